@@ -10,7 +10,7 @@ use crate::owners::IdKind;
 /// The attribute that holds the ACL of an entry.
 pub const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
 
-/// The attribute that holds the ACL that what is made in a directory starts from.
+/// The attribute that holds a directory's default ACL, from which new entries in it get theirs.
 pub const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 /// The version of the kernel's form.
@@ -45,7 +45,7 @@ impl AclEntry {
     }
 }
 
-/// An ACL that is one: its entries ascend, each stands once, and none is missing.
+/// A valid ACL: its entries ascend, no entry stands twice, and none is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Acl(Vec<AclEntry>);
 
@@ -54,7 +54,7 @@ fn number<const N: usize>(reader: &mut Reader<'_>) -> Decoded<[u8; N]> {
 }
 
 impl Acl {
-    /// Reads the kernel's form. What it allocates is in proportion to `value`.
+    /// Reads the kernel's form. It allocates in proportion to `value`.
     fn read(value: &[u8]) -> Decoded<Self> {
         let mut reader = Reader::new(value);
         if u32::from_le_bytes(number(&mut reader)?) != VERSION {
@@ -125,8 +125,9 @@ pub fn acl_ids(value: &[u8]) -> impl Iterator<Item = (IdKind, u32)> {
     Acl::read(value).into_iter().flat_map(|acl| acl.0).filter_map(|entry| Some((entry.kind()?, entry.id)))
 }
 
-/// The ACL of this value, in the form in which it travels, with other ids. Where two come to be one, the system goes by the first
-/// user and by all groups, so that is what stands there then. What is no ACL stays as it is.
+/// The ACL of this value, in the form in which it travels, with other ids. If two entries get the same id, the first
+/// user's is kept, and the rights of groups are joined, as the system would apply them. A value that is no ACL is given
+/// back unchanged.
 #[must_use]
 pub fn acl_as(value: &[u8], id: impl Fn(IdKind, u32) -> u32) -> Vec<u8> {
     let Ok(mut acl) = Acl::read(value) else { return value.to_vec() };
@@ -196,7 +197,7 @@ pub fn is_acl(name: &[u8]) -> bool {
     name == ACL_ACCESS || name == ACL_DEFAULT
 }
 
-/// The one form in which the ACL `name` of this value travels and is compared; nothing where it says no more than the mode.
+/// The one form in which the ACL `name` of this value travels and is compared; none when it says no more than the mode.
 pub fn carried_acl(name: &[u8], value: &[u8]) -> Decoded<Option<Vec<u8>>> {
     let acl = Acl::read(value)?;
     if name != ACL_ACCESS {

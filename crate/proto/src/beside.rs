@@ -63,7 +63,7 @@ impl Ask {
         let mut key = [0; KEY_BYTES];
         key.copy_from_slice(&bytes[..KEY_BYTES]);
         let ports = (be16(&bytes[KEY_BYTES..KEY_BYTES + 2]), be16(&bytes[KEY_BYTES + 2..]));
-        // The end that has opened the pipe chooses: those below are for services of the system.
+        // The end that has opened the pipe names these ports, and must not be able to take those of system services.
         if ports.0 > ports.1 || (ports.0 < PORT_LEAST && ports != (0, 0)) {
             return Err(malformed("an ask for ports that are no range"));
         }
@@ -72,7 +72,7 @@ impl Ask {
 }
 
 impl Offer {
-    /// As it travels: an IPv4 address as IPv6 spells it, and all zeros for none.
+    /// The wire form: an IPv4 address is written as an IPv6 one, and a missing address as zeros.
     #[must_use]
     pub fn encode(&self) -> [u8; OFFER_BYTES] {
         let address = match self.address {

@@ -7,11 +7,11 @@ use crate::field::Value;
 use crate::limits::CHMOD_BYTES_MAX;
 use crate::set_id::{SET_GID, SET_UID};
 
-/// Changes of permission bits, one after the other. The sender makes them before it compares or sends anything, as if its
-/// files had these bits.
+/// Changes of permission bits, one after the other. The sender applies them before it compares or sends anything, as if
+/// its files had the changed bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chmod {
-    /// The bits that a change which names nobody leaves alone; 0 where each names somebody.
+    /// The bits that a change without `u`, `g`, `o` or `a` leaves alone; 0 when every change has one of these.
     umask: u16,
     text: Box<str>,
     steps: Box<[Step]>,
@@ -38,7 +38,7 @@ enum Change {
     Exact(u16),
     Symbolic {
         operation: Operation,
-        /// A bit for each of those whom it is for, in the place of execution: 0111 for all.
+        /// One bit for each class that the change is for, at the place of its execute bit: 0o111 for all.
         who: u16,
         /// The permission bits that it may change.
         within: u16,
@@ -57,14 +57,14 @@ enum Operation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bits {
-    /// Those that somebody has already: how far they are from the lowest.
+    /// The bits that another class has; the number is how far its bits are from the lowest ones.
     Of(u8),
     Given {
         /// `rwx` as three bits.
         each: u16,
         /// Set-id and sticky bits.
         special: u16,
-        /// Execution is given where it is for a directory, or somebody may execute it at the source.
+        /// Execution is given only to directories, and to files that somebody may execute at the source.
         only_executable: bool,
     },
 }
@@ -76,7 +76,8 @@ const STICKY: u16 = 0o1000;
 const ALL: u16 = 0o111;
 
 impl Chmod {
-    /// Changes out of their text; nothing when it is none. `umask` is asked for when a change names nobody.
+    /// Reads the text of changes; none when it is malformed. `umask` is called only for a change without `u`, `g`, `o`
+    /// or `a`.
     pub fn parse(text: &str, umask: impl FnOnce() -> u16) -> Option<Self> {
         if text.len() > CHMOD_BYTES_MAX {
             return None;
@@ -106,7 +107,7 @@ impl Chmod {
         Meta { mode: self.apply(kind, found.mode), ..found }
     }
 
-    /// The bits of an entry of this kind. A symlink has none to change.
+    /// The changed bits of an entry of this kind. Those of a symlink cannot be changed.
     #[must_use]
     pub fn apply(&self, kind: Kind, mode: u16) -> u16 {
         if kind == Kind::Symlink {
@@ -202,7 +203,8 @@ fn symbolic(text: &str, umask: u16) -> Option<Change> {
             } else {
                 0
             };
-            // Who gets the bits of somebody else loses those that the other cannot have.
+            // A class that gets the bits of another one loses its set-id and sticky bits, since the other class cannot
+            // have them.
             let sticky = if who & 0o001 != 0 { STICKY } else { 0 };
             (Bits::Of(shift), (who * 7) | set_id(who) | sticky)
         }
@@ -230,7 +232,7 @@ fn given(permissions: &str, named_set_id: u16) -> Option<(u16, u16, bool)> {
                 only_executable = true;
             }
             b't' => special |= STICKY,
-            // For nobody in particular it is the set-user-id bit, and forgets what stood before it.
+            // Without a class, `s` stands for the set-user-id bit, and replaces the special bits before it.
             b's' if named_set_id == 0 => special = SET_UID,
             b's' => special |= named_set_id,
             _ => return None,
@@ -249,7 +251,7 @@ impl Value for Chmod {
         let umask: u16 = reader.small(what)?;
         let bytes = reader.take(reader.rest().len(), what)?;
         let read = std::str::from_utf8(bytes).ok().and_then(|text| Self::parse(text, || umask));
-        // Where nobody needs the umask there is none, so that a value has one form.
+        // If no change needs the umask it must be 0, so that a value has only one form.
         read.filter(|read| read.umask == umask).map_or_else(|| malformed(what), Ok)
     }
 }

@@ -12,7 +12,7 @@ pub enum DecodeError {
         /// What could not be read.
         what: &'static str,
     },
-    /// They hold a field that must not be passed over and that this build does not know: the peer is newer.
+    /// The message has a critical field that this build does not know: the peer is newer.
     #[error(
         "the {message} has the field {number}, which this end does not know (it speaks protocol versions {})",
         Version::range()
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         self.take(length, what)
     }
 
-    /// Bytes behind their length as text; what is not UTF-8 is replaced.
+    /// Bytes behind their length as text. Bytes that are no UTF-8 are replaced.
     pub fn text(&mut self, max: usize, what: &'static str) -> Decoded<String> {
         Ok(text_of(self.bytes(max, what)?))
     }

@@ -9,16 +9,18 @@ use crate::reasons::Reasons;
 use crate::request::Attributes;
 use crate::xattrs::Xattrs;
 
-/// The namespace of extended attributes that belongs to users. What is in another one means something to the system.
+/// The namespace of extended attributes that belongs to users. Attributes of other namespaces have a meaning to the
+/// system.
 const USER_NAMESPACE: &[u8] = b"user.";
 
-/// The namespace of what the kernel itself keeps as attributes.
+/// The namespace in which the kernel keeps its own data as attributes.
 const SYSTEM_NAMESPACE: &[u8] = b"system.";
 
-/// What rsync stores under such names with `--fake-super` stands for other attributes, and is not carried as one.
+/// The prefix of attributes in which rsync stores other attributes with `--fake-super`. They are not carried
+/// themselves.
 const FAKE_SUPER: &[u8] = b"user.rsync.%";
 
-/// Whether an extended attribute of this name is in a namespace that a run carries as root, beside the users' own.
+/// Whether an extended attribute of this name is in a namespace, other than the users' own, that a run of root carries.
 #[must_use]
 pub fn is_foreign_xattr(name: &[u8]) -> bool {
     name.contains(&b'.') && !name.starts_with(USER_NAMESPACE) && !name.starts_with(SYSTEM_NAMESPACE)
@@ -29,7 +31,7 @@ fn named(xattrs: Option<&Xattrs>, counts: impl Fn(&[u8]) -> bool) -> impl Iterat
     xattrs.into_iter().flat_map(Xattrs::iter).filter(move |(name, _)| counts(name))
 }
 
-/// No extended attributes and none that were listed are the same.
+/// Absent extended attributes and an empty list of them are equal.
 fn bytes_of(xattrs: Option<&Xattrs>) -> &[u8] {
     xattrs.map_or(&[], Xattrs::as_bytes)
 }
@@ -40,7 +42,7 @@ const HASHED_PIECE_BYTES: usize = 64 << 10;
 /// Set beside the number of the kind of a follower where it is hashed.
 const HASHED_FOLLOWER: u8 = 1 << 7;
 
-/// Bytes that an entry with a name of ordinary length has of them.
+/// The expected number of bytes that are hashed for an entry with a name of ordinary length.
 const HASHED_ENTRY_BYTES: usize = 64;
 
 /// The bits that let somebody execute a file.
@@ -50,7 +52,8 @@ const fn is_executable(mode: u16) -> bool {
     mode & EXECUTION != 0
 }
 
-/// The mode of a destination's file that can be executed as the source's can: by all who may read it, where nobody could.
+/// The mode of a destination's file, made executable as the source's is: for all who may read it, if nobody could
+/// execute it before.
 #[must_use]
 pub const fn with_executability_of(source: u16, mode: u16) -> u16 {
     match (is_executable(source), is_executable(mode)) {
@@ -62,7 +65,7 @@ pub const fn with_executability_of(source: u16, mode: u16) -> u16 {
 
 impl Attributes {
     /// Whether equal digests of two directories prove that nothing in them differs. A tolerance in time cannot be
-    /// hashed, and what is not compared is never equal, so then every directory is listed.
+    /// hashed, and files that are always transferred are never equal, so in such runs every directory is listed.
     #[must_use]
     pub fn digests_decide(&self) -> bool {
         !matches!(self.window, Window::Within(_)) && self.compare != Compare::None
@@ -79,7 +82,7 @@ impl Attributes {
         }
     }
 
-    /// Whether a run wants to know more of a file than its status.
+    /// Whether a run needs to know more of a file than its status.
     #[must_use]
     #[inline]
     pub fn looks_closer(&self) -> bool {
@@ -107,13 +110,14 @@ impl Attributes {
         self.times && !is_omitted
     }
 
-    /// Whether the access times of entries of this kind are carried. A walk changes those of directories.
+    /// Whether the access times of entries of this kind are carried. Those of directories are not, since every walk
+    /// changes them.
     #[must_use]
     pub fn carries_atime_of(&self, kind: Kind) -> bool {
         self.atimes && kind.has_attributes()
     }
 
-    /// Whether it is carried that a file can be executed, and no other bit of its mode.
+    /// Whether only the executability of a file is carried, and no other bit of its mode.
     #[must_use]
     pub fn carries_executability_of(&self, kind: Kind) -> bool {
         self.executability && !self.perms && kind == Kind::File
@@ -148,8 +152,8 @@ impl Attributes {
         }
     }
 
-    /// Whether extended attributes of an entry of this kind are carried. The kernel lets files and directories alone have
-    /// any in the namespace `user.`.
+    /// Whether extended attributes of an entry of this kind are carried. In the namespace `user.` the kernel allows
+    /// them for files and directories only.
     #[must_use]
     pub fn carries_xattrs_of(&self, kind: Kind) -> bool {
         let foreign = self.xattrs && self.foreign_xattrs;
@@ -176,14 +180,15 @@ impl Attributes {
         may_have && self.carries_xattr(name) && (!is_acl(name) || is_carried_acl(name, value))
     }
 
-    /// The reasons for which two entries' extended attributes and ACLs differ, as far as they are compared. Those of the source that
-    /// could not be read say nothing; those of the destination may be anything.
+    /// The reasons for which two entries' extended attributes and ACLs differ, as far as they are compared. If those of
+    /// the source could not be read, they give no reason; if those of the destination could not, they count as
+    /// different.
     #[must_use]
     pub fn xattr_differences(&self, source: Option<&Xattrs>, destination: Option<&Xattrs>) -> Reasons {
         self.differences_of_xattrs(source, |_| true, destination)
     }
 
-    /// The same where those names of the source alone count that `counts` says.
+    /// The same, with only those of the source's names for which `counts` is true.
     pub(crate) fn differences_of_xattrs(
         &self,
         source: Option<&Xattrs>,
@@ -203,13 +208,13 @@ impl Attributes {
         reasons
     }
 
-    /// Everything that makes the destination's entry differ from the source's of the same name.
+    /// All differences between the destination's entry and the source's of the same name.
     #[must_use]
     pub fn differences(&self, source: (&Listing, usize), destination: (&Listing, usize)) -> Reasons {
         let (Some(a), Some(b)) = (source.0.get(source.1), destination.0.get(destination.1)) else {
             return Reasons::MISSING;
         };
-        // As rsync has it, a device is one in place of another, and so is what is a FIFO or a socket.
+        // As in rsync, a device in place of another device is still one, and so is a FIFO in place of a socket.
         let is_another = a.kind != b.kind;
         let are_alike = a.kind.is_device() && b.kind.is_device();
         if is_another && !are_alike && !(a.kind.is_fifo_or_socket() && b.kind.is_fifo_or_socket()) {
@@ -305,14 +310,14 @@ impl Attributes {
         self.digest_as(listing, |meta| *meta)
     }
 
-    /// The digest of a directory of the source, at this many names below its top: symlinks that the receiver leaves alone are
-    /// not in it, so that a destination without them is equal.
+    /// The digest of a directory of the source, `above` names below its top. Symlinks that the receiver leaves alone
+    /// are not in it, so that a destination without them is equal.
     #[must_use]
     pub fn digest_of_source(&self, listing: &Listing, above: usize) -> Digest {
         self.digest_with(listing, |meta| *meta, |index| !self.safe_links || !listing.is_unsafe_link(index, above))
     }
 
-    /// The digest with the attributes of each entry taken for others.
+    /// The digest of a listing as if the entries had the attributes that `taken` gives for theirs.
     #[must_use]
     pub fn digest_as(&self, listing: &Listing, taken: impl Fn(&Meta) -> Meta) -> Digest {
         self.digest_with(listing, taken, |_| true)
@@ -320,7 +325,7 @@ impl Attributes {
 
     fn digest_with(&self, listing: &Listing, taken: impl Fn(&Meta) -> Meta, counts: impl Fn(usize) -> bool) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        // Hashed in large pieces: the hash is fast on kilobytes, and slow on a few bytes at a time.
+        // The input is collected into large pieces, because the hash is slow on a few bytes at a time.
         let mut piece = Vec::with_capacity((listing.len() * HASHED_ENTRY_BYTES).min(HASHED_PIECE_BYTES));
         for (index, entry) in listing.entries().iter().enumerate().filter(|(index, _)| counts(*index)) {
             let name = listing.name(entry);
@@ -328,7 +333,8 @@ impl Attributes {
             let kind = entry.kind as u8 | if leader.is_some() { HASHED_FOLLOWER } else { 0 };
             piece.extend_from_slice(&[kind, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
             piece.extend_from_slice(name);
-            // Where its leader is, which no number of an inode tells: both ends say the same of equal trees.
+            // The path of the leader is hashed and not the number of an inode, so that both ends have the same digest
+            // for equal trees.
             if let Some(leader) = leader {
                 let path = leader.directory.as_bytes();
                 piece.extend_from_slice(&(path.len() as u64).to_le_bytes());

@@ -39,7 +39,7 @@ pub struct EntryFields {
     pub xattrs: Xattrs,
     /// The number of a device.
     pub device: Option<Device>,
-    /// Of a directory's own record: the run does not go into it, and what it holds at the destination stays.
+    /// Of a directory's own record: the run does not enter the directory, and the destination's entries in it stay.
     pub unlisted: bool,
     /// The time of the last access, where the run carries those.
     pub atime: Option<Time>,
@@ -105,8 +105,8 @@ impl EntryFields {
     }
 }
 
-/// What stands behind the attributes of an entry on the wire. In memory the leaders of a directory's hard links stand
-/// together, since neighbours mostly have theirs side by side.
+/// The wire form behind an entry's attributes. In memory the leaders of a directory's hard links stand together, since
+/// neighbours mostly have neighbouring leaders.
 #[derive(Default)]
 pub(crate) struct OnWire {
     pub(crate) fields: EntryFields,

@@ -5,10 +5,10 @@ use crate::acl::{ACL_ACCESS, ACL_DEFAULT, AclParts};
 use crate::entry::Kind;
 use crate::entry_fields::Device;
 
-/// The attribute that holds kind, mode, number of a device, and owners.
+/// The attribute that holds kind, mode, device number and owners of an entry.
 pub const FAKE_STAT: &[u8] = b"user.rsync.%stat";
 
-/// What stands in front of the name of an attribute of another namespace.
+/// The prefix under which attributes of other namespaces are stored.
 const STORED: &[u8] = b"user.rsync.";
 
 const STORED_ACCESS: &[u8] = b"user.rsync.%aacl";
@@ -66,7 +66,7 @@ impl FakeStat {
         format!("{:o} {major},{minor} {}:{}", bits | u32::from(self.mode), self.uid, self.gid).into_bytes()
     }
 
-    /// The permission bits that the entry really has: its owner may always work with it.
+    /// The permission bits of the stored file itself: its owner must always be able to work with it.
     #[must_use]
     pub fn real_mode(&self) -> u16 {
         self.mode & 0o777 | if self.kind == Kind::Directory { 0o700 } else { 0o600 }
@@ -84,7 +84,7 @@ pub fn stored_name(name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What is stored under this name; nothing where that is no attribute of its own.
+/// The name of the attribute that is stored under this name; none for a name that stores no attribute.
 #[must_use]
 pub fn name_of_stored(stored: &[u8]) -> Option<&[u8]> {
     match stored {
@@ -106,7 +106,8 @@ const NO_ENTRY: u32 = 0x80;
 /// What tells a user from a group.
 const IS_USER: u32 = 1 << 31;
 
-/// The stored form of an ACL of the kernel's form. What an access ACL says of the owner and of others is left to the mode.
+/// The stored form of an ACL of the kernel's form. The rights of the owner and of others in an access ACL are not
+/// stored, because the mode has them.
 #[must_use]
 pub fn stored_acl(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     let acl = AclParts::read(value).ok()?;

@@ -19,7 +19,7 @@ pub trait Value: Sized {
     fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self>;
 }
 
-/// A way to write a `T` for which its type alone is not enough: a cap, say.
+/// How a `T` is written if its type alone does not tell: with a cap, for instance.
 pub(crate) trait Codec<T> {
     /// Appends the wire form.
     fn put(value: &T, out: &mut Vec<u8>);
@@ -45,7 +45,7 @@ pub(crate) trait Message: Default {
     /// Appends every field that has not its default.
     fn put_fields(&self, out: &mut Vec<u8>);
 
-    /// Takes the value of the field `number`. Says false when there is no such field.
+    /// Takes the value of the field `number`. Gives false when the message has no such field.
     fn get_field(&mut self, number: u64, value: &mut Reader<'_>) -> Decoded<bool>;
 }
 
@@ -198,7 +198,7 @@ impl<const MAX: usize> Codec<String> for AtMost<MAX> {
     }
 }
 
-/// Nothing is an empty value, which a field that is left out has too.
+/// An absent value is written like an empty one: the field is left out.
 impl<const MAX: usize> Codec<Option<Vec<u8>>> for AtMost<MAX> {
     fn put(value: &Option<Vec<u8>>, out: &mut Vec<u8>) {
         out.raw(value.as_deref().unwrap_or_default());

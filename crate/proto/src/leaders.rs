@@ -24,8 +24,8 @@ impl Leader<'_> {
         self.directory.join_bytes(self.name)
     }
 
-    /// Whether the walk meets it before the entry `name` of `directory`. All entries of a directory come before those of
-    /// its sub-directories.
+    /// Whether the walk meets this leader before the entry `name` of `directory`. All entries of a directory come
+    /// before those of its sub-directories.
     pub(crate) fn comes_before(&self, directory: &RelPath, name: &[u8]) -> bool {
         (self.directory, self.name) < (directory, name)
     }
@@ -40,8 +40,8 @@ struct Link {
     name_len: u8,
 }
 
-/// The leaders of the followers of one listing. Neighbours mostly have their leaders side by side too, so a directory
-/// stands once for those in a row.
+/// The leaders of the followers of one listing. Neighbours mostly have neighbouring leaders, so the directory is stored
+/// once for a row of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leaders {
     directories: Vec<RelPath>,
@@ -74,7 +74,7 @@ impl Leaders {
         self.links.iter().filter_map(|link| Some((link.index as usize, self.leader(link)?)))
     }
 
-    /// Adds a follower behind all others. Says false, adding nothing, when there are more names than fit.
+    /// Adds a follower behind all others. Gives false and adds nothing when there are more names than fit.
     pub(crate) fn push(&mut self, index: usize, leader: Leader<'_>) -> bool {
         if self.directories.last() != Some(leader.directory) {
             self.directories.push(leader.directory.clone());
@@ -101,7 +101,7 @@ impl Leaders {
         }
     }
 
-    /// Adds those of the part of a listing that begins at `before`.
+    /// Adds the followers of a part of the listing that begins at `before`.
     pub(crate) fn append(&mut self, part: &Self, before: usize) -> bool {
         part.iter().all(|(index, leader)| self.push(before + index, leader))
     }
@@ -127,7 +127,8 @@ impl Leaders {
             + self.links.capacity() * size_of::<Link>()
     }
 
-    /// What stands on the wire for the follower at `index` named `name`, in a part of the listing that begins at `from`.
+    /// The wire form of the leader of the follower at `index` named `name`, in a part of the listing that begins at
+    /// `from`.
     pub(crate) fn field(&self, index: usize, name: &[u8], from: usize) -> Option<LeaderField> {
         let at = self.position(index)?;
         let leader = self.leader(&self.links[at])?;
@@ -139,7 +140,7 @@ impl Leaders {
         })
     }
 
-    /// Takes what stands on the wire for the follower at `index` named `name`, which comes behind all others.
+    /// Adds the follower at `index` named `name` from its wire form. It must come behind all others.
     pub(crate) fn take(&mut self, index: usize, name: &[u8], field: &LeaderField) -> Decoded<()> {
         let name = if field.name.is_empty() { name } else { &field.name };
         let is_taken = match &field.directory {
@@ -153,7 +154,7 @@ impl Leaders {
 /// A leader on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderField {
-    /// The directory; nothing for that of the follower before it in the same frame.
+    /// The leader's directory; none when it is that of the previous follower in the frame.
     directory: Option<RelPath>,
     /// The name; empty for the follower's own.
     name: Vec<u8>,

@@ -21,7 +21,7 @@ pub const DEPTH_MAX: usize = 4096;
 /// Bytes of a symlink's target (`PATH_MAX`).
 pub const LINK_BYTES_MAX: usize = 4096;
 
-/// Entries of one directory: what four billion bytes of names allow is far above, this bounds memory.
+/// Entries of one directory. Names alone would allow far more; this bounds memory.
 pub const DIRECTORY_ENTRIES_MAX: usize = 16 << 20;
 
 /// Bytes of a pack before and after compression.
@@ -35,8 +35,8 @@ pub const PACK_BYTES: usize = 256 << 10;
 /// cores; a quarter gained nothing more.
 pub const LITERAL_BYTES: usize = 512 << 10;
 
-/// Bytes of a file that is long enough for [`LITERAL_BYTES`]. The literals of shorter ones are as large as a pack: they
-/// are over before a wake counts, and the memory of every queue does.
+/// The size from which on a file has literals of [`LITERAL_BYTES`]. A shorter file has literals as large as a pack: it
+/// is sent before a wake matters, and smaller literals keep queues small.
 pub const LONG_FILE_BYTES: u64 = 64 << 20;
 
 /// Files up to this size travel whole in one record of a pack; larger ones as a sequence of chunks.
@@ -118,42 +118,43 @@ pub const PATHS_BYTES_MAX: usize = 512 << 10;
 /// them holds about three times as much, as it does for the entries of a session.
 pub const REQUEST_PATHS_BYTES_MAX: usize = 8 << 20;
 
-/// What a decoded frame holds in memory is at most this many times its bytes, and [`MEMORY_FIXED_BYTES`] besides.
-/// Short names of many entries are what comes closest.
+/// A decoded frame takes at most this many times its bytes in memory, and [`MEMORY_FIXED_BYTES`] more. A listing of
+/// many short names comes closest.
 pub const MEMORY_FACTOR: usize = 12;
 
 /// See [`MEMORY_FACTOR`].
 pub const MEMORY_FIXED_BYTES: usize = 4096;
 
-/// All paths of one frame of directories take at most this many times the frame's own bytes: a path that repeats most
-/// of the one before is short on the wire and long in memory.
+/// All paths of one frame of directories take at most this many times the frame's own bytes: a path that shares most of
+/// the previous one is short on the wire and long in memory.
 pub const SHARED_PATHS_FACTOR: usize = 4;
 
 /// Bytes of a root's name.
 pub const ROOT_NAME_BYTES_MAX: usize = 64;
 
-/// Files below this size are sent whole: what a delta could save of them costs a round trip.
+/// Files below this size are sent whole: a delta could save less than its round trip costs.
 pub const DELTA_BYTES_MIN: u64 = 256 << 10;
 
 /// Files up to this size are cut into chunks at once, longer ones into pieces first.
 pub const DELTA_SHORT_BYTES: u64 = 4 << 20;
 
-/// Pieces of a file, as many as its length says when they are of average length: longer files have longer pieces.
+/// The number of pieces that a file is cut into, by its length and their average length. Longer files have longer
+/// pieces.
 pub const DELTA_PIECES_MAX: usize = 128 << 10;
 
-/// Parts that one end tells of a file, and that the other takes. Holes make more of them.
+/// The most parts of a file that one end tells and the other accepts. Holes increase their number.
 pub const DELTA_LIST_MAX: usize = 1 << 20;
 
 /// Bytes of the pieces of a file whose chunks are asked for.
 pub const DELTA_ASKED_BYTES_MAX: u64 = 2 << 30;
 
-/// Bytes of the chunks of a file whose grains are asked for: with more of them, telling those costs more than it saves.
+/// The most bytes of chunks of a file whose grains are asked for: beyond, telling the grains costs more than it saves.
 pub const DELTA_GRAINS_BYTES_MAX: u64 = 32 << 20;
 
-/// Literal bytes of a file from which on grains are asked for: below, a round trip costs more than it saves.
+/// The literal bytes of a file from which on grains are asked for: below, the round trip costs more than it saves.
 pub const DELTA_GRAINS_BYTES_MIN: u64 = 64 << 10;
 
-/// Files of one lane about which a sender has asked, and that have not begun.
+/// The most files of one lane that a sender has asked about and that have not begun.
 pub const DELTA_SIGNED_MAX: usize = 8;
 
 const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + XATTRS_BYTES_MAX + 1024 < FRAME_BYTES_MAX);

@@ -26,8 +26,8 @@ pub struct Entry {
     pub meta: Meta,
 }
 
-/// The direct entries of one directory, sorted by name, in two allocations. What few entries have stands apart from
-/// them, by index.
+/// The direct entries of one directory, sorted by name, in two allocations. Attributes that few entries have are stored
+/// apart from them, by index.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
     names: Vec<u8>,
@@ -42,13 +42,13 @@ pub struct Listing {
     leaders: Leaders,
 }
 
-/// What belongs to the entry at `index` in a list that few entries are in.
+/// The element for the entry at `index`, in a list that has elements for few entries.
 fn of_entry<T>(list: &[(u32, T)], index: usize) -> Option<&T> {
     let index = u32::try_from(index).ok()?;
     list.binary_search_by_key(&index, |(at, _)| *at).ok().map(|at| &list[at].1)
 }
 
-/// The same list when the entries stand in another order: for each new place, the place before.
+/// The same list for reordered entries: `order` gives for each new place the old one.
 fn reordered<T: Clone>(list: &[(u32, T)], order: &[u32]) -> Vec<(u32, T)> {
     if list.is_empty() {
         return Vec::new();
@@ -118,7 +118,7 @@ impl Listing {
         self.has_content
     }
 
-    /// Sets the content digests, one for each entry; those of what is no file are let go.
+    /// Sets the content digests, one for each entry. Those of entries that are no files are dropped.
     pub fn set_content(&mut self, content: Vec<ContentDigest>) {
         self.has_content = !content.is_empty();
         let files = (0..).zip(content).zip(&self.entries).filter(|(_, entry)| entry.kind == Kind::File);
@@ -184,15 +184,15 @@ impl Listing {
         self.leaders.iter()
     }
 
-    /// Says that the entry at `index` is a follower. All entries are there and in order, and followers are told of in
-    /// that order.
+    /// Says that the entry at `index` is a follower. All entries must be there and sorted, and followers must be added
+    /// in that order.
     pub fn add_follower(&mut self, index: usize, leader: Leader<'_>) {
         let is_told = self.leaders.push(index, leader);
         debug_assert!(is_told, "names of leaders fit where those of entries do");
     }
 
-    /// How many entries it takes the memory of, together with the directory's own extended attributes: those may take more than all the
-    /// rest, and so may paths of leaders. Both ends bound what they hold by it.
+    /// The memory of the listing and of the directory's own extended attributes, as a number of entries. Attributes and
+    /// paths of leaders may take more than the entries do. Both ends bound the listings that they hold by this.
     #[must_use]
     pub fn weight(&self, own: &Xattrs) -> usize {
         self.len() + (self.xattrs_bytes() + self.followers_bytes() + own.as_bytes().len()) / ENTRY_BYTES
@@ -221,8 +221,8 @@ impl Listing {
         self.entries.binary_search_by(|entry| self.name(entry).cmp(name)).ok()
     }
 
-    /// Adds an entry at the end, in any order; [`Listing::sort`] puts them right. `target` is a symlink's.
-    /// Says false, adding nothing, when the listing cannot take more names.
+    /// Adds an entry at the end, in any order; [`Listing::sort`] puts them right. `target` is a symlink's. Gives false
+    /// and adds nothing when the listing cannot hold more names.
     pub fn push(&mut self, name: Name<'_>, kind: Kind, size: u64, meta: Meta, target: &[u8]) -> bool {
         let name = name.as_bytes();
         let (Ok(name_at), Ok(name_len)) = (u32::try_from(self.names.len()), u8::try_from(name.len())) else {
@@ -262,8 +262,8 @@ impl Listing {
         }
     }
 
-    /// Takes symlinks that lead out of a tree, by their texts, for what the run does not carry. `above` is how many directories
-    /// of the tree are above them.
+    /// Turns symlinks that lead out of the tree, by their texts, into entries that the run does not carry. `above` is
+    /// how many directories of the tree are above them.
     pub fn leave_unsafe_links(&mut self, above: usize) {
         for index in 0..self.entries.len() {
             if self.is_unsafe_link(index, above) {
@@ -282,7 +282,7 @@ impl Listing {
         self.leaders.remove(index);
     }
 
-    /// Takes the device at `index` for a file with these attributes that holds so much.
+    /// Turns the device at `index` into a file with these attributes and `size` bytes of content.
     pub fn take_for_file(&mut self, index: usize, size: u64, meta: Meta, content: Option<ContentDigest>) {
         if let Some(entry) = self.entries.get_mut(index) {
             (entry.kind, entry.size, entry.meta) = (Kind::File, size, meta);
@@ -313,8 +313,8 @@ impl Listing {
         order
     }
 
-    /// The same listing, sorted by name and without room to grow, and for each place the place before. This one is
-    /// empty then and keeps its room for the next.
+    /// The same listing, sorted by name and without room to grow, and for each place the place before. This listing is
+    /// then empty, and keeps its room for the next directory.
     pub fn take_sorted(&mut self) -> (Self, Vec<u32>) {
         let order = self.order();
         let sorted = Self {
@@ -334,11 +334,12 @@ impl Listing {
         (sorted, order)
     }
 
-    /// The places of the entries in the order of their names. Names of one directory often begin alike, and the few bytes
-    /// behind that nearly always decide: they are compared as a number, which is several times faster than as names.
+    /// The places of the entries in the order of their names. Names of one directory often begin alike, and the few
+    /// bytes behind that beginning nearly always decide. They are compared as one number, which is several times faster
+    /// than comparing names.
     fn order(&self) -> Vec<u32> {
         let places = 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        // A file system may list what was written in order in that order, or the other way round.
+        // A file system may list entries in the order in which they were written, or in the reverse of that.
         if self.entries.is_sorted_by(|a, b| self.name(a) < self.name(b)) {
             return places.collect();
         }
@@ -353,11 +354,11 @@ impl Listing {
         order.into_iter().map(|(_, at)| at).collect()
     }
 
-    /// The eight bytes of a name behind its first ones, as a number that is in the order of names: no name has a NUL, so
-    /// that one that ends comes first.
+    /// The eight bytes of a name behind the shared beginning, as a number that sorts as names do. A name that ends
+    /// sorts first, since no name has a NUL.
     fn sort_key(&self, entry: &Entry, shared: usize) -> u64 {
         let (at, length) = (entry.name_at as usize + shared, usize::from(entry.name_len) - shared);
-        // They are read with what stands behind a shorter name, which then is cut off.
+        // All eight bytes are read at once, and those behind the end of a shorter name are cut off.
         let read = self.names.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or_else(
             || self.names[at..].iter().chain(&[0; 8]).take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)),
             u64::from_be_bytes,
@@ -379,7 +380,8 @@ impl Listing {
         })
     }
 
-    /// Adds the next part of a listing that travelled in parts. Says false when its names do not follow these.
+    /// Adds the next part of a listing that travelled in parts. Gives false when its names do not follow the present
+    /// ones.
     pub fn append(&mut self, part: &Self) -> bool {
         if let (Some(last), Some(first)) = (self.entries.last(), part.entries.first())
             && self.name(last) >= part.name(first)
@@ -402,7 +404,7 @@ impl Listing {
         })
     }
 
-    /// The listing of a single file under another name; nothing when it holds anything else.
+    /// The listing of a single file under another name; none when the listing has any other entry.
     #[must_use]
     pub fn renamed(&self, name: &[u8]) -> Option<Self> {
         let [entry] = self.entries[..] else { return None };

@@ -14,17 +14,18 @@ use crate::request::Request;
 
 /// Says which entries belong to a run, at one of its ends.
 ///
-/// An answer depends on nothing but what it is asked about and the rules that are in force in that directory, so that
-/// every walk over the same tree gets the same one.
+/// An answer must depend only on the entry and on the rules in force in its directory, so that every walk over the same
+/// tree gets the same answers.
 pub trait Matcher: Debug + Send + Sync {
-    /// Whether the entry `name` of a directory belongs to the run. Nothing is asked about what is below one that does not.
+    /// Whether the entry `name` of a directory belongs to the run. For an entry that does not, nothing below it is
+    /// asked about.
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool;
 
-    /// Whether the sender may send the entry, as far as an end knows that does not know the sender's files: what it does not
-    /// send must not come from it.
+    /// Whether the sender may send the entry, as far as an end can tell without the sender's files of rules. An entry
+    /// that may not be sent must not come from it.
     fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
 
-    /// The matcher of which this one takes less. What this one does not say itself is what that one says.
+    /// The matcher that this one narrows. It gives the answers that this one does not give itself.
     fn narrowed(&self) -> Option<&dyn Matcher> {
         None
     }
@@ -61,7 +62,8 @@ pub trait Matcher: Debug + Send + Sync {
         self.takes(at, name, kind)
     }
 
-    /// Whether the path itself was asked for, so that the source which does not have it has lost it: no reason to delete it.
+    /// Whether the path itself was asked for. If the source does not have it, it is missing there, which is no reason
+    /// to delete it.
     fn is_asked_for(&self, path: &RelPath) -> bool {
         self.narrowed().is_some_and(|narrowed| narrowed.is_asked_for(path))
     }
@@ -71,27 +73,28 @@ pub trait Matcher: Debug + Send + Sync {
         self.narrowed()?.decider(at, name, kind, end)
     }
 
-    /// Whether the directory at `path`, which belongs to the run, is gone into. One that is not is carried as if it were
-    /// empty, and what it holds at the destination stays.
+    /// Whether the directory at `path`, which belongs to the run, is entered. A directory that is not is carried as if
+    /// it were empty, and the destination's entries in it stay.
     fn lists(&self, path: &RelPath) -> bool {
         self.narrowed().is_none_or(|narrowed| narrowed.lists(path))
     }
 
-    /// Whether the attributes of the directory at `path`, which belongs to the run, do too.
+    /// Whether the attributes of the directory at `path`, which belongs to the run, belong to it, too.
     fn has_attributes(&self, path: &RelPath) -> bool {
         self.narrowed().is_none_or(|narrowed| narrowed.has_attributes(path))
     }
 
-    /// Whether it takes everything below the directory at `path`, so that nobody need be asked there.
+    /// Whether everything below the directory at `path` belongs to the run, so that no entry there has to be asked
+    /// about.
     fn takes_all_below(&self, path: &RelPath) -> bool;
 
-    /// Whether both ends judge alike from the names that they see. Otherwise equal digests of what is left say nothing of
-    /// what differs, and every directory is listed.
+    /// Whether both ends decide alike about the names that they see. Otherwise equal digests of the entries that are
+    /// left do not prove that nothing differs, and every directory is listed.
     fn digests_decide(&self) -> bool {
         self.narrowed().is_none_or(<dyn Matcher>::digests_decide)
     }
 
-    /// Whether an end may leave out what the other one takes, because each has rules of its own.
+    /// Whether an end may leave out entries that the other one takes, because each has rules of its own.
     fn ends_differ(&self) -> bool {
         self.narrowed().is_some_and(<dyn Matcher>::ends_differ)
     }
@@ -119,7 +122,7 @@ pub trait Matcher: Debug + Send + Sync {
 }
 
 impl Request {
-    /// Whether sub-directories belong to the run, gone into or not.
+    /// Whether sub-directories belong to the run, entered or not.
     #[must_use]
     pub fn carries_directories(&self) -> bool {
         self.recursive || self.dirs
@@ -131,7 +134,7 @@ impl Request {
         self.remove_source_files && !self.dry_run
     }
 
-    /// Whether an empty destination takes all that the source has, so that everything can be granted.
+    /// Whether an empty destination takes everything that the source has, so that all content can be granted.
     #[must_use]
     pub fn may_grant_all(&self) -> bool {
         let bases = [&self.compare_dest, &self.copy_dest, &self.link_dest, &self.reflink_dest];
@@ -177,9 +180,9 @@ impl Matcher for Everything {
     }
 }
 
-/// The matcher of a run to which only some paths belong, and what another one takes of them.
+/// The matcher of a run to which only some paths belong. Below these, another matcher decides.
 ///
-/// Rules say nothing of the directories on the way: they are there for what they lead to.
+/// Rules do not apply to the directories on the way, which are only carried for the entries below.
 #[derive(Debug)]
 pub struct Selected {
     /// In the order of the walk. In a recursive run none lies below another.
@@ -228,7 +231,7 @@ impl Selected {
         !self.recursive && self.listed.binary_search(path).is_ok()
     }
 
-    /// Whether an entry belongs to the run, by what `below` says of one that is not on the way.
+    /// Whether an entry belongs to the run. `below` decides about one that is not on the way to a selected path.
     fn has(&self, path: &RelPath, name: &[u8], below: impl Fn() -> bool, on_the_way: bool) -> bool {
         if (self.recursive && self.place(path) == Place::Selected) || self.is_listed(path) {
             return below();
@@ -288,7 +291,7 @@ impl Selected {
     }
 }
 
-/// The matcher of a run that carries directories and does not go into them: only the top is listed.
+/// The matcher of a run that carries directories and does not enter them: only the top is listed.
 #[derive(Debug)]
 struct TopOnly(Box<dyn Matcher>);
 
@@ -306,7 +309,7 @@ impl Matcher for TopOnly {
     }
 
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
-        // What is below a directory that only the destination has goes with it.
+        // A directory that only the destination has is deleted with everything below it.
         self.0.deletes(at, name, kind, in_deleted)
     }
 

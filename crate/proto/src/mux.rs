@@ -10,7 +10,7 @@ use crate::codec::DecodeError;
 use crate::limits::LANES_MAX;
 use crate::session::Violation;
 
-/// What each end says first. No text begins like this, so what a shell prints is told apart from a session.
+/// The first bytes of each end. No text begins like this, so the output of a shell is not taken for a session.
 pub const PREFACE: [u8; 8] = *b"\0SPSY-1\n";
 
 /// Bytes of the preface that are the same in all versions of the framing.
@@ -22,14 +22,15 @@ pub const HEADER_BYTES: usize = 10;
 /// Bytes of content of one frame.
 pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 
-/// What a frame with content costs besides its bytes of what was granted, so that many small ones hold no more memory.
+/// What a frame with content uses up of the granted bytes besides its own, so that many small frames cannot hold more
+/// memory.
 pub const CHUNK_COST: u32 = 256;
 
 /// Bytes that may be sent on a new stream before anything is granted; see [`granted_at_first`].
 pub const WINDOW_BYTES: u32 = 256 << 10;
 
-/// Bytes that may be sent on a new stream before anything is granted. Whoever opens sessions sends no content before that is
-/// granted, so that one that was not accepted holds little.
+/// Bytes that may be sent on a new stream before anything is granted. The end that opens sessions sends no content
+/// before it is granted, so that a session that was not accepted yet takes little memory.
 #[must_use]
 pub const fn granted_at_first(from_who_opens: bool, stream: u8) -> u32 {
     if from_who_opens && stream > 0 { 0 } else { WINDOW_BYTES }
@@ -65,7 +66,7 @@ pub enum Header {
     Credit(StreamId, u32),
     /// The stream has ended, and is whole.
     End(StreamId),
-    /// The end that says so has left the session: it reads and says no more of it.
+    /// The end that sends this has left the session: it reads and sends nothing more of it.
     Stop(u32),
     /// The connection is over for this byte of an error kind, 0 for none; so many bytes of a reason follow.
     Close(u8, u32),
@@ -77,7 +78,7 @@ pub enum Header {
     Ask,
     /// The [`Offer`](crate::beside::Offer) that answers it follows.
     Offer,
-    /// QUIC stands, and both ends derive this number from it; 0 when the end that says so has given it up.
+    /// QUIC stands, and both ends derive this number from it; 0 when the end that sends this has given QUIC up.
     Stands(u32),
 }
 
@@ -137,7 +138,7 @@ impl Header {
             70..=74 => return Err(malformed("a frame of a stream with a value that it cannot have")),
             _ => return Err(malformed("a frame of a kind that streams do not have")),
         };
-        // What a kind does not use is 0, so that each has one spelling.
+        // The parts that a kind does not use must be 0, so that a frame has only one encoding.
         if read.encode() == *bytes { Ok(read) } else { Err(malformed("a frame of a stream that is spelled otherwise")) }
     }
 }
@@ -149,15 +150,15 @@ pub enum Arrival {
     New,
     /// To one that is known.
     Known,
-    /// To one that is over at either end: it was on its way, and is let go.
+    /// The stream is over at either end: the frame was on its way, and is dropped.
     Gone,
 }
 
-/// Which streams there are on one connection, and what may still come on them.
+/// The streams that are open on one connection, and what may still come on them.
 #[derive(Debug)]
 pub struct Ledger {
     opens: bool,
-    /// Sessions that the peer may have at a time, and streams of each.
+    /// Sessions that the peer may have open at a time, and streams of each.
     sessions_max: usize,
     streams_max: u8,
     next: u32,
@@ -196,13 +197,13 @@ impl Ledger {
         Self { opens, sessions_max: SESSIONS_MAX, streams_max, next: 0, sessions: HashMap::new() }
     }
 
-    /// The ledger of an end that accepts one session at a time, on its control lane alone: of a stranger.
+    /// The ledger of an end that accepts one session at a time, and only its control lane: for a stranger.
     #[must_use]
     pub fn of_one_question() -> Self {
         Self { sessions_max: 1, streams_max: 1, ..Self::new(false) }
     }
 
-    /// Opens a session; nothing while there is no room for another, or none is left to be numbered.
+    /// Opens a session; none when there is no room for another, or no number is left.
     pub fn open(&mut self) -> Option<u32> {
         let next = self.next.checked_add(1).filter(|_| self.opens && self.sessions.len() < SESSIONS_MAX)?;
         let session = std::mem::replace(&mut self.next, next);
@@ -247,7 +248,7 @@ impl Ledger {
         Ok(if self.alive(id.session).is_some() { Arrival::Known } else { Arrival::Gone })
     }
 
-    /// The peer has left a session. Says whether this end is in it.
+    /// The peer has left a session. Says whether this end is still in it.
     pub fn stop(&mut self, session: u32) -> Result<Arrival, Violation> {
         self.no_new(session)?;
         let Some(known) = self.sessions.get_mut(&session) else { return Ok(Arrival::Gone) };
@@ -261,7 +262,7 @@ impl Ledger {
         Ok(Arrival::Known)
     }
 
-    /// This end has left a session. Says whether the peer has too, so that there is room for another.
+    /// This end has left a session. Says whether the peer has left it, too, so that there is room for another.
     pub fn leave(&mut self, session: u32) -> bool {
         let Some(known) = self.sessions.get_mut(&session) else { return false };
         known.left = true;
@@ -272,7 +273,7 @@ impl Ledger {
         is_over
     }
 
-    /// This end grants bytes; says whether there is anybody to tell.
+    /// This end grants bytes. Says whether the peer is still there to be told.
     pub fn grant(&mut self, id: StreamId, bytes: u32) -> bool {
         let Some(session) = self.alive(id.session) else { return false };
         let Some(stream) = session.streams.get_mut(usize::from(id.stream)).filter(|stream| !stream.ended) else {
@@ -291,7 +292,7 @@ impl Ledger {
         if session < self.next { Ok(()) } else { Err(Violation::new("a session that nobody has opened")) }
     }
 
-    /// Opens the session that a peer's first word on a control stream opens, in turn.
+    /// Opens the session of a peer's first frame on a control stream. Sessions must come in order.
     fn known(&mut self, id: StreamId) -> Result<Arrival, Violation> {
         if self.opens || id.session != self.next || id.stream != 0 {
             return self.no_new(id.session).map(|()| Arrival::Known);

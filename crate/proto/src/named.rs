@@ -4,14 +4,14 @@ use crate::codec::Reader;
 use crate::field::Message as _;
 use crate::request::{OPTIONS, Request};
 
-/// Whether an option of this name is known, be it the API's or the command's.
+/// Whether an option of this name is known, as the API or the command calls it.
 #[must_use]
 pub fn is_option(name: &str) -> bool {
     OPTIONS.iter().any(|(api, flag, _)| name == *api || name == *flag)
 }
 
 impl Request {
-    /// Whether it asks for the option of this name in another way than the default.
+    /// Whether a request asks for anything but the default of the option of this name.
     #[must_use]
     pub fn asks_for(&self, name: &str) -> bool {
         let mut fields = Vec::new();
@@ -20,7 +20,7 @@ impl Request {
     }
 }
 
-/// Whether fields have one by these numbers, each of a message inside the one before.
+/// Whether fields have one at this place: each number is that of a field in the message of the one before.
 fn has(fields: &[u8], place: &[u64]) -> bool {
     let Some((wanted, inside)) = place.split_first() else { return true };
     let mut reader = Reader::new(fields);

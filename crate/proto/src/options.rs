@@ -103,7 +103,7 @@ pub enum Window {
 
 const NANOS: u64 = 1_000_000_000;
 
-/// By how many nanoseconds `a` is later than `b`. As with rsync a window of whole seconds looks at the seconds alone.
+/// By how many nanoseconds `a` is later than `b`. As in rsync, a window of whole seconds compares only the seconds.
 fn later_by(a: Time, b: Time, window: u64) -> i128 {
     let nanos = |time: Time| if window.is_multiple_of(NANOS) { 0 } else { i128::from(time.nanos) };
     (i128::from(a.seconds) - i128::from(b.seconds)) * i128::from(NANOS) + nanos(a) - nanos(b)
@@ -118,7 +118,7 @@ impl Window {
         }
     }
 
-    /// Whether `a` counts as newer than `b`. As with rsync it does where it may be: up to the window before `b`.
+    /// Whether `a` counts as newer than `b`. As in rsync it does if it may be newer: from the window before `b` on.
     pub(crate) fn is_newer(self, a: Time, b: Time) -> bool {
         match self {
             Self::Exact => a > b,
@@ -155,15 +155,15 @@ impl Value for Window {
 pub struct SourcePath {
     /// Where.
     pub path: RelPath,
-    /// What is in the directory goes to the destination. Otherwise the entry goes there under its own name, or, where
-    /// `into` is off and it is a directory, what is in it.
+    /// The content of the directory goes to the destination. Otherwise the entry goes there under its own name, or, if
+    /// `into` is off and the entry is a directory, its content does.
     pub contents: bool,
-    /// The entry arrives under its path, without so many names at its beginning.
+    /// The entry arrives under its path, without this many names at the beginning.
     pub relative_to: Option<u16>,
 }
 
 impl SourcePath {
-    /// Of a source that arrives under its path: the directory where that begins, and the path.
+    /// For a source that arrives under its path: the directory in which that path begins, and the path.
     #[must_use]
     pub fn relative(&self) -> Option<(RelPath, RelPath)> {
         let names = usize::from(self.relative_to?);
@@ -172,8 +172,8 @@ impl SourcePath {
         Some((above, self.path.components().skip(names).fold(RelPath::root(), joined)))
     }
 
-    /// The path under which the entry that is meant arrives, where it has one: else it is what a directory holds, or, where
-    /// `into` is off, may be.
+    /// The path under which the entry arrives, if it has one. Otherwise the source is the content of a directory, or
+    /// may be one where `into` is off.
     #[must_use]
     pub fn arrives_at(&self, into: bool) -> Option<RelPath> {
         if let Some((_, below)) = self.relative() {
@@ -190,12 +190,12 @@ message!(SourcePath, "source" {
     3 critical relative_to: Depth,
 });
 
-/// Directories that an option names, in their order. They take as much memory as they take on the wire.
+/// Directories that an option names, in their order. They take no more memory than on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directories(Vec<u8>);
 
 impl Directories {
-    /// The list of `paths`; nothing when one is no path, or there are too many.
+    /// The list of `paths`; none when an element is no path, or there are too many.
     #[must_use]
     pub fn new(paths: &[&[u8]]) -> Option<Self> {
         let is_path = |path: &&[u8]| !path.is_empty() && path.len() <= OPTION_PATH_BYTES_MAX && !path.contains(&0);

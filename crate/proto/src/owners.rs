@@ -7,7 +7,7 @@ use crate::filter::Pattern;
 use crate::limits::{ID_MAP_BYTES_MAX, OWNER_NAME_BYTES_MAX};
 use crate::request::Request;
 
-/// What is no owner and no group, and stands for one that is to stay as it is.
+/// The number of no owner and no group. It stands for one that is to stay as it is.
 pub const NO_ID: u32 = u32::MAX;
 
 /// Whose number it is.
@@ -19,7 +19,7 @@ pub enum IdKind {
     Group,
 }
 
-/// What a number of an owner or a group is called where the source is.
+/// The name of an owner's or a group's number on the source's machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerName {
     /// Whose number it is.
@@ -86,7 +86,7 @@ pub(crate) fn get_names(reader: &mut Reader<'_>) -> Decoded<Vec<OwnerName>> {
     Ok(names)
 }
 
-/// What becomes of owners or of groups: rules of which the first that matches decides, in rsync's notation
+/// How owners or groups are mapped: the first rule that matches decides, in rsync's notation
 /// (`alice:bob,1000-1999:nobody,*:65534`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMap(Box<str>);
@@ -100,7 +100,7 @@ enum From<'a> {
     Ids(u32, u32),
     /// This name.
     Name(&'a str),
-    /// Names that this pattern matches; `*` matches those who have none, too.
+    /// A pattern of names; `*` also matches numbers without a name.
     Pattern(&'a str),
 }
 

@@ -78,20 +78,20 @@ pub enum Record<'a> {
         /// The digest of `content`.
         digest: ContentDigest,
     },
-    /// The recipe of a file begins; a second one for the same file discards the first, because the source changed.
+    /// Begins the recipe of a file. A second one for the same file discards the first, because the source changed.
     Begin {
         /// Which.
         file: FileId,
     },
     /// The next bytes of the file.
     Literal(&'a [u8]),
-    /// The next bytes are those at the same place of what the receiver held before.
+    /// The next bytes are copied from the same place of the part that the receiver held before.
     Copy {
         /// How many.
         bytes: u64,
     },
-    /// The next bytes are these pieces of what the receiver has in the file's place, in the order of its list; each is a piece
-    /// of the file too.
+    /// The next bytes are copied from these pieces of the file in its place at the receiver, in the order of its list.
+    /// Each is also a piece of the new file.
     CopyPieces {
         /// The number of the first.
         first: u32,
@@ -119,21 +119,21 @@ pub enum Record<'a> {
     },
     /// A piece of the file ends here. A recipe with pieces ends with the digest of their digests.
     Mark,
-    /// The receiver is to tell what it has in the place of a file.
+    /// Asks the receiver for the pieces of the entry in a file's place.
     Sign {
         /// Which.
         file: FileId,
         /// The level at which it is cut, see [`crate::delta::Cutter`].
         level: u8,
     },
-    /// The receiver is to tell the chunks of pieces that it has told.
+    /// Asks the receiver for the chunks of pieces that it has told.
     Ask {
         /// Of which file.
         file: FileId,
         /// The ascending numbers of the pieces.
         pieces: Vec<u32>,
     },
-    /// The file grew while it was read: what came of it is what it was when it was opened.
+    /// The file grew while it was read: the bytes that came are those that it had when it was opened.
     Grown,
     /// The file does not come; an open recipe for it is discarded.
     Failed {

@@ -100,7 +100,7 @@ impl RelPath {
         self.0.split(|&byte| byte == b'/').filter(|component| !component.is_empty()).map(Name)
     }
 
-    /// The directory that holds this entry, and its name there; nothing for the root.
+    /// The directory that holds this entry, and its name there; none for the root.
     #[must_use]
     pub fn split_last(&self) -> Option<(Self, Name<'_>)> {
         if self.0.is_empty() {
@@ -118,7 +118,7 @@ impl RelPath {
         if below.is_root() { self.clone() } else { Self(self.join_bytes(&below.0)) }
     }
 
-    /// What is left of the path below `above`; nothing when it is not there.
+    /// The rest of the path below `above`; none when the path is not below it.
     #[must_use]
     pub fn below(&self, above: &Self) -> Option<Self> {
         if above.is_root() {
@@ -139,8 +139,8 @@ impl RelPath {
         std::iter::successors(Some(self.clone()), |at| at.split_last().map(|(parent, _)| parent))
     }
 
-    /// Whether `is` says so of what stands here, of this kind, or of a directory above it, but for the root; it is asked with the
-    /// directory that holds each, and its name.
+    /// Whether `is` is true for the entry here, of this kind, or for a directory above it except the root. It is called
+    /// with the directory that holds each, and its name.
     #[must_use]
     pub fn any_up(&self, mut kind: Kind, is: impl Fn(&Self, &[u8], Kind) -> bool) -> bool {
         let mut at = self.clone();
@@ -172,7 +172,8 @@ impl Ord for RelPath {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         let shared = self.0.len().min(other.0.len());
         let next = |path: &Self| path.0.get(shared).copied().unwrap_or(b'/');
-        // Of two that are equal so far the shorter one is a directory above the other, or its name ends here.
+        // Of two paths that are equal so far, the shorter one is either a directory above the other, or its name ends
+        // here.
         let behind = || next(self).cmp(&next(other)).then(self.0.len().cmp(&other.0.len()));
         let ends = || if shared == 0 { self.0.len().cmp(&other.0.len()) } else { behind() };
         self.0[..shared].cmp(&other.0[..shared]).then_with(ends)

@@ -18,12 +18,12 @@ closed_set! {
     }
 }
 
-/// Paths, each once and in the order of the walk. They take as much memory as they take on the wire.
+/// Paths, each once and in the order of the walk. They take no more memory than on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paths(Vec<u8>);
 
 impl Paths {
-    /// The set of `paths`; nothing when they are more than [`REQUEST_PATHS_BYTES_MAX`] allows, or one fills a frame.
+    /// The set of `paths`; none when they take more than [`REQUEST_PATHS_BYTES_MAX`], or one of them fills a frame.
     #[must_use]
     pub fn new(mut paths: Vec<RelPath>) -> Option<Self> {
         paths.sort_unstable();
@@ -64,7 +64,7 @@ impl Paths {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
             let most = rest.len().min(PATHS_BYTES_MAX);
-            // Up to the last end of a path: one fits, as each was looked at when this value was made.
+            // A part ends with the last path that fits. One always fits, which was checked when this value was made.
             let end = rest[..most].iter().rposition(|&byte| byte == 0)? + 1;
             let (part, behind) = rest.split_at(end);
             rest = behind;
@@ -72,8 +72,8 @@ impl Paths {
         })
     }
 
-    /// Adds paths that come behind these. Says false, adding nothing, when they do not, or there are more bytes than
-    /// [`REQUEST_PATHS_BYTES_MAX`] then.
+    /// Adds paths behind these. Gives false and adds nothing when they do not come behind these, or all together take
+    /// more than [`REQUEST_PATHS_BYTES_MAX`].
     #[must_use]
     pub fn append(&mut self, more: &Self) -> bool {
         let last = self.0.strip_suffix(&[0]).map(|before| before.rsplit(|&byte| byte == 0).next().unwrap_or_default());

@@ -12,7 +12,7 @@ use crate::set_id::{CAPABILITY, SourceIds};
 /// What is to be done with one name of a directory. Indices are into the source's or the destination's listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It must be made, or made anew; `old` is what stands in its place now.
+    /// The entry must be made, or made anew; `old` is the entry in its place now.
     Make {
         /// The source's entry.
         source: usize,
@@ -28,7 +28,7 @@ pub enum Step {
         /// Why.
         reasons: Reasons,
     },
-    /// It is another name of an entry that comes before it, and is not that, or differs.
+    /// The entry is a further name of one before it, and the destination's is not, or differs.
     Link {
         /// The source's entry.
         source: usize,
@@ -72,7 +72,7 @@ pub struct Rules {
     pub attributes: Attributes,
     /// What the source's owners are worth, for set-id bits.
     pub source_ids: SourceIds,
-    /// Whether sub-directories belong to the run, whatever of them does.
+    /// Whether the run enters sub-directories.
     pub recursive: bool,
     /// What is left alone.
     pub selection: Selection,
@@ -81,8 +81,8 @@ pub struct Rules {
 }
 
 impl Selection {
-    /// Whether a file may be left out although the destination does not have it, so that nothing can be granted before
-    /// it was looked at.
+    /// Whether a file may be left out although the destination does not have it. Then nothing can be granted before
+    /// listings are compared.
     #[must_use]
     pub const fn leaves_new_out(&self) -> bool {
         self.existing || self.max_size.is_some() || self.min_size.is_some()
@@ -137,8 +137,8 @@ fn not_carried(rules: &Rules, entry: &Entry) -> Option<Reasons> {
     }
 }
 
-/// The step for the source's entry at `source` as if it were no hard link, beside the destination's entry of that name:
-/// for a follower that no link can be made to.
+/// The step for the source's entry at `source` as if it were no hard link, given the destination's entry of that name:
+/// for a follower for which no link can be made.
 #[must_use]
 pub fn plan_alone(rules: &Rules, source: (&Listing, usize), destination: Option<(&Listing, usize)>) -> Option<Step> {
     let mut rules = *rules;
@@ -169,7 +169,7 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     let leader = if rules.attributes.hard_links { source.0.leader(source.1) } else { None };
     let mut reasons = rules.attributes.differences(source, destination);
     reasons.add(leader.is_some() && leader != destination.0.leader(destination.1), Reasons::HARD_LINK);
-    // A set-id bit that is dropped is no difference, or each run would find it again.
+    // A set-id bit that is dropped must not count as a difference, or each run would find it again.
     if reasons.intersects(Reasons::MODE) && rules.mode_to_be(a.kind, &a.meta, &b.meta) == b.meta.mode {
         reasons = reasons.without(Reasons::MODE);
     }
@@ -189,7 +189,7 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     if rules.append_only {
         return Some(Step::Skip { source: source.1, reasons: Reasons::APPEND_ONLY });
     }
-    // A newer file gives way to a link, as in rsync: its other name is what the run left alone, or did not.
+    // A newer file gives way to a link, as in rsync: whether its content stays was decided with the leader.
     if rules.selection.update && leader.is_none() && is_newer(&rules.attributes, a, b) {
         return Some(Step::Skip { source: source.1, reasons: Reasons::NEWER });
     }

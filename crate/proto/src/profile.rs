@@ -252,7 +252,8 @@ impl EndProfile {
     }
 
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        // Threads come by the number of processors. What would not fit loses its steps, not its totals.
+        // The number of threads depends on the processors. A thread whose steps do not fit is told without them, but
+        // with its totals.
         let fits = self.threads.iter().flat_map(|thread| &thread.phases).map(|phase| phase.steps.len()).sum::<usize>()
             < FRAME_BYTES_MAX / 2;
         out.number(self.started_at_micros);

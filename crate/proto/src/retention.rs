@@ -7,7 +7,7 @@ use crate::field::message;
 pub struct Snapshot {
     /// The destination is a series, of which the run makes the next snapshot.
     pub is_asked: bool,
-    /// What did not change is linked to the newest one that is there.
+    /// Unchanged files are linked to those of the newest snapshot that exists.
     pub links_newest: bool,
     /// What is linked shares its blocks and is a file of its own.
     pub reflinks: bool,
@@ -22,7 +22,8 @@ message!(Snapshot, "snapshot" {
     4 critical reflinks,
 });
 
-/// How many snapshots of a series stay: so many of the last ones, and the last one of so many hours, days and so on that have any.
+/// How many snapshots of a series are kept: this many of the last ones, and the last one of each of this many hours,
+/// days and so on that have any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// The last ones, whenever they were made.
@@ -49,8 +50,9 @@ message!(Keep, "rule of retention" {
 });
 
 impl Keep {
-    /// Whether each of these snapshots stays; they are given from the newest to the oldest. Each part of the rule counts for itself. The
-    /// oldest one stays as well while any part has not reached its number, so that a young series reaches back as far as it can.
+    /// Whether each of these snapshots, from the newest to the oldest, is kept. Each part of the rule counts by itself.
+    /// The oldest snapshot is kept, too, while any part has not reached its number, so that a young series reaches back
+    /// as far as it can.
     #[must_use]
     pub fn keeps(&self, newest_first: &[Moment]) -> Vec<bool> {
         let mut parts =
@@ -73,17 +75,17 @@ impl Keep {
     }
 }
 
-/// When a snapshot was made, in whole seconds since 1970, and so what it is called: `2026-11-28T23-50-12Z`.
+/// When a snapshot was made, in whole seconds since 1970. Its name is that moment: `2026-11-28T23-50-12Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
 
 const DAY: i64 = 86_400;
 
-/// The last second of the year 9999: later ones have other names.
+/// The last second of the year 9999: names of later moments would have another length.
 const LAST: i64 = 253_402_300_799;
 
 impl Moment {
-    /// So many seconds after the beginning of 1970; nothing where no name says it.
+    /// This many seconds after the beginning of 1970; none for a moment that has no name.
     #[must_use]
     pub fn new(seconds: i64) -> Option<Self> {
         (0..=LAST).contains(&seconds).then_some(Self(seconds))
@@ -121,7 +123,8 @@ impl Moment {
         (moment.name().as_bytes() == name).then_some(moment)
     }
 
-    /// What tells it from moments of another place in the list, hour, day, week, month and year.
+    /// The place in the list, hour, day, week, month and year of the moment, each as a number that changes from one
+    /// span to the next.
     fn spans(self, position: i64) -> [i64; 6] {
         let day = self.0.div_euclid(DAY);
         let (year, month, _) = date_of(day);

@@ -7,10 +7,10 @@ use crate::entry::{Kind, Meta};
 use crate::owners::NO_ID;
 use crate::plan::Rules;
 
-/// What a source's numbers of owners and groups are worth at the destination.
+/// How far a source's numbers of owners and groups can be trusted at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SourceIds {
-    /// The peer says them, and they prove nothing until this side has set them itself.
+    /// The peer tells the numbers, and they prove nothing until this side has set them itself.
     #[default]
     Claimed,
     /// Both ends are this machine: they are owners and groups of this very system.
@@ -37,7 +37,7 @@ pub fn kept_mode(kind: Kind, mode: u16, keeps_owner: bool, keeps_group: bool) ->
 }
 
 impl Rules {
-    /// Whether an entry that belongs to `uid` belongs to the source's owner. Nothing is known of an absent `uid`.
+    /// Whether an entry that belongs to `uid` belongs to the source's owner; false when `uid` is unknown.
     #[must_use]
     pub fn keeps_owner(&self, source: &Meta, uid: Option<u32>) -> bool {
         let is_known = self.source_ids == SourceIds::Local || self.attributes.owner;
@@ -58,15 +58,15 @@ impl Rules {
         kept_mode(kind, source.mode, self.keeps_owner(source, uid), self.keeps_group(source, gid))
     }
 
-    /// Whether a file of the destination is to have the source's capabilities, once its owner is set as far as it is
-    /// carried.
+    /// Whether a file of the destination should have the source's capabilities, once its owner is set as far as owners
+    /// are carried.
     pub(crate) fn capabilities_to_be(&self, source: &Meta, destination: &Meta) -> bool {
         let uid = if self.attributes.owner { source.uid } else { destination.uid };
         self.keeps_owner(source, Some(uid))
     }
 
-    /// The permission bits that a destination's entry has to have, once its owner and group are set as far as they
-    /// are carried.
+    /// The permission bits that an entry of the destination should have, once its owner and group are set as far as
+    /// they are carried.
     pub(crate) fn mode_to_be(&self, kind: Kind, source: &Meta, destination: &Meta) -> u16 {
         let is_set = |is_carried: bool, id: u32| is_carried && id != NO_ID;
         let uid = if is_set(self.attributes.owner, source.uid) { source.uid } else { destination.uid };

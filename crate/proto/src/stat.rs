@@ -11,7 +11,7 @@ pub struct Stat {
     pub kind: Kind,
     /// Bytes of a regular file; 0 otherwise.
     pub size: u64,
-    /// Its attributes; zeros of a directory of which the client may know no more than that it is one.
+    /// Its attributes; zeros for a directory of which the client may only know that it exists.
     pub meta: Meta,
 }
 

@@ -1,10 +1,11 @@
 //! Targets of symlinks, as text: which of them lead out of a tree, and how they are made to lead nowhere.
 
-/// Stands before the target of a symlink that is to lead nowhere, as rsync has it.
+/// The prefix of a munged symlink's target, by which it leads nowhere, as in rsync.
 pub const MUNGED: &[u8] = b"/rsyncd-munged/";
 
-/// Whether a symlink leads out of its tree, by its text alone; `above` is how many directories of the tree are above it. One
-/// that climbs anywhere but at its beginning counts as such: where it leads is decided by what stands on the way.
+/// Whether a symlink leads out of its tree, by its text alone; `above` is how many directories of the tree are above
+/// it. A target with `..` anywhere but at its beginning counts as leading out: where it leads depends on the entries on
+/// its way.
 #[must_use]
 pub fn is_unsafe_target(target: &[u8], above: usize) -> bool {
     if matches!(target.first(), None | Some(b'/')) || target.ends_with(b"/..") {

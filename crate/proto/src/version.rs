@@ -7,8 +7,8 @@ use std::fmt;
 use crate::codec::{DecodeError, Decoded, Reader, Write};
 use crate::field::Value;
 
-/// A version that this build speaks. Code whose bytes depend on the version matches on it, so that a new one cannot be
-/// forgotten anywhere.
+/// A version that this build speaks. Code whose bytes depend on the version must match on it, so that the compiler
+/// finds every place that a new version concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// The first.

@@ -28,8 +28,8 @@ impl Default for Held {
 }
 
 impl Xattrs {
-    /// The attributes of an entry in any order. They are refused when a name stands twice or is no name, or when
-    /// together they are larger than [`XATTRS_BYTES_MAX`].
+    /// The attributes of an entry in any order. Fails when a name stands twice or is no name, or when they take more
+    /// than [`XATTRS_BYTES_MAX`] together.
     pub fn new(mut attributes: Vec<(Vec<u8>, Vec<u8>)>) -> Decoded<Self> {
         attributes.sort_unstable();
         let mut out = Vec::with_capacity(attributes.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
@@ -70,8 +70,8 @@ impl Xattrs {
         self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 
-    /// The same with the ACLs among them as `change` makes them of their values. A change that makes them no attributes of one
-    /// entry is none.
+    /// The same with the values of the ACLs among them changed. If the result would be too large for one entry, nothing
+    /// is changed.
     #[must_use]
     pub fn with_acls(&self, change: impl Fn(&[u8]) -> Vec<u8>) -> Self {
         if !self.iter().any(|(name, _)| is_acl(name)) {
@@ -82,7 +82,7 @@ impl Xattrs {
         Self::new(changed).unwrap_or_else(|_| self.clone())
     }
 
-    /// The wire form, which is the one form of these names and values; nothing of what could not be read.
+    /// The wire form, which is unique for these names and values; empty for attributes that could not be read.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

@@ -15,7 +15,8 @@ const PIECE_BYTES: (usize, usize) = (64 << 10, 192 << 10);
 /// The same of grains.
 const GRAIN_BYTES: (usize, usize) = (256, 768);
 
-/// A cut is behind the four bytes that, as a little-endian number, times the one and plus the other, are least.
+/// A cut is behind those four bytes of the range for which this hash is least: as a little-endian number, times the
+/// multiplier, plus the addend.
 const MULTIPLIER: u32 = 0x915f_77f5;
 const ADDEND: u32 = 0x3463_6463;
 
@@ -29,13 +30,13 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// The cutter for chunks, in which pieces are cut again, and short files at once.
+    /// The cutter for chunks: pieces are cut again into these, and short files at once.
     pub const CHUNKS: Self = Self { level: 0 };
 
-    /// The cutter for grains, in which chunks are cut again. No file is cut into them at once.
+    /// The cutter for grains: chunks are cut again into these, and no file at once.
     pub const GRAINS: Self = Self { level: u8::MAX };
 
-    /// The first cutter of files that both have up to `bytes`; nothing for those that are too long.
+    /// The first cutter of files that both have up to `bytes`; none for files that are too long.
     #[must_use]
     pub fn for_files(bytes: u64) -> Option<Self> {
         if bytes <= DELTA_SHORT_BYTES {
@@ -84,7 +85,8 @@ impl Cutter {
         }
     }
 
-    /// How long the first part of `bytes` is, which hold at least the longest one or all that is left of a run of data.
+    /// The length of the first part of `bytes`, which must hold at least the longest part, or all that is left of a run
+    /// of data.
     #[must_use]
     pub fn cut(self, bytes: &[u8]) -> usize {
         let (shortest, longest) = self.bounds();

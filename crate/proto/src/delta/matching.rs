@@ -108,7 +108,8 @@ impl Places {
         Self { all, first, next: 0, looks: 0, is_of_use }
     }
 
-    /// Looks for one's own part at `at`: at the same place, behind what was found last, or anywhere.
+    /// Looks for a part of the own file among those of the other end: at the same place, behind the last match, or
+    /// anywhere.
     fn find(&mut self, (digest, bytes): (ChunkDigest, u64), at: u64, in_place: bool) -> Option<Place> {
         self.looks += 1;
         let is_it = |index: usize| {
@@ -123,7 +124,7 @@ impl Places {
         self.all.get(index).copied()
     }
 
-    /// Looks for parts of one's own that follow each other from `at` on.
+    /// Looks for parts of the own file that follow each other from `at` on.
     fn find_all(&mut self, mut at: u64, parts: &[Chunk], in_place: bool) -> Vec<Part> {
         let find = |part: &Chunk| {
             let place = self.find((part.digest, part.bytes), at, in_place);
@@ -143,7 +144,7 @@ impl Places {
     }
 }
 
-/// A part of a piece of one's own: how long it is, and where the other end holds it.
+/// A part of a piece of the own file: its length, and where the other end holds it.
 type Part = (u64, Option<u64>);
 
 /// What was found of a piece of one's own.
@@ -154,7 +155,7 @@ enum Found {
     Parts(Vec<Part>),
 }
 
-/// The comparison of one's own file with what the other end holds.
+/// The comparison of the own file with the pieces that the other end holds.
 #[derive(Debug)]
 pub struct Match {
     own: Vec<Piece>,
@@ -162,7 +163,7 @@ pub struct Match {
     in_place: bool,
     /// Where one's own pieces begin.
     start: u64,
-    /// Pieces of the other end whose chunks are asked for, and where they are.
+    /// Pieces of the other end whose chunks are asked for, with their offsets and lengths.
     asked: Vec<(u32, u64, u64)>,
     /// Those chunks, and then their grains.
     chunks: Places,
@@ -170,8 +171,8 @@ pub struct Match {
 }
 
 impl Match {
-    /// Begins with one's own pieces, the first of which is at `start`, and those of the other end. `in_place`: that writes
-    /// over what it holds, front to back, so that only what lies ahead can be had.
+    /// Begins with the own pieces, the first of which is at `start`, and those of the other end. `in_place`: the other
+    /// end writes over its file from front to back, so that it can only copy from behind the writing position.
     #[must_use]
     pub fn new(own: Vec<Piece>, start: u64, held: &[Chunk], in_place: bool) -> Self {
         let mut places = Places::new(places(0, held.iter()).collect());
@@ -198,7 +199,7 @@ impl Match {
         matching
     }
 
-    /// The pieces of the other end whose chunks may be of use, ascending, and how long they are together.
+    /// The pieces of the other end whose chunks may be of use, ascending, and how many bytes they have together.
     #[must_use]
     pub fn asked(&self) -> (Vec<u32>, u64) {
         (self.asked.iter().map(|(number, ..)| *number).collect(), self.asked.iter().map(|(.., bytes)| bytes).sum())
@@ -222,7 +223,7 @@ impl Match {
         self.chunks = Places::new(all);
     }
 
-    /// The chunks of the other end whose grains may be of use, ascending in the order in which they were told; none where that
+    /// The chunks of the other end whose grains may be of use, in the order in which they were told; none where that
     /// costs more than it saves.
     pub fn asked_again(&mut self) -> Vec<u32> {
         let places = &self.chunks;
@@ -237,7 +238,7 @@ impl Match {
         self.asked.iter().map(|(number, ..)| *number).collect()
     }
 
-    /// Parts of one's own pieces that were not found: the numbers of the piece and of the part, where that is and how long.
+    /// Parts of the own pieces that were not found: the numbers of piece and part, and the part's offset and length.
     pub fn literals(&self) -> impl Iterator<Item = (usize, usize, u64, u64)> {
         let mut at = self.start;
         self.own.iter().zip(&self.found).enumerate().flat_map(move |(number, (piece, found))| {
@@ -270,7 +271,7 @@ impl Match {
         }
     }
 
-    /// One's own pieces that were not found, by their numbers: where they are and how long they are.
+    /// The own pieces that were not found: their numbers, offsets and lengths.
     pub fn lacking(&self) -> impl Iterator<Item = (usize, u64, u64)> {
         let mut at = self.start;
         self.own.iter().zip(&self.found).enumerate().filter_map(move |(number, (piece, found))| {
@@ -294,7 +295,7 @@ impl Match {
         self.looks + self.chunks.looks
     }
 
-    /// The digest of the whole file: of the digests of its pieces, behind that of what comes before them.
+    /// The digest of the whole file: that of its pieces' digests, behind the digest of the part `before` them.
     #[must_use]
     pub fn digest(&self, before: Option<ContentDigest>) -> ContentDigest {
         let mut hasher = blake3::Hasher::new();

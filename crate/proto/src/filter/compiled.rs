@@ -59,7 +59,7 @@ impl Compiled {
         self.pattern.matches(buffer, start, kind) != self.rule.negated
     }
 
-    /// Whether nobody but the end itself knows what it is compared with.
+    /// Whether only the end itself knows the paths that the pattern is compared with.
     pub(super) fn is_of_one_end(&self) -> bool {
         self.rule.absolute
     }
@@ -70,24 +70,24 @@ impl Compiled {
 pub(super) enum Element {
     /// A rule.
     Rule(Compiled),
-    /// What the files of a directory and of those above it say, by the number of their names.
+    /// The rules that the files of a directory and of those above it have, by the number of the files' name.
     Files(usize),
 }
 
 /// How many elements a block of an [`Index`] is for.
 const BLOCK: usize = u64::BITS as usize;
 
-/// Which elements of a list may decide about a name. Most rules of a long list are for other names, and the last byte of a name
-/// is the least that tells.
+/// Which elements of a list may decide about a name. Most rules of a long list are for other names, and the last byte
+/// of a name already rules those out.
 #[derive(Debug, Default)]
 pub(super) struct Index(Vec<Block>);
 
-/// What an [`Index`] knows of as many elements as a word has bits.
+/// The part of an [`Index`] for as many elements as a word has bits.
 #[derive(Debug)]
 struct Block {
     /// Those that may decide about a name with this last byte.
     by_last: Box<[u64; 256]>,
-    /// Those that may decide about something else than a directory.
+    /// The elements that may decide about entries that are no directories.
     beyond_directories: u64,
 }
 
@@ -138,7 +138,7 @@ impl Index {
 pub(super) struct Files {
     /// Their name in a directory.
     pub(super) name: Vec<u8>,
-    /// Where the search above the top of the transfer begins; nothing when there is none.
+    /// Where the search above the top of the transfer begins; without it, nothing is searched there.
     pub(super) search: Option<Vec<u8>>,
     /// A file's rules are not in force below its directory.
     pub(super) no_inherit: bool,
@@ -147,7 +147,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The files that a rule names; nothing for a rule that is a pattern, or whose name can be no file's.
+    /// The files that a rule names; none for a rule that is a pattern, or whose name no file can have.
     pub(super) fn of(rule: &Rule) -> Option<Self> {
         let files = rule.per_directory?;
         let at = rule.pattern.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
@@ -171,7 +171,7 @@ pub(super) struct Said {
 }
 
 impl Element {
-    /// The rule that `decides`: this one, or the first of those that files say in the directory, which `said` gives.
+    /// The rule that `decides`: this one, or the first of those in the directory's files, which `said` gives.
     pub(super) fn decider<'a>(
         &'a self,
         said: &'a [Option<Arc<Said>>],

@@ -1,6 +1,6 @@
 //! What CVS leaves alone, and the folders of younger systems for versions.
 
-/// Patterns, in the order in which they are looked at. Which they are was asked of rsync 3.5.0.
+/// Patterns, in the order in which they are looked at. They were found by running rsync 3.5.0.
 pub(super) const CVS_PATTERNS: [&[u8]; 36] = [
     b"RCS",
     b"SCCS",

@@ -15,7 +15,8 @@ use crate::path::RelPath;
 pub struct HiddenPaths(Vec<Element>);
 
 impl HiddenPaths {
-    /// Reads patterns as `--exclude` takes them: `+ ` before one takes what it matches out of those behind it.
+    /// Reads patterns as `--exclude` takes them. `+ ` in front of a pattern exempts its matches from the patterns
+    /// behind it.
     ///
     /// # Errors
     /// A pattern is none.
@@ -51,7 +52,7 @@ impl HiddenPaths {
         .is_some_and(|rule| !rule.rule.include)
     }
 
-    /// Whether the path below the root, or a directory above it, is hidden; `kind` is what stands there.
+    /// Whether the path below the root, or a directory above it, is hidden; `kind` is that of the entry at the path.
     #[must_use]
     pub fn hides_path(&self, path: &RelPath, kind: Kind) -> bool {
         let in_force = InForce::default();

@@ -22,7 +22,7 @@ const EXCLUDE: &[u8] = b".git/info/exclude";
 /// What a file says of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoreVerdict {
-    /// It is left alone; otherwise it is not, whatever files above say.
+    /// The path is ignored; otherwise it is not, whatever files above say.
     pub ignored: bool,
     /// The pattern.
     pub pattern: Vec<u8>,
@@ -32,10 +32,10 @@ pub struct IgnoreVerdict {
 
 /// A file that was read.
 pub trait IgnoreFile: Debug + Send + Sync {
-    /// What it says of the path, which is relative to its directory; nothing when no pattern matches.
+    /// The verdict on the path, which is relative to the file's directory; none when no pattern matches.
     fn verdict(&self, path: &[u8], is_directory: bool) -> Option<IgnoreVerdict>;
 
-    /// Whether it says that the path is left alone, or that it is not.
+    /// Whether the path is ignored or not; none when no pattern matches.
     fn ignores(&self, path: &[u8], is_directory: bool) -> Option<bool>;
 }
 
@@ -85,8 +85,8 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What is in force above the top of a tree: what the repository says that holds it. The top itself counts as above it
-    /// when the tree is an entry of it.
+    /// The files in force above the top of a tree: those of the repository that holds it. The top itself counts as
+    /// above the tree when the tree is one entry of it.
     pub(super) fn above(&mut self, top: &[u8], with_top: bool) -> Option<Arc<Ignored>> {
         let end = if with_top { Some(top.len()) } else { parent(top) };
         let mut repository = end;
@@ -105,7 +105,7 @@ impl Search<'_> {
         found
     }
 
-    /// What is in force in the directory at `path` below `top`, and whether that is something else than above it.
+    /// The files in force in the directory at `path` below `top`, and whether they are others than above it.
     pub(super) fn enter(
         &mut self,
         (top, path): (&[u8], &RelPath),
@@ -134,7 +134,7 @@ impl Search<'_> {
 
     fn add(&self, directory: &[u8], name: &[u8], content: &[u8], above: Option<Arc<Ignored>>) -> Arc<Ignored> {
         let bytes = content.len() + above.as_ref().map_or(0, |above| above.bytes);
-        // Patterns beyond it are not read, so what they name belongs to the run.
+        // Patterns beyond the limit are not read, so the entries that they match belong to the run.
         let room = FILTER_BYTES_IN_FORCE_MAX.saturating_sub(bytes - content.len()).min(content.len());
         let begin = begin_below(directory);
         let file = self.syntax.read(&content[..room]);
@@ -142,7 +142,7 @@ impl Search<'_> {
     }
 }
 
-/// Where the directory above a path ends in it; nothing for the root.
+/// The length of the directory's path above a path; none for the root.
 fn parent(path: &[u8]) -> Option<usize> {
     if path.is_empty() {
         return None;

@@ -17,7 +17,7 @@ pub enum RuleFile {
     Content(Vec<u8>),
     /// It is not there, or is a directory.
     Missing,
-    /// It is there, and cannot be read. What it says is not known, and this was told.
+    /// The file is there and cannot be read. Its rules are not known, and this was told.
     Unread,
 }
 
@@ -56,10 +56,10 @@ impl std::error::Error for RuleFileError {}
 /// A tree of a run, as its filter has to know it.
 #[derive(Clone, Debug)]
 pub struct TreeTop {
-    /// The path of the transfer's top in the file system, or below the server's root: names joined by `/`, without one at
-    /// the beginning.
+    /// The path of the transfer's top in the file system, or below the server's root: names joined by `/`, without a
+    /// slash at the beginning.
     pub path: Vec<u8>,
-    /// The tree is one entry of the top: files of rules beside it are not its own.
+    /// The tree is one entry of the top: files of rules beside it do not apply to it.
     pub is_entry: bool,
 }
 
@@ -67,7 +67,7 @@ pub struct TreeTop {
 #[derive(Clone, Debug)]
 struct Directory {
     top: Arc<TreeTop>,
-    /// The files that are looked for: those of the request, then those that files have named.
+    /// The files that are looked for: those that the request names, then those that files have named.
     files: Vec<Arc<Files>>,
     /// What each of them says here.
     said: Vec<Option<Arc<Said>>>,
@@ -80,16 +80,16 @@ struct Directory {
 pub(super) struct Sought<'a> {
     /// Files of rules.
     pub(super) files: &'a [Arc<Files>],
-    /// The language of files that say what is left alone, where those count.
+    /// The language of files that name ignored entries, where those count.
     pub(super) syntax: Option<&'a dyn IgnoreSyntax>,
 }
 
-/// The rules that files have in a directory, for each tree of the run; nothing where no rule asks for files.
+/// The rules that files have in a directory, for each tree of the run; none where no rule names files.
 #[derive(Clone, Debug, Default)]
 pub struct InForce(Option<Arc<[Arc<Directory>]>>);
 
 impl InForce {
-    /// What is in force above the tops of `trees`, for a filter that looks for what is `sought`.
+    /// The rules in force above the tops of `trees`, for a filter that looks for the files `sought`.
     pub(super) fn above(
         trees: Vec<TreeTop>,
         sought: Sought<'_>,
@@ -106,7 +106,7 @@ impl InForce {
         trees.into_iter().enumerate().map(begin).collect::<Result<_, _>>().map(|trees| Self(Some(trees)))
     }
 
-    /// What is in force in the directory at `path`, of which this is what is in force above it.
+    /// The rules in force in the directory at `path`, given those in force above it.
     pub(super) fn enter(
         &self,
         path: &RelPath,
@@ -181,7 +181,7 @@ impl Directory {
         Ok(entered)
     }
 
-    /// Takes in what the file `file` says, whose directory begins `begin` bytes into a path in the file system.
+    /// Adds the rules of `file`, whose directory begins `begin` bytes into a path in the file system.
     fn take(
         &mut self,
         number: usize,
@@ -226,7 +226,7 @@ impl Directory {
                         let origin = Origin::File(Arc::clone(file), line);
                         taken.elements.push(Element::Rule(Compiled::new(rule, Some(begin), origin)));
                     }
-                    // What is looked for already stands where it was named first.
+                    // A file that is looked for already keeps the place where it was named first.
                     Some(files) if self.files.iter().any(|known| known.name == files.name) => {}
                     Some(_) if self.files.len() >= FILTER_FILES_MAX => {
                         return Err(failed(format!(
@@ -267,7 +267,8 @@ struct Taken {
     bytes: usize,
 }
 
-/// Where the paths of what is in a directory begin, in bytes of a path in the file system that has a slash at its beginning.
+/// Where the paths of a directory's entries begin, in bytes of a path in the file system that has a slash at its
+/// beginning.
 pub(super) fn begin_below(directory: &[u8]) -> usize {
     directory.len() + usize::from(!directory.is_empty()) + 1
 }
@@ -280,7 +281,8 @@ pub(super) fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Where `path` leads from the directory `from`, by its text alone; nothing for what leads above the file system's root.
+/// The path to which `path` leads from the directory `from`, by its text; none when it leads above the file system's
+/// root.
 #[must_use]
 pub fn resolved(from: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     let begin: &[u8] = if path.first() == Some(&b'/') { b"" } else { from };
@@ -321,14 +323,15 @@ pub struct At<'a> {
     path: &'a RelPath,
     in_force: &'a InForce,
     tree: Cell<usize>,
-    /// The path of the last name that was asked about, between two slashes, so that none is put together anew for each.
+    /// The path of the last name that was asked about, between two slashes. It is kept so that further questions about
+    /// the name need not build it again.
     buffer: RefCell<Buffer>,
 }
 
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
-    /// Where the path below the top begins; 0 while nothing was put together.
+    /// Where the path below the top begins; 0 while no path was built.
     top: usize,
     /// Where the name begins.
     name: usize,

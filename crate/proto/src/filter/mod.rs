@@ -51,7 +51,7 @@ pub struct Filter {
     has_absolute: bool,
     /// Whether there are rules for names of extended attributes.
     has_xattr_rules: bool,
-    /// Files of another language say what is left alone where no rule decides.
+    /// Files of another language name ignored entries, where no rule decides.
     ignores: Option<Ignores>,
 }
 
@@ -84,7 +84,7 @@ impl Filter {
                     filter.has_xattr_rules |= rule.xattr;
                     filter.elements.push(Element::Rule(Compiled::new(rule, None, Origin::Request(number))));
                 }
-                // A name that is looked for already stands where it was named first.
+                // A file that is looked for already keeps the place where it was named first.
                 Some(files) if filter.files.iter().any(|known| known.name == files.name) => {}
                 Some(files) => {
                     filter.elements.push(Element::Files(filter.files.len()));
@@ -114,8 +114,8 @@ impl Filter {
         self.index.candidates(name, kind).filter_map(|place| self.elements.get(place))
     }
 
-    /// Whether the entry belongs to the run for an end, of which only what `applies` counts: by the first rule that matches, or
-    /// else by the files of another language.
+    /// Whether the entry belongs to the run for an end: by the first rule that `applies` and matches, or else by the
+    /// files of another language.
     fn includes(&self, at: &At<'_>, entry: (&[u8], Kind), end: End, applies: impl Fn(&Rule) -> bool) -> bool {
         match self.first(at, entry, applies) {
             Some(rule) => rule.rule.include,
@@ -180,7 +180,7 @@ impl Matcher for Filter {
         At::new(path, &InForce::default()).with_path(name, |path| {
             for element in self.candidates(name, kind) {
                 match element {
-                    // What the sender's files say comes first, and is not known here.
+                    // The rules of the sender's files come before those behind this element, and are not known here.
                     Element::Files(_) => return true,
                     Element::Rule(each) if !each.rule.sender || each.rule.xattr => {}
                     Element::Rule(each) if each.is_of_one_end() => {

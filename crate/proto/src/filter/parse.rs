@@ -9,7 +9,7 @@ use crate::limits::PATH_BYTES_MAX;
 /// Why a rule cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
-    /// The rule as it was given; nothing for one of a file, whose content is told to nobody.
+    /// The rule as it was given; none for a rule of a file, whose content must not be told.
     pub rule: Option<Vec<u8>>,
     /// The line of the file, from 1.
     pub line: u32,
@@ -34,19 +34,20 @@ pub enum Prefixes {
     /// What the rule does, and its modifiers.
     #[default]
     Rules,
-    /// Nothing: all patterns are to be included, or all to be excluded.
+    /// No prefix: either all patterns are included, or all are excluded.
     None {
         /// Which of the two.
         include: bool,
     },
-    /// Nothing, or `+ ` or `- `; `!` alone forgets all before it. So `--exclude` and `--exclude-from` take patterns.
+    /// No prefix, or `+ ` or `- `; a `!` alone drops all rules before it. `--exclude` and `--exclude-from` take
+    /// patterns so.
     Optional {
         /// What a pattern without one is.
         include: bool,
     },
 }
 
-/// How the rules of a list are written, and what they start from.
+/// How the rules of a list are written, and the options that they begin with.
 #[expect(clippy::struct_excessive_bools, reason = "what a list says, each apart from the others")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
@@ -54,7 +55,7 @@ pub struct Style {
     pub prefixes: Prefixes,
     /// Rules stand between blanks, and not one on each line.
     pub word_split: bool,
-    /// A `!` forgets all before it, though rules are patterns alone.
+    /// A `!` drops all rules before it, although the rules are patterns only.
     pub cvs: bool,
     /// All rules are for the sender, or for the receiver, alone.
     pub ends: Option<(bool, bool)>,
@@ -116,12 +117,12 @@ pub enum Said {
         /// How its rules are written.
         style: Style,
     },
-    /// The patterns that a user has for CVS in files and variables of his own stand here.
+    /// The place of the patterns that a user has for CVS in files and variables of their own.
     CvsOfUser(Style),
 }
 
-/// What the rule `text` says: `- PATTERN`, `+ PATTERN`, `hide`, `show`, `protect`, `risk`, `merge FILE`, `dir-merge FILE`, with
-/// modifiers, or `!`, which forgets all rules before it.
+/// Reads the rule `text`: `- PATTERN`, `+ PATTERN`, `hide`, `show`, `protect`, `risk`, `merge FILE`, `dir-merge FILE`,
+/// with modifiers, or `!`, which drops all rules before it.
 ///
 /// # Errors
 /// The rule has no known name, a modifier that is not known, or no pattern.
@@ -199,7 +200,7 @@ fn said(text: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
     }
 }
 
-/// A rule that says nothing of an end is one for the sender, where the list has it so.
+/// A rule that names no end becomes one for the sender, if the list says so.
 fn ended(mut rule: Rule, style: &Style) -> Rule {
     if style.sender_unless_said && style.ends.is_none() {
         if let Some(files) = &mut rule.per_directory {
@@ -388,7 +389,7 @@ impl Modifiers {
 
 /// The rules that CVS has for what it leaves alone.
 fn cvs(style: &Style) -> Vec<Said> {
-    // They are for what can be made again, and keep no directory.
+    // Such rules are for files that can be made again, and protect no directory.
     let rule = |pattern: &&[u8]| {
         let rule = Rule { perishable: true, ..style.rule(false, pattern) };
         Said::Rule(ended(rule, style))

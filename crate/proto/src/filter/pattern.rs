@@ -36,7 +36,7 @@ impl Token {
 enum Begins {
     /// At the top of the transfer.
     Top,
-    /// So many slashes before the end, as many as the pattern has.
+    /// At the end of the path, with as many components as the pattern has slashes.
     Slashes(usize),
     /// At any component, because a double star takes any number of slashes.
     Anywhere,
@@ -51,19 +51,18 @@ pub struct Pattern {
     begins: Begins,
     /// It matches directories only.
     directories: bool,
-    /// It ends in `***`: a directory is compared with a slash behind its name.
+    /// The pattern ends in `***`: a directory is compared with a slash behind its name.
     with_content: bool,
-    /// It begins with `**`: a path is compared with a slash before it, too.
+    /// The pattern begins with `**`: a path is also compared with a slash before it.
     open: bool,
     /// It matches nothing, because a class in it has no end.
     broken: bool,
-    /// What every name that it matches ends with, where that is certain.
+    /// The last byte of every name that matches, where that is certain.
     last: Option<u8>,
 }
 
 impl Pattern {
-    /// Reads a pattern as rsync does. What cannot match anything, for instance a class without an end, is a pattern that
-    /// matches nothing.
+    /// Reads a pattern as rsync does. A malformed pattern, for instance a class without an end, matches nothing.
     #[must_use]
     pub fn new(text: &[u8]) -> Self {
         let anchored = Self::is_anchored(text);
@@ -101,7 +100,7 @@ impl Pattern {
         text.first() == Some(&b'/')
     }
 
-    /// What every name that it matches ends with, where that is certain.
+    /// The last byte of every name that matches, where that is certain.
     pub(super) fn last_byte(&self) -> Option<u8> {
         self.last
     }
@@ -111,8 +110,8 @@ impl Pattern {
         self.directories
     }
 
-    /// Whether the entry is meant whose path is what `buffer` holds from `start` on, without the slash at its end. There is
-    /// a slash before `start` too: some patterns are compared with one of the two.
+    /// Whether the pattern matches an entry. Its path is in `buffer` from `start` on, without the slash at its end.
+    /// There is also a slash before `start`, because some patterns are compared with one of the two.
     #[must_use]
     pub fn matches(&self, buffer: &[u8], start: usize, kind: Kind) -> bool {
         debug_assert!(buffer.last() == Some(&b'/') && start > 0 && buffer[start - 1] == b'/', "a path between slashes");
@@ -141,11 +140,11 @@ impl Pattern {
         }
     }
 
-    /// Whether the whole of `text` is taken. A star that cannot be extended over a slash gives way to the last double
-    /// star before it; earlier stars need no second try, because what they took is the least that they can take.
+    /// Whether the whole of `text` is taken. When a star would have to take a slash, the last double star before it is
+    /// extended instead. Earlier stars need no second try, because they took the least that they can.
     fn matches_all(&self, text: &[u8]) -> bool {
         let (mut token, mut at) = (0, 0);
-        // The place of a star in the pattern, and where what it takes ends.
+        // The position of a star in the pattern, and the end of the text that it takes.
         let (mut star, mut double) = (None::<(usize, usize)>, None::<(usize, usize)>);
         loop {
             match self.tokens.get(token) {
@@ -183,7 +182,7 @@ impl Pattern {
     }
 }
 
-/// The tokens of a pattern that has a wildcard; nothing when a class has no end.
+/// The tokens of a pattern that has a wildcard; none when a class has no end.
 fn parse(text: &[u8]) -> Option<Vec<Token>> {
     let mut tokens = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -201,7 +200,7 @@ fn parse(text: &[u8]) -> Option<Vec<Token>> {
                 rest = after;
                 Token::Set(Box::new(set))
             }
-            // A backslash at the end stands for nothing that a name could hold.
+            // A backslash at the end of a pattern matches nothing that a name could hold.
             b'\\' => {
                 let (&escaped, after) = rest.split_first()?;
                 rest = after;

@@ -20,10 +20,10 @@ pub struct Rule {
     pub perishable: bool,
     /// The pattern is compared with the path in the file system.
     pub absolute: bool,
-    /// It is about names of extended attributes, and not of entries.
+    /// The rule is for names of extended attributes, and not for entries.
     pub xattr: bool,
-    /// It stands for the rules that files in the directories of the tree have; the pattern is their name then, and all else
-    /// is what those rules start from.
+    /// The rule stands for the rules of files in the directories of the tree. The pattern is the name of these files,
+    /// and all other fields are defaults of their rules.
     pub per_directory: Option<PerDirectory>,
     /// The pattern, 1 to [`PATH_BYTES_MAX`] bytes.
     pub pattern: Vec<u8>,
@@ -37,11 +37,11 @@ pub struct PerDirectory {
     pub no_inherit: bool,
     /// Its rules stand between blanks, and not one on each line.
     pub word_split: bool,
-    /// Its rules are patterns alone, all to be included or all to be excluded.
+    /// The file's rules are patterns only: either all are included, or all are excluded.
     pub no_prefixes: bool,
-    /// It is one of CVS: a `!` forgets all before it, though its rules are patterns alone.
+    /// The file is one of CVS: a `!` drops all rules before it, although the rules are patterns only.
     pub cvs: bool,
-    /// Rules in it that say nothing of an end are for the sender alone (`--delete-excluded`).
+    /// Rules of the file that name no end are for the sender only (`--delete-excluded`).
     pub sender_unless_said: bool,
 }
 
@@ -164,12 +164,12 @@ impl Rule {
     }
 }
 
-/// Rules in their order, in their wire form: they take as much memory as they take there.
+/// Rules in their order, in their wire form: they take no more memory than on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilterRules(Vec<u8>);
 
 impl FilterRules {
-    /// The list of `rules`; nothing when they take more than [`FILTER_BYTES_MAX`] on the wire, or one has no pattern or
+    /// The list of `rules`; none when they take more than [`FILTER_BYTES_MAX`] on the wire, or a rule has no pattern or
     /// is for no end.
     #[must_use]
     pub fn new(rules: &[Rule]) -> Option<Self> {

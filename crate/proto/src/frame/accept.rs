@@ -23,7 +23,7 @@ closed_set! {
 pub struct Accept {
     /// The protocol version of the session.
     pub version: Version,
-    /// What the sender may send: chosen by the receiver on a push, repeated on a pull.
+    /// The grant for the sender: chosen by the receiver on a push, repeated by the sender on a pull.
     pub grant: Grant,
     /// Data lanes of the session.
     pub lanes: u8,
@@ -37,7 +37,7 @@ pub struct Accept {
     pub bytes_bound: u64,
     /// See [`crate::Request::entries_bound`].
     pub entries_bound: u64,
-    /// The free space cannot be known to suffice: count with a dry run first.
+    /// The free space may not suffice: the need must be counted by a dry run first.
     pub count_first: bool,
     /// Free bytes at the destination, when the acceptor is the receiver.
     pub free_bytes: u64,

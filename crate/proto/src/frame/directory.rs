@@ -21,7 +21,8 @@ pub struct Directory {
     pub digest: Digest,
     /// How many direct entries it has.
     pub entries: u32,
-    /// The run does not go into it, and what it holds at the destination stays: another file system begins there.
+    /// The run does not enter the directory, since another file system begins there, and the destination's entries in
+    /// it stay.
     pub unlisted: bool,
 }
 
@@ -32,8 +33,8 @@ pub(super) fn put(directories: &[Directory], out: &mut Vec<u8>) {
     for directory in directories {
         let path = directory.path.as_bytes();
         path_bytes += path.len();
-        // Names repeat from one directory to the next: what they share travels once, as long as the paths stay in
-        // proportion to what travels.
+        // Paths repeat names of the previous directory. The shared beginning travels once, while the paths stay in
+        // proportion to the frame's bytes.
         let shared = previous.shared_bytes(&directory.path);
         let sent = out.len() - began + path.len() - shared;
         let shared = if path_bytes > SHARED_PATHS_FACTOR * sent { 0 } else { shared };
@@ -55,7 +56,7 @@ pub(super) fn put(directories: &[Directory], out: &mut Vec<u8>) {
 pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
     let mut all = Vec::new();
     let mut previous: Vec<u8> = Vec::new();
-    // Shared beginnings would let a small frame stand for a large memory.
+    // Without a limit, shared beginnings would let a small frame take a large amount of memory.
     let most = SHARED_PATHS_FACTOR * reader.rest().len();
     let mut path_bytes = 0;
     while !reader.is_empty() {

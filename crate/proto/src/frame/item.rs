@@ -114,7 +114,7 @@ impl Value for Option<Box<ItemDetails>> {
         if mode > 0o7777 {
             return malformed("mode");
         }
-        // Of an entry whose owner or group the destination leaves alone, `NO_ID` says so.
+        // `NO_ID` stands for an owner or group that the destination leaves alone.
         let (uid, gid) = (reader.small("owner")?, reader.small("group")?);
         let meta = Meta { mode, uid, gid, mtime: Time::get(reader)? };
         let target = reader.bytes(LINK_BYTES_MAX, "target")?.to_vec();

@@ -102,14 +102,15 @@ pub enum Frame {
         /// What is held already of some of them.
         resume: Vec<Resume>,
     },
-    /// Before a Want of this directory: files of it of which the receiver has an older state, that it tells of when asked.
+    /// Sent before the Want of this directory: files of which the receiver has an older state, whose parts it tells
+    /// when asked.
     Bases {
         /// The directory's number.
         directory: u32,
         /// The files, by ascending indices.
         bases: Vec<Basis>,
     },
-    /// What the receiver has of a file, as it was asked: all of it in parts, or the chunks of some pieces.
+    /// The parts of the receiver's file that the sender asked for: all pieces, or the chunks of some of them.
     Chunks {
         /// Which.
         file: FileId,
@@ -128,9 +129,9 @@ pub enum Frame {
     Issue(Issue),
     /// A sign of life with a count of work done so far.
     Heartbeat(u64),
-    /// What the sender may send in a second from now on, in bytes; 0 is no limit.
+    /// The most bytes per second that the sender may send from now on; 0 is no limit.
     Bwlimit(u64),
-    /// The receiver is done: its counters, and what it refused in the end.
+    /// The receiver has finished: its counters, and the error of deletions that it refused.
     Finished {
         /// Counters in the order of [`crate::COUNTERS`].
         counters: Vec<u64>,
@@ -144,9 +145,9 @@ pub enum Frame {
         /// The entries.
         entries: Vec<Arrived>,
     },
-    /// The sender has removed what it was let, or told of what it has not.
+    /// The sender has removed the entries that it may remove, or told of those that it has kept.
     Removed,
-    /// Where this side's time went, when the request asked for it.
+    /// This side's account of its time, if the request asked for it.
     Profile(Box<EndProfile>),
     /// The session ends with an error.
     Abort(WireError),
@@ -173,7 +174,7 @@ pub enum Frame {
     },
     /// The answer.
     StatReply(Stat),
-    /// The answer to a request that asks to explain a path: the acceptor's end of it.
+    /// The answer to a request that asks to explain a path: the explanation of the acceptor's end.
     Explained(Box<Explanation>),
     /// Instead of a request, on a connection for joining: the secret of an invitation.
     Join(Vec<u8>),
@@ -212,7 +213,7 @@ const BWLIMIT: u8 = 62;
 const JOIN: u8 = 80;
 const JOINED: u8 = 81;
 
-/// The magic that opens a control lane, so that a stray client is told apart from a broken one.
+/// The magic that opens a control lane. By it a stray client is told apart from a broken one.
 pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
 
 fn flag(reader: &mut Reader<'_>, what: &'static str) -> Decoded<bool> {
@@ -231,7 +232,7 @@ fn read_place(reader: &mut Reader<'_>) -> Decoded<(Vec<u8>, RelPath)> {
 
 impl Frame {
     /// Appends the frame with its length in front, in the form of `version`. Hello, the requests, Accept, Abort, lists
-    /// and what a sender may say before it has read Accept have the same form in every version.
+    /// and the frames that a sender may send before it has read Accept have the same form in every version.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         let mut body = Vec::with_capacity(64);
         match version {

@@ -44,7 +44,7 @@ impl FrameDecoder {
         let frame = Frame::decode(self.version, &rest[body_at..body_at + length])?;
         self.read += body_at + length;
         match &frame {
-            // Whether there is a common version at all is for whoever answers to say.
+            // Whether there is a common version is decided by the end that answers the Hello.
             Frame::Hello { oldest, newest } => self.version = Version::agree(*oldest, *newest).unwrap_or(self.version),
             Frame::Accept(accept) => self.version = accept.version,
             _ => {}

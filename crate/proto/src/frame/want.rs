@@ -23,7 +23,7 @@ pub(crate) fn put_ascending(numbers: &[u32], out: &mut Vec<u8>) {
 }
 
 pub(crate) fn ascending(reader: &mut Reader<'_>) -> Decoded<Vec<u32>> {
-    // Each number takes a byte at least, so what is there bounds what is allocated.
+    // Each number takes at least a byte, so the rest of the frame bounds the allocation.
     let count = reader.length(reader.rest().len(), "count of numbers")?;
     let mut numbers = Vec::with_capacity(count);
     let mut last = 0u32;

@@ -6,7 +6,7 @@ use super::violation::Violation;
 use crate::limits::DELTA_LIST_MAX;
 use crate::pack::FileId;
 
-/// How many parts may still come of each file that was asked about.
+/// How many parts may still come for each file that was asked about.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     awaited: HashMap<FileId, usize>,

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-/// The files of one directory that were asked for and have not come yet, each with what is known of it. A first sync
-/// expects all files of a tree, of most of which nothing is known: those take a bit each.
+/// The files of one directory that were asked for and have not come yet, each with what the caller knows of it. A first
+/// sync expects all files of a tree and knows nothing of most: those take one bit each.
 #[derive(Clone, Debug)]
 pub struct Expected<T> {
     files: usize,
@@ -55,7 +55,7 @@ impl<T> Expected<T> {
         self.known.get(&index)
     }
 
-    /// Takes a file off what is expected, with what is known of it. Gives nothing for a file that was not asked for or
+    /// Takes a file off the expected ones, with what is known of it. Gives none for a file that was not asked for, or
     /// has come already.
     pub fn take(&mut self, index: u32) -> Option<Option<T>> {
         let known = match self.plain.get_mut(index as usize / 64) {

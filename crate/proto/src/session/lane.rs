@@ -26,7 +26,7 @@ pub enum LaneStep<'a> {
         /// Which.
         file: FileId,
     },
-    /// The recipe of the open file begins again: what came of it is discarded, and nothing is held any more.
+    /// The recipe of the open file begins again: the bytes that came are discarded, and the held part counts no more.
     Restart {
         /// Which.
         file: FileId,
@@ -38,12 +38,13 @@ pub enum LaneStep<'a> {
         /// The bytes.
         bytes: &'a [u8],
     },
-    /// The first bytes of the open file are those that are held of it.
+    /// The first bytes of the open file are those of the held part.
     Copy {
         /// How many.
         bytes: u64,
     },
-    /// The next bytes of the open file are these pieces of its basis, each of which has a digest of its own.
+    /// The next bytes of the open file are copied from these pieces of its basis, each of which has a digest of its
+    /// own.
     CopyPieces {
         /// Where they belong.
         at: u64,
@@ -61,9 +62,9 @@ pub enum LaneStep<'a> {
         /// How many.
         bytes: u64,
     },
-    /// A piece of the open file ends: what came since the last one has a digest of its own.
+    /// A piece of the open file ends: the bytes since the last mark have a digest of its own.
     Mark,
-    /// The open file grew while it was read: it is complete with what came.
+    /// The open file grew while it was read: it is complete with the bytes that came.
     Grown {
         /// How long it is.
         bytes: u64,
@@ -117,7 +118,7 @@ pub enum LaneStep<'a> {
 struct Open {
     file: FileId,
     at: u64,
-    /// Leading bytes that may be copied, until something has come.
+    /// Leading bytes that may be copied, until other bytes have come.
     held: u64,
     /// It is complete before the source's file is.
     grown: bool,
@@ -135,7 +136,7 @@ struct Basis {
 }
 
 impl Basis {
-    /// Where these pieces begin and how long they are; nothing when they are not all there.
+    /// The offset and length of each of these pieces; none when the basis does not have them all.
     fn pieces(&self, first: u32, count: u32) -> Option<Vec<(u64, u64)>> {
         let (first, count) = (first as usize, count as usize);
         let starts = self.starts.get(first..first.checked_add(count)?).filter(|starts| !starts.is_empty())?;
@@ -145,7 +146,7 @@ impl Basis {
 }
 
 /// The state of a data lane at its receiver: a file comes whole, as a recipe from its beginning to its end, or not at
-/// all. Whether a file may come is for [`super::Expected`] to say.
+/// all. [`super::Expected`] decides whether a file may come.
 #[derive(Clone, Debug, Default)]
 pub struct Lane {
     open: Option<Open>,
@@ -217,7 +218,7 @@ impl Lane {
         }
     }
 
-    /// Takes so many bytes of the open file that have come in another way than by a record.
+    /// Counts bytes of the open file that have come by another way than a record.
     ///
     /// # Errors
     /// No file is open, or it is longer than a file may be.
@@ -232,8 +233,8 @@ impl Lane {
         }
     }
 
-    /// Tells how long the basis of the file that has just begun is, where its pieces begin, and how long the file was when it
-    /// was listed: it is made of its basis so far, whatever is copied how often.
+    /// Tells how long the basis of the file that has just begun is, where its pieces begin, and how long the file was
+    /// when it was listed: copies must not make it longer than that.
     pub fn has_basis(&mut self, bytes: u64, starts: Vec<u64>, listed: u64) {
         if let Some(open) = &mut self.open {
             open.basis = Basis { bytes, starts, end_max: listed };
@@ -296,7 +297,7 @@ impl Lane {
         self.open.as_mut().ok_or_else(|| Violation::new("content without a file"))
     }
 
-    /// Moves the end of the open file on by `bytes`, and gives where it was.
+    /// Moves the end of the open file on by `bytes`, and gives the old end.
     fn advance(&mut self, bytes: u64) -> Result<u64, Violation> {
         let open = self.opened()?;
         let at = open.at;

@@ -31,7 +31,7 @@ pub use violation::Violation;
 
 use crate::request::Request;
 
-/// Who tells whom where the time went, in a session that is profiled.
+/// Which end tells its account of time, in a session that is profiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProfileExchange {
     /// Nobody asked, or both ends are in one process.

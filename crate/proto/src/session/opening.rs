@@ -35,7 +35,7 @@ pub enum Opened {
     Join(Vec<u8>),
 }
 
-/// Checks the acceptance of a request at the end that made it: an acceptor may narrow what was asked for, and nothing else.
+/// Checks the acceptance of a request at the end that made it: an acceptor may only narrow the request.
 ///
 /// # Errors
 /// An acceptance that widens the request or does not belong to it.
@@ -62,13 +62,13 @@ pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation>
     Ok(())
 }
 
-/// The name under which the only source of a pull arrives, where it need not be there.
+/// The name under which the only source of a pull arrives, if the source may be missing.
 fn only_name(request: &Request) -> Option<RelPath> {
     let may_be_gone = request.into && request.sources.is_empty() && request.missing_sources != MissingSources::Fail;
     request.path.last_name().filter(|_| may_be_gone)
 }
 
-/// Checks which of the sources are said not to be there: nothing else may be deleted for that.
+/// Checks which sources the acceptor calls missing: only those may be deleted as such.
 fn check_missing(request: &Request, accept: &Accept) -> Result<(), Violation> {
     if accept.missing.is_empty() {
         return Ok(());
@@ -84,12 +84,12 @@ fn check_missing(request: &Request, accept: &Accept) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Checks which paths the initiator's destination is said to get: a run of entries that each have a path of their own may
-/// not reach what lies beside them.
+/// Checks the paths that the acceptor says the destination gets: a run of entries with paths of their own must not
+/// reach the entries beside those.
 fn check_selected(request: &Request, accept: &Accept) -> Result<(), Violation> {
     let asked_for = |source: &SourcePath| source.arrives_at(request.into).or_else(|| source.path.last_name());
     let mut paths: Vec<RelPath> = request.sources.iter().filter_map(asked_for).collect();
-    // What was asked for may be a symlink that is taken for the directory which it leads to.
+    // A requested path may be a symlink that is followed, and so become the directory to which it leads.
     let follows = request.copy_links || request.copy_dir_links || request.copy_unsafe_links;
     paths.extend(request.path.last_name().filter(|_| request.sources.is_empty() && request.into && follows));
     paths.extend(only_name(request));
@@ -112,7 +112,7 @@ pub enum Opening {
     /// Nothing has come.
     #[default]
     Silent,
-    /// The hello has come; this is what both ends speak, or else what the initiator does.
+    /// The hello has come, with the common version, or else with those of the initiator.
     Greeted(Result<Version, RangeInclusive<u16>>),
     /// Paths of a request have come, and the rest of it is to follow.
     Listing {
@@ -205,7 +205,7 @@ impl Opening {
         }
     }
 
-    /// The versions of an initiator with which there is none in common: nothing more is taken of it.
+    /// The versions of an initiator that shares none with this end: no further frame is read from it.
     #[must_use]
     pub const fn versions_not_shared(&self) -> Option<&RangeInclusive<u16>> {
         match self {

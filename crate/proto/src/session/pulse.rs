@@ -19,8 +19,8 @@ pub enum Beat {
     TimedOut,
 }
 
-/// Watches the work of both ends of a session. An end that waits is kept alive by the other's work, whatever that is:
-/// hashing, walking, flushing. Times are counted from any fixed moment.
+/// Watches the work of both ends of a session. An end that waits is kept alive by any work of the other: hashing,
+/// walking, flushing. Times are relative to any fixed moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulse {
     timeout: Duration,
@@ -48,7 +48,7 @@ impl Pulse {
         self.peer_work = work;
     }
 
-    /// Looks at the work of this end. A change is told at once, and a sign of life is given now and then without one.
+    /// Looks at the work of this end. A change is told at once; without one, a sign of life is given now and then.
     pub fn look(&mut self, work: u64, now: Duration) -> Beat {
         let now_seen = (work, self.peer_work);
         self.looks += 1;

@@ -22,17 +22,17 @@ pub struct ReceiverTerms {
     pub grant: Grant,
     /// Sub-directories belong to the run.
     pub recursive: bool,
-    /// The source is one entry that is no directory; it can have gone.
+    /// The source is one entry that is no directory, or a missing one.
     pub single: bool,
     /// What is carried.
     pub attributes: Attributes,
     /// Owners and groups of the source have names.
     pub names: OwnerNames,
-    /// The digest of the sender's tree can show that there is nothing to do.
+    /// The digest of the sender's tree can prove that nothing has to be done.
     pub tree_digest_decides: bool,
     /// Who tells whom where the time went.
     pub profile: ProfileExchange,
-    /// Whether a name is that of an unfinished file: such names are never taken.
+    /// Whether a name is that of an unfinished file: entries with such names must not be taken.
     pub is_unfinished: fn(&[u8]) -> bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Pending {
 /// What a receiver does next.
 #[derive(Clone, Debug)]
 pub enum ToReceiver {
-    /// Nothing: a part of something came, or something that is not needed any more.
+    /// Nothing is to be done: the frame was a part of something, or is not needed any more.
     Nothing,
     /// The whole destination is compared with this digest; then comes [`Receiver::tree_is_equal`] if it is the same.
     CompareTree(Digest),
@@ -73,7 +73,7 @@ pub enum ToReceiver {
     },
     /// A directory was a mount point in the sender's last run and is none now.
     Unmounted(RelPath),
-    /// All that a directory of the source holds is left out of the run.
+    /// Every entry of a directory of the source is left out of the run.
     LeftOut(RelPath),
     /// Names of owners and groups.
     Owners(Vec<OwnerName>),
@@ -118,11 +118,11 @@ enum Phase {
     HasRemoved,
     /// The result is told after all of that.
     Finished,
-    /// The result is told because the tree's digest is equal; records may be on their way.
+    /// The result was told because the tree's digest is equal; records may still be on their way.
     FinishedByDigest,
 }
 
-/// The receiver's state: which directories were told of, and whose listings are on their way.
+/// The receiver's state: which directories were told, and which listings are on their way.
 #[derive(Debug)]
 pub struct Receiver {
     terms: ReceiverTerms,
@@ -178,7 +178,7 @@ impl Receiver {
         self.has_compared_but(0)
     }
 
-    /// Whether the source is known in full and every listing was decided upon but so many, whose answers are put off.
+    /// The same, except for this many listings whose answers are put off.
     #[must_use]
     pub fn has_compared_but(&self, put_off: usize) -> bool {
         self.tree_ended && self.waiting.is_empty() && self.undecided.len() == put_off
@@ -229,7 +229,7 @@ impl Receiver {
         }
     }
 
-    /// Asks for the listing of a directory that was told of, by [`Receiver::questions`].
+    /// Asks for the listing of a directory that was told. [`Receiver::questions`] gives the frame.
     pub fn need(&mut self, number: u32, directory: Directory) {
         if self.grants_all() {
             return;
@@ -238,13 +238,13 @@ impl Receiver {
         self.needs.push(number);
     }
 
-    /// Says that every directory up to this one was compared: those that were not needed may be forgotten by the sender.
+    /// Notes that every directory up to this one was compared: the sender may forget those that were not needed.
     pub fn compared(&mut self, number: u32) {
         debug_assert!(number < self.told, "a directory that was told of");
         self.compared = number + 1;
     }
 
-    /// What there is to ask and to tell now of the directories that were compared.
+    /// The frames that ask for listings, and tell how far directories were compared.
     pub fn questions(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         if self.grants_all() {
@@ -268,7 +268,7 @@ impl Receiver {
         (!self.grants_all()).then_some(Frame::Want { directory: number, files, resume })
     }
 
-    /// Says, before [`Receiver::want`], of which of the files there is an older state, where there is any. Gives the frame.
+    /// Tells, before [`Receiver::want`], the files of which there is an older state. Gives the frame, if there are any.
     #[must_use]
     pub fn bases(&self, number: u32, bases: Vec<Basis>) -> Option<Frame> {
         (!self.grants_all() && !bases.is_empty()).then_some(Frame::Bases { directory: number, bases })
@@ -279,7 +279,7 @@ impl Receiver {
         self.phase = Phase::FinishedByDigest;
     }
 
-    /// Says that the sender was let remove what has arrived; then comes [`ToReceiver::Removed`].
+    /// Notes that the sender was told what it may remove; [`ToReceiver::Removed`] follows.
     pub fn lets_remove(&mut self) {
         debug_assert!(self.phase == Phase::Comparing && self.has_compared(), "nothing arrives any more");
         self.phase = Phase::Removing;
@@ -298,14 +298,14 @@ impl Receiver {
         if !std::mem::take(&mut self.tree_digest_may_come) {
             return Err(Violation::new("a tree digest has no place here"));
         }
-        // An empty tree for an empty destination: what follows unasked is on its way already.
+        // With an empty tree and an empty destination, the frames that follow unasked are on their way already.
         if !self.terms.tree_digest_decides || self.grants_all() || self.terms.single {
             return Ok(ToReceiver::Nothing);
         }
         Ok(ToReceiver::CompareTree(digest))
     }
 
-    /// Takes names of owners and groups. There is a bound to how many somebody may have looked up here.
+    /// Takes names of owners and groups. Their number is limited, since each of them is looked up here.
     fn owners_told(&mut self, names: Vec<OwnerName>) -> Result<ToReceiver, Violation> {
         let may_be = |name: &OwnerName| match name.kind {
             IdKind::User => self.terms.names.users,
@@ -343,8 +343,8 @@ impl Receiver {
         Ok(ToReceiver::Compare { first, directories })
     }
 
-    /// Refuses a record that is not the next one of the walk. The destination's walk runs beside the source's and is never
-    /// taken back: a directory that came twice, or late, would be compared with nothing and so be taken for a new one.
+    /// Refuses a record that is not the next one of the walk. The destination's walk runs beside the source's and never
+    /// goes back: a directory that came twice, or late, would be compared with nothing, and be taken for a new one.
     fn check_order(&mut self, path: &RelPath) -> Result<(), Violation> {
         let goes_down = self.terms.recursive && !self.terms.single;
         let in_order = match path.split_last() {
@@ -429,8 +429,8 @@ impl Receiver {
         })
     }
 
-    /// Refuses hard links that were not asked for, and those whose leader is not told of before them. That the leader is
-    /// an entry of the source is known to whoever looks at the listings.
+    /// Refuses hard links that were not asked for, and followers whose leader does not come before them. Whether the
+    /// leader is an entry of the source must be checked against the listings.
     fn check_followers(&self, path: &RelPath, listing: &Listing) -> Result<(), Violation> {
         for (index, leader) in listing.followers() {
             if !self.terms.attributes.hard_links {

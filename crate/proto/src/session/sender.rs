@@ -15,7 +15,7 @@ use crate::pack::FileId;
 use crate::profile::EndProfile;
 use crate::request::Request;
 
-/// What a sender keeps of a directory for as long as the receiver may ask for it.
+/// A directory that a sender holds as long as the receiver may ask for it.
 pub trait Holds {
     /// The directory's entries.
     fn listing(&self) -> &Listing;
@@ -57,7 +57,7 @@ pub enum ToSender<T> {
     },
     /// The listings of these directories are asked for, in this order.
     List(Vec<u32>),
-    /// The content of these files is asked for; the directory is not asked about any more.
+    /// The content of these files is asked for; no further question about the directory may come.
     Send {
         /// The directory's number.
         directory: u32,
@@ -124,7 +124,8 @@ enum Stage {
     Listed,
 }
 
-/// The sender's state: which directories it has told of, and what was asked about each. `T` points to what it keeps of one.
+/// The sender's state: which directories it has told, and what was asked about each. `T` points to a directory that it
+/// holds.
 #[derive(Clone, Debug)]
 pub struct Sender<T> {
     request: Option<Box<Request>>,
@@ -135,7 +136,7 @@ pub struct Sender<T> {
     asked: u32,
     /// Directories that have a number.
     told: u32,
-    /// Directories whose records the receiver may have by now, and ask about.
+    /// Directories whose records the receiver may have by now, so that it may ask about them.
     leaving: u32,
     /// Directories whose records are on their way.
     sent: u32,
@@ -143,7 +144,7 @@ pub struct Sender<T> {
     walked: bool,
     profile_heard: bool,
     removes: Removes,
-    /// Files that the next Want is about, and of which the receiver has an older state.
+    /// Files of the next Want of which the receiver has an older state.
     bases: Option<(u32, Vec<Basis>)>,
     answers: Answers,
 }
@@ -155,7 +156,7 @@ enum Removes {
     Nothing,
     /// What has arrived.
     Arrived,
-    /// All of that was told, and nobody knows yet that it is done.
+    /// Every entry was told, and the sender has not said yet that it is done.
     Told,
 }
 
@@ -207,26 +208,26 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         self.told += 1;
     }
 
-    /// Says that the records of all directories told of are about to be sent: a receiver may answer before whoever
-    /// sends them says so.
+    /// Notes that the records of all told directories are about to be sent. It must come before they are sent, because
+    /// a receiver may answer before the sending thread could note it.
     pub fn records_leave(&mut self) {
         self.leaving = self.told;
     }
 
-    /// Says that the records of all directories told of are on their way. Gives those whose listing may now go out unasked,
-    /// in order.
+    /// Notes that the records of all told directories are on their way. Gives those whose listings may now follow
+    /// unasked, in order.
     pub fn records_sent(&mut self) -> Range<u32> {
         self.records_leave();
         let before = std::mem::replace(&mut self.sent, self.told);
         if self.grants_all() { before..self.sent } else { 0..0 }
     }
 
-    /// Says that the tree was walked to its end, before that is sent.
+    /// Notes that the walk has ended. It must come before that is sent.
     pub fn walked(&mut self) {
         self.walked = true;
     }
 
-    /// Takes the listing of a directory to send it; nothing for one that nobody may have (any more).
+    /// Takes the listing of a directory in order to send it; none for one that the receiver may not have, or no longer.
     pub fn list(&mut self, number: u32) -> Option<Listed<T>> {
         if self.grants_all() {
             return self.directories.remove(&number).map(|(_, held)| Listed::WithContent(held));
@@ -239,7 +240,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         Some(Listed::Asked(held.clone()))
     }
 
-    /// Says that the receiver is about to be asked what it has of a file.
+    /// Notes that the receiver is about to be asked for its pieces of a file.
     pub fn asks(&mut self, file: FileId) {
         self.answers.ask(file);
     }
@@ -252,7 +253,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         if self.grant.is_none() {
             return match frame {
                 Frame::Accept(accept) => self.accept(&accept),
-                // What was dropped from the request is told before the acceptance.
+                // Issues about dropped parts of the request come before the acceptance.
                 Frame::Issue(issue) => Ok(ToSender::Issue(issue)),
                 other => Err(Violation::misplaced(&other)),
             };
