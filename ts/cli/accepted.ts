@@ -5,10 +5,13 @@ import type { ParsedFlags } from './parse.js';
 /** The largest block that rsync knows. */
 const BLOCK_BYTES_MAX = 128 * 1024;
 
-/** The least memory that rsync lets itself be held to. */
+/** The least limit on memory that rsync accepts. */
 const ALLOC_BYTES_MIN = 1024 * 1024;
 
-/** Looks at the values of flags that change nothing: what rsync refuses is refused, and so is what would have to change something. */
+/**
+ * Checks the values of flags that change nothing here: values that rsync refuses are refused, and so are those that
+ * would have to have an effect.
+ */
 export function checkAccepted(flags: ParsedFlags): void {
   const block = sizeOf(flags, 'block-size') ?? 0;
   if (block > BLOCK_BYTES_MAX) throw new ConfigError('--block-size must be at most 128K');
@@ -35,7 +38,7 @@ function checkHash(name: string, hashes: string | undefined): void {
   );
 }
 
-/** Names of one character set on both sides are converted to themselves. */
+/** Only the conversion of a character set to itself is accepted: it changes nothing. */
 function checkConversion(sets: string | undefined): void {
   const [here = '', there = here] = (sets ?? '-').split(',').map((set) => set.toLowerCase().replaceAll('-', ''));
   const isOne = here === there && (sets ?? '').includes(',');

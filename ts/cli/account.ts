@@ -19,38 +19,42 @@ import type { ParsedFlags } from './parse.js';
 import type { ProgressLines } from './progress-lines.js';
 import { statsLines, totalLines, totalSize } from './rsync-totals.js';
 
-/** What the account of a run is made of, beside its events. */
+/** What the account of a run depends on, beside its events. */
 export interface AccountOf extends ItemizeContext {
   readonly flags: ParsedFlags;
   readonly info: InfoLevels;
-  /** What stands before each path: the name under which a directory arrives. */
+  /** The text in front of each path: the name under which a directory arrives. */
   readonly prefix: string;
-  /** The name of the source, where it is one entry that is no directory. */
+  /** The name of the source, if it is a single entry that is no directory. */
   readonly single: string | undefined;
-  /** Whether entries are listed as they are, and not what is done to them. */
+  /** Whether the entries are listed, and not the changes to them. */
   readonly lists: boolean;
   /** Whether the top of the tree is an entry of the source. */
   readonly hasTop: boolean;
-  /** What the paths are below, where that is one place of this machine. */
+  /** The directory that the paths are below, if that is one place on this machine. */
   readonly place: Uint8Array | undefined;
   /** The path of the source, for names with it. */
   readonly sourcePath: string;
-  /** Under which names paths arrive: looked for only once there is something to name, where items are not named. */
+  /**
+   * Finds the names under which paths arrive. If items are not shown, it is called only when a path has to be named.
+   */
   readonly look: () => Promise<{ readonly prefix: string }>;
-  /** The line that says which directories had to be made for the destination, if it is known that any had. */
+  /**
+   * The line that says which directories were made for the destination; `undefined` if none is known to have been made.
+   */
   readonly made: string | undefined;
-  /** What is said where the top is made and `made` does not say it. */
+  /** The line for a top that was made, if `made` does not say it. */
   readonly madeTop: string;
   readonly log: LogFile | undefined;
   readonly progress: ProgressLines | undefined;
 }
 
-/** What a run says, line by line: as rsync does, in the order of its walk. */
+/** Prints what a run does, line by line, as rsync does and in the order of its walk. */
 export class Account {
   readonly #of: AccountOf;
   readonly #format: Format | undefined;
   readonly #level: number;
-  /** Whether what is as it should be is told, by the format or by its name. */
+  /** Whether entries without a change are shown, by the format or by the option for them. */
   readonly #keeps: boolean;
   #toldMade = false;
   /** What is still to be said of how files are sent. */
@@ -82,7 +86,7 @@ export class Account {
     if (info.delta > 0 && !this.#of.lists) {
       const isWhole = flags.given('whole-file') ?? direction === 'local';
       this.#delta = `delta-transmission ${isWhole ? 'disabled for local transfer or --whole-file' : 'enabled'}`;
-      // Whether the top had to be made at a server its first item says.
+      // At a server, the first item tells whether the top had to be made.
       if (direction !== 'push') await this.#tellDelta();
     }
   }
@@ -94,7 +98,7 @@ export class Account {
     if (item.path === '' && item.action === 'create' && item.kind === 'directory') {
       await this.#tellMade(this.#of.madeTop);
       await this.#tellDelta();
-      // The top of several sources, or of a single one that is no directory, is nobody's.
+      // The top of several sources, or of a single one that is no directory, is not an entry of any source.
       if (item.details?.mode === 0 && item.details.mtimeMs === 0) return;
     }
     await this.#tellDelta();
@@ -130,7 +134,7 @@ export class Account {
     else await this.#of.progress?.transferring(item, undefined);
   }
 
-  /** What is said of an entry that is not carried because of what it is. */
+  /** Prints a warning of an entry that is not carried because of its kind. */
   async warning({
     code,
     path = '',
@@ -192,7 +196,7 @@ export class Account {
   }
 
   async #listed(item: ItemEvent): Promise<void> {
-    // The top of several sources is no entry of any.
+    // The top of several sources is not an entry of any of them.
     const isTop = item.path === '' && item.kind === 'directory';
     if ((isTop && !this.#of.hasTop) || this.#of.flags.on('quiet')) return;
     const links = this.#of.flags.on('links');
@@ -242,7 +246,7 @@ export class Account {
     return flags.text('max-size') !== undefined || flags.text('min-size') !== undefined;
   }
 
-  /** With both bounds the larger one of what is left out is beyond the upper one. */
+  /** Whether an entry that was left out for its size is beyond the upper bound. With both bounds, its size tells. */
   #isOver(item: ItemEvent): boolean {
     const { flags } = this.#of;
     if (flags.text('min-size') === undefined) return true;
@@ -279,12 +283,12 @@ export class Account {
 
   async #log(item: ItemEvent, values: FormatValues): Promise<void> {
     const { log, flags } = this.#of;
-    // What a dry run would transfer is not transferred.
+    // A dry run transfers no content, so the log file does not list files, except deleted ones.
     if (log === undefined || (flags.on('dry-run') && item.kind === 'file' && item.action !== 'delete')) return;
     await log.entry(values);
   }
 
-  /** What the file system says that a directory of a source of this machine takes; no other end tells. */
+  /** The size that the file system of this machine tells for a directory of the source; other ends do not tell it. */
   #directorySize({ path, pathBytes, action }: ItemEvent): number {
     const { place } = this.#of;
     if (place === undefined || action === 'delete' || (this.#format?.tellsSizes !== true && !this.#of.lists)) return 0;
@@ -334,7 +338,7 @@ export class Account {
   }
 }
 
-/** What is said of a run, which takes a look at both ends where it names paths. */
+/** Makes the account of a run. It looks at both ends if it has to name paths. */
 export async function accountOf(
   ends: Ends,
   transfer: TransferOptions,
@@ -365,7 +369,7 @@ function directionOf({ sources: [source], destination }: Ends): ItemizeContext['
   return destination.kind === 'remote' ? 'push' : 'local';
 }
 
-/** Whether rsync would begin to transfer before the list of files is complete, which it says in its first line. */
+/** Whether rsync would begin the transfer before its list of files is complete, which its first line tells. */
 function walksAsItGoes(flags: ParsedFlags): boolean {
   const needsAll = ['delete-before', 'delete-after', 'delay-updates', 'prune-empty-dirs'];
   const isListed = flags.words('files-from').length > 0 && !flags.spelled('recursive');

@@ -12,7 +12,7 @@ import { safe } from './names.js';
 import { flushOutput, note, print, stderr } from './output.js';
 import type { ParsedFlags } from './parse.js';
 
-/** A key of this machine, before it is used: where it is, and whether it is made then. */
+/** A key of this machine, before it is used: its file, and whether that will be made. */
 export interface OwnKey {
   /** None of a key that is in no file. */
   readonly path: string | undefined;
@@ -33,7 +33,7 @@ export function shownKey(publicKey: string, { path, isNew }: OwnKey): string {
   return `${publicKey} (${isNew ? 'created, 0600' : safe(path ?? 'from --identity')})`;
 }
 
-/** Says what is served, where, by which key, and what lets somebody in where nobody may connect. */
+/** Prints what is served, where and by which key, and how to let a client in when none may connect. */
 export async function announce(
   server: Server,
   options: ServeOptions & { readonly roots: Readonly<Record<string, RootOptions>> },
@@ -56,7 +56,7 @@ export async function announce(
       : '';
     await print(`serving ${served.join(', ')} on ${where}.  Server key ${shownKey(publicKey, key)}.${empty}`);
   }
-  // Whoever started this reads the line to learn the port, and waits for it.
+  // The parent process waits for this line to learn the port.
   await flushOutput();
   if (json || isEmpty || !(stderr().isTTY || flags.on('verbose'))) return;
   const root = Object.keys(roots)[0] ?? 'root';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * The words after the program. Node decodes them as UTF-8 and loses what is not; where that happened the kernel's own
- * copy gives the bytes.
+ * The words after the program. Node decodes them as UTF-8 and replaces other bytes; if it did, the kernel's own copy
+ * gives the bytes.
  */
 export function commandLine(): readonly (string | Uint8Array)[] {
   const words = process.argv.slice(2);
@@ -10,7 +10,7 @@ export function commandLine(): readonly (string | Uint8Array)[] {
   const raw = rawWords().slice(-words.length);
   return words.map((word, index) => {
     const bytes = raw[index];
-    // Equal texts are the proof that both lists are about the same words.
+    // The kernel's copy is used only if it has the same text, so that it is about the same word.
     return word.includes('\u{fffd}') && bytes?.toString('utf8') === word ? bytes : word;
   });
 }

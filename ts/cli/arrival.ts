@@ -9,19 +9,19 @@ import { isWhole } from '../shell.js';
 import type { Target } from '../target.js';
 import { safeBytes } from './names.js';
 
-/** Under which names a run's paths arrive, and what had to be made for them. */
+/** The names under which a run's paths arrive, and the directories that had to be made for them. */
 export interface Arrival {
-  /** What stands before each path: the name under which a directory arrives. */
+  /** The text in front of each path: the name under which a directory arrives. */
   readonly prefix: string;
-  /** The name of the source, where it is one entry that is no directory. */
+  /** The name of the source, if it is a single entry that is no directory. */
   readonly single: string | undefined;
   /** Whether the top of the tree is an entry of the source. */
   readonly hasTop: boolean;
-  /** What the paths are below, where that is one place of this machine. */
+  /** The directory that the paths are below, if that is one place on this machine. */
   readonly place: Uint8Array | undefined;
 }
 
-/** How the paths of a run are named, as rsync names them. */
+/** Finds how the paths of a run are named, as rsync names them. */
 export async function arrivalOf(ends: Ends, transfer: TransferOptions, probe: RemoteProbe): Promise<Arrival> {
   const [source] = ends.sources;
   const placed = await place(ends, transferSettings(transfer), probe);
@@ -50,7 +50,7 @@ export function sourcePath({ sources }: Ends): string {
   return others.length > 0 ? '' : safeBytes(source.path).replaceAll(/^(?:\.?\/+)+|(?:\/+\.?)+$/g, '');
 }
 
-/** The line that says which directories have to be made for a destination of this machine; nothing where none has. */
+/** The line that says which directories have to be made for a destination on this machine; `undefined` if none has. */
 export async function madeLine(
   { sources, destination }: Ends,
   mkpath: boolean,
@@ -63,7 +63,7 @@ export async function madeLine(
   if (!isDirectoryNamed && !mkpath) return undefined;
   const named = path.replace(/(?<=.)\/+$/, '');
   let missing = 0;
-  // The directory of a file that is named is not the file.
+  // If a file is named, only the directory that holds it has to exist.
   let at = isDirectoryNamed || isThere(named) ? named : named.slice(0, named.lastIndexOf('/'));
   const goal = at;
   for (; at !== '' && !isThere(at); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) missing += 1;

@@ -9,7 +9,7 @@ import { pinKey } from '../trust.js';
 import { safe } from './names.js';
 import { stderr } from './output.js';
 
-/** Whether an unknown server is trusted from now on: asked of a person at the terminal, where there is one. */
+/** Asks at the terminal, if there is one, whether to trust an unknown server from now on. */
 export async function isTrusted(
   error: HostKeyError,
   knownHosts: string | undefined,
@@ -22,7 +22,7 @@ export async function isTrusted(
 }
 
 /**
- * Whether the other end is to be put where it is missing: asked of a person at the terminal, when nothing was said about it.
+ * Asks at the terminal whether to install the other end where it is missing, if no flag or setting says so.
  */
 export async function mayBootstrap(
   error: unknown,
@@ -44,11 +44,11 @@ function isAttended(): boolean {
   return process.stdin.isTTY && stderr().isTTY;
 }
 
-/** What is typed at the terminal, line by line; `output` shows it. */
+/** Reads the lines that are typed at the terminal; `output` shows the typing. */
 export async function terminalLines(output: NodeJS.WritableStream): Promise<Interface> {
   const { createInterface } = await import('node:readline');
   const lines = createInterface({ input: process.stdin, output, terminal: true });
-  // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
+  // The terminal is in raw mode meanwhile, in which Ctrl-C is a key and not a signal.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   return lines;
 }

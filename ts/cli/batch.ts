@@ -9,7 +9,7 @@ import { endsOf } from './operands.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { SYNC_FLAGS } from './transfer-flags.js';
 
-/** Flags that a batch has already, or that are of the run that writes it. */
+/** Flags that a batch contains already, or that only concern the run that writes it. */
 const NOT_IN_SCRIPT = new Set(
   `write-batch only-write-batch filter exclude include exclude-from include-from files-from from0 cvs-exclude gitignore relative
   implied-dirs rsh remote-path remote-option chmod log-file profile`.split(/\s+/),
@@ -39,7 +39,7 @@ export function writeScript(flags: ParsedFlags): void {
   if (file === undefined || flags.on('dry-run')) return;
   const script = Buffer.concat([Buffer.from(absolute(bytes(file))), Buffer.from('.sh')]);
   const words: Word[] = [];
-  // What implies something comes first: what is said of that itself counts.
+  // Flags that imply others come first, so that what is said about the others themselves counts.
   for (const { name, value } of SYNC_FLAGS.toSorted(
     (a, b) => Number(b.implies !== undefined) - Number(a.implies !== undefined),
   )) {

@@ -18,7 +18,7 @@ import {
 import type { Stats } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** What kind of run was made: what it called is compiled in what is kept. */
+/** The kind of run after which compiled code was kept: it has the functions which that kind calls. */
 export type After = 'local' | 'remote';
 
 /** What V8 made of the command in an earlier run. */
@@ -30,16 +30,19 @@ export interface Kept {
 /** The last byte of what is kept, by the kind of run. */
 const MARKS: Readonly<Record<After, number>> = { local: 0, remote: 1 };
 
-/** What is kept of other versions is removed after so long. */
+/** Compiled code of other versions is removed when it is this old. */
 const OTHERS_MS = 30 * 24 * 3600 * 1000;
 
-/** Bits of a mode by which others than the owner may write. */
+/** The bits of a mode that let others than the owner write. */
 const WRITABLE = 0o022;
 
-/** What V8 has made of a build of the command, if it was kept, and nobody else can have written it: it is code that runs. */
+/**
+ * The code that V8 compiled for a build of the command, if it was kept. It is executed, so only this user may have been
+ * able to write it.
+ */
 export function kept(build: string): Kept | undefined {
   const folder = cacheFolder();
-  // Looking is one call where there is nothing, and no error is made.
+  // Checking first costs one call if nothing was kept, and makes no error object.
   if (folder === undefined || !existsSync(`${folder}/${nameOf(build)}`)) return undefined;
   try {
     if (!isOwnFolder(folder)) return undefined;
@@ -51,7 +54,7 @@ export function kept(build: string): Kept | undefined {
   }
 }
 
-/** Keeps what V8 has made. Without it the next start takes longer, and nothing else: whatever fails is not told. */
+/** Keeps the code that V8 has compiled. A failure only makes the next start slower, and so is not told. */
 export function keep(build: string, after: After, bytes: Buffer): void {
   try {
     const folder = cacheFolder();
@@ -65,13 +68,13 @@ export function keep(build: string, after: After, bytes: Buffer): void {
 }
 
 function write(temporary: string, path: string, content: Buffer): void {
-  // Of a process that was killed, and had this number.
+  // A killed process that had this number may have left the file.
   rmSync(temporary, { force: true });
   try {
     const descriptor = openSync(temporary, 'wx', 0o600);
     try {
       writeFileSync(descriptor, content);
-      // V8 does not see that content is not what it was: under its name stands what has reached the disk.
+      // V8 does not detect damaged code, so the content must be on disk before it gets its name.
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
@@ -83,7 +86,7 @@ function write(temporary: string, path: string, content: Buffer): void {
   }
 }
 
-/** The folder of what is kept; none where it is not wanted, or no folder of this user is known. */
+/** The folder of compiled code; `undefined` if it is not wanted, or no folder of this user is known. */
 function cacheFolder(): string | undefined {
   const { NODE_DISABLE_COMPILE_CACHE, NODE_V8_COVERAGE } = process.env;
   if (NODE_DISABLE_COMPILE_CACHE !== undefined || NODE_V8_COVERAGE !== undefined) return undefined;
@@ -91,21 +94,21 @@ function cacheFolder(): string | undefined {
   return base === undefined ? undefined : `${base}/sparsync`;
 }
 
-/** `$XDG_CACHE_HOME`, else `~/.cache`, of users as POSIX has them. */
+/** `$XDG_CACHE_HOME`, or else `~/.cache`. Only on POSIX systems are its owner and mode known. */
 function baseFolder(): string | undefined {
   const { XDG_CACHE_HOME = '', HOME = '' } = process.env;
   if (process.geteuid === undefined) return undefined;
-  // A relative one is to be ignored, says the XDG specification.
+  // The XDG specification says that a relative path must be ignored.
   if (XDG_CACHE_HOME.startsWith('/')) return XDG_CACHE_HOME;
   return HOME.startsWith('/') ? `${HOME}/.cache` : undefined;
 }
 
-/** What is compiled is for one build of the command, one of Node, and one processor. */
+/** The name depends on the builds of the command and of Node, and on the processor, for which the code is compiled. */
 function nameOf(build: string): string {
   return `compiled-${build}-${process.version}-${process.arch}`;
 }
 
-/** The content of a regular file that is this user's, and that nobody else may write. */
+/** The content of a regular file of this user's that nobody else may write. */
 function ownFile(path: string): Buffer | undefined {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
@@ -121,13 +124,15 @@ function isOwn({ uid, mode }: Stats): boolean {
   return uid === process.geteuid?.() && (mode & WRITABLE) === 0;
 }
 
-/** Whether nobody else can put a file into the folder under another name: root has files in the home folders of others too. */
+/** Whether nobody else can put a file into the folder. Root must not use the home folder of another user. */
 function isOwnFolder(folder: string): boolean {
   const stats = lstatSync(folder);
   return stats.isDirectory() && isOwn(stats);
 }
 
-/** Makes the folder, where what it is to be in is this user's: root leaves nothing in the home folders of others. */
+/**
+ * Makes the folder if its parent belongs to this user: root must not leave files in the home folder of another user.
+ */
 function isMade(folder: string): boolean {
   const base = dirname(folder);
   const isMine = (path: string): boolean => statSync(path).uid === process.geteuid?.();

@@ -19,7 +19,7 @@ import { VERIFY_FLAGS } from './verify-flags.js';
 /** The shells that there are completions for. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
-/** What can stand behind a verb, of which a sync has none. */
+/** The words that can follow a verb. A sync has no verb. */
 export interface CompletedVerb {
   readonly flags: readonly Flag[];
   /** What its first word can be. */

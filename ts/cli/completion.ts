@@ -31,19 +31,19 @@ export async function completionCommand(words: readonly Word[]): Promise<number>
   return EXIT.ok;
 }
 
-/** All of them, the sync first, which is what is meant without a verb. */
+/** All verbs, with the sync first, which is the default. */
 const ALL: readonly (readonly [string, CompletedVerb])[] = Object.entries(COMPLETED);
 
 const VERBS = ALL.flatMap(([name]) => (name === 'sync' ? [] : [name]));
 
-/** What stands where a value is wanted: words, files, folders, or what nobody can know. */
+/** What completes the value of a flag: words, files or folders; `undefined` if it cannot be known. */
 function wanted({ value, choices }: Flag): readonly string[] | 'file' | 'folder' | undefined {
   if (choices !== undefined) return choices;
   if (value === 'DIR') return 'folder';
   return value === 'FILE' || value === 'PATH' || value === 'PROGRAM' ? 'file' : undefined;
 }
 
-/** A value that need not be there can only stand behind `=`. */
+/** Whether the value can be a word of its own: an optional value can only follow `=`. */
 const isSeparate = ({ value, bare }: Flag): boolean => value !== undefined && bare === undefined;
 
 const spellings = ({ name, short }: Flag): string[] => [`--${name}`, ...(short === undefined ? [] : [`-${short}`])];

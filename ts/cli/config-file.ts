@@ -10,7 +10,9 @@ import type { Configured } from './configured.js';
 import { ParsedFlags } from './parse.js';
 import type { Flag } from './parse.js';
 
-/** What a file says about a flag: on or off, or its values; `false` for a flag with values is `--no-` with its name. */
+/**
+ * The setting of a flag in a file: on or off, or its values; `false` for a flag with values means `--no-` and its name.
+ */
 export interface Setting {
   readonly table: Table;
   readonly flag: Flag;
@@ -19,7 +21,7 @@ export interface Setting {
   readonly line: number;
 }
 
-/** Variables of the environment that decide in the place of files. */
+/** Environment variables that decide instead of files. */
 const DECIDING: Readonly<Partial<Record<Table, Readonly<Record<string, string>>>>> = {
   sync: {
     'allow-mass-delete': 'SPARSYNC_GUARDS',
@@ -38,12 +40,12 @@ const DECIDING: Readonly<Partial<Record<Table, Readonly<Record<string, string>>>
 /** Tables that a file of the working directory may have. */
 const OF_PROJECTS: readonly Table[] = ['sync', 'verify'];
 
-/** Names under which people look for a place for a secret. */
+/** Names that a user might give to a setting for a secret. */
 const SECRET = /^(?:key|private-key|credential|invitation|secret|token|password|passphrase)$/;
 
 const SECRET_TEXT = /-----BEGIN |sparsync-(?:credential|invite)-1\./;
 
-/** Flags that only one of each row can be given of: the one on the command line leaves out those of files. */
+/** Groups of flags of which only one may be given: one on the command line overrides those of files. */
 const EXCLUSIVE: readonly (readonly string[])[] = [
   ['delete-before', 'delete-during', 'del', 'delete-delay', 'delete-after'],
   ['compare-dest', 'copy-dest', 'link-dest', 'reflink-dest'],
@@ -52,7 +54,7 @@ const EXCLUSIVE: readonly (readonly string[])[] = [
 /** Rules of a project that would say what is deleted. */
 const RULES: readonly string[] = ['exclude', 'gitignore', 'cvs-exclude'];
 
-/** Adds what files of settings say to a command line that says nothing of it. */
+/** Adds the settings of files to a command line, for flags that it does not mention. */
 export async function fill(
   parsed: ParsedFlags,
   flags: readonly Flag[],
@@ -79,7 +81,9 @@ export function decidingVariable(table: Table, { name }: Flag): string | undefin
   return deciding === undefined || variable(deciding) === undefined ? undefined : deciding;
 }
 
-/** As if it were a command line. What implies something comes first: what is said of that itself counts. */
+/**
+ * Reads settings like a command line. Flags that imply others come first, so that what is said about the others counts.
+ */
 function layerOf(flags: readonly Flag[], settings: readonly Setting[]): ParsedFlags {
   const layer = new ParsedFlags(flags);
   const implying = settings.filter(({ flag }) => flag.implies !== undefined);
@@ -93,7 +97,7 @@ function layerOf(flags: readonly Flag[], settings: readonly Setting[]): ParsedFl
   return layer;
 }
 
-/** A project leaves out, and does not say what is deleted of that. */
+/** The file of a project may exclude entries, but must not let excluded entries be deleted. */
 function refuseDeletion(parsed: ParsedFlags, settings: readonly Setting[]): void {
   const rule = settings.find(({ table, flag }) => table === 'sync' && RULES.includes(flag.name));
   if (rule === undefined || !parsed.on('delete-excluded')) return;
@@ -155,7 +159,7 @@ function settingOf(file: ConfigFile, told: NativeSetting, tables: Tables): Setti
   return value === undefined ? undefined : { table, flag, value, file, line };
 }
 
-/** Where something stands, and whether it is a table itself. */
+/** A setting's place in a file, and whether it is a table itself. */
 interface Standing {
   readonly file: ConfigFile;
   readonly name: string;
@@ -190,7 +194,7 @@ function valueOf(
   return checkedTexts(texts, name, refuse);
 }
 
-/** A rule that forgets others would forget those of the command line, and one of a project leaves out and does nothing else. */
+/** A rule that clears others would clear those of the command line; and a project's rules may only exclude. */
 function refuseRules(
   texts: readonly string[],
   { name }: Flag,

@@ -7,7 +7,7 @@ import { ConfigError, messageOf } from '../errors.js';
 import { WRITABLE, isOwn } from '../own-file.js';
 import { note } from './output.js';
 
-/** Where a file of settings stands: where the command was started, with this user, with this machine, or where it was said. */
+/** The place of a file of settings: the working directory, the user's, the machine's, or the one that was named. */
 export type Place = 'project' | 'user' | 'system' | 'given';
 
 /** A file of settings. */
@@ -30,12 +30,12 @@ const NONE = 'none';
 
 let read: readonly string[] = [];
 
-/** The files that say something about this run, for messages. */
+/** The files that had settings for this run, for messages. */
 export function configFilesRead(): readonly string[] {
   return read;
 }
 
-/** The files of settings that are there, those first that decide first. One that is named takes the place of all others. */
+/** The files of settings that exist, in the order in which they decide. A file that is named replaces all others. */
 export function configFiles(named: string | undefined, wantsProject: boolean): ConfigFile[] {
   const given = named ?? wantedConfigFile();
   const files = given === NONE ? [] : given === undefined ? standing(wantsProject) : [open('given', given)];
@@ -54,7 +54,7 @@ function standing(wantsProject: boolean): Opened[] {
   const places: [Place, string][] = [['system', join(SYSTEM_FOLDER, CONFIG_NAME)]];
   const own = userFile();
   if (own !== undefined) places.unshift(['user', own]);
-  // Looking is one call where there is nothing, and no error is made.
+  // Checking first costs one call if there is no file, and makes no error object.
   const files = places.filter(([, path]) => existsSync(path)).map(([place, path]) => open(place, path));
   const project = wantsProject ? openProject(`./${CONFIG_NAME}`) : undefined;
   if (project === undefined) return files;
@@ -65,7 +65,7 @@ function standing(wantsProject: boolean): Opened[] {
   return files;
 }
 
-/** The file of this user; none where no home folder is known. */
+/** The user's file; `undefined` if no home folder is known. */
 function userFile(): string | undefined {
   try {
     return join(configDirectory(), CONFIG_NAME);
@@ -76,8 +76,8 @@ function userFile(): string | undefined {
 }
 
 /**
- * The file of the working directory. In a folder that others use as well theirs is not read, and stops nobody's run: whatever
- * it is, it is passed over.
+ * The file of the working directory. If others can write there, a file of theirs is ignored: it must neither be read
+ * nor stop a run.
  */
 function openProject(path: string): Opened | undefined {
   const seen = orNone(() => lstatSync(path, { throwIfNoEntry: false }));
@@ -95,7 +95,7 @@ function openProject(path: string): Opened | undefined {
   return undefined;
 }
 
-/** What a call gives; nothing where it fails, as it does in a folder that this user may not enter. */
+/** The result of a call; `undefined` if it fails, as it does in a folder that this user may not enter. */
 function orNone<T>(call: () => T): T | undefined {
   try {
     return call();

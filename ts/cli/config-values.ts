@@ -6,7 +6,7 @@ export const TABLES = ['sync', 'verify', 'connection', 'server'] as const;
 /** The name of a table. */
 export type Table = (typeof TABLES)[number];
 
-/** The flags of tables. What is said in other tables is for other verbs. */
+/** The flags of each table. Settings in other tables are for other verbs. */
 export type Tables = Readonly<Partial<Record<Table, readonly Flag[]>>>;
 
 /** What a flag takes in a file. */
@@ -41,7 +41,7 @@ export function isNamedPath({ value }: Flag): boolean {
   return value === 'NAME=PATH';
 }
 
-/** The flags that a table of a file may have. How to connect is one thing for all that do. */
+/** The flags that a table of a file may set. The table for connections is shared by all verbs that connect. */
 export function settable(tables: Tables, table: Table): readonly Flag[] {
   const isClient = table === 'sync' || table === 'verify';
   return (tables[table] ?? []).filter(

@@ -68,7 +68,10 @@ async function showTable(table: Table, settings: readonly Setting[], json: boole
 
 const textsOf = ({ value }: Setting): readonly string[] => (typeof value === 'boolean' ? [] : value);
 
-/** What counts of what files say about a flag: all of a list down to where one takes back what is below it, else the first. */
+/**
+ * The settings of a flag that are in effect: for a list all of them, down to one that clears the lower ones; otherwise
+ * the first.
+ */
 function effective(told: readonly Setting[]): readonly Setting[] {
   const [first, ...others] = told;
   if (first === undefined) return [];

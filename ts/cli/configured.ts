@@ -6,7 +6,7 @@ import type { Flag, ParsedFlags, Word } from './parse.js';
 /** What a verb reads out of files. */
 export interface Configured {
   readonly tables: Tables;
-  /** The flags that count of some tables; of others all that the verb has do. */
+  /** For some tables, the flags that this verb takes; of other tables it takes all that it has. */
   readonly takes?: Readonly<Partial<Record<Table, readonly string[]>>>;
   /** Why flags that others know are none here. */
   readonly foreign?: () => Promise<Readonly<Record<string, string>>>;
@@ -14,7 +14,7 @@ export interface Configured {
   readonly project?: boolean;
 }
 
-/** Takes a command line apart, and adds what files of settings say where it says nothing. */
+/** Parses a command line, and adds settings of files for flags that it does not mention. */
 export async function configuredFlags(
   flags: readonly Flag[],
   words: readonly Word[],
@@ -27,7 +27,7 @@ export async function configuredFlags(
   return parsed;
 }
 
-/** Why a flag is none is looked for only where there is one that is none. */
+/** The reasons for unknown flags are loaded only when there is one. */
 async function parsedFlags(
   flags: readonly Flag[],
   words: readonly Word[],

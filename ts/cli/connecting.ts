@@ -35,7 +35,10 @@ function familyOf(flags: ParsedFlags): 4 | 6 | undefined {
   return flags.on('ipv4') ? 4 : flags.on('ipv6') ? 6 : undefined;
 }
 
-/** What `--identity` names: the file of a key, or with `-` or `/dev/fd/N` the key itself, which is nowhere else then. */
+/**
+ * The value of `--identity`: the file of a key, or with `-` or `/dev/fd/N` the key itself, which is then stored
+ * nowhere.
+ */
 export function identityOption(flags: ParsedFlags): { identity?: { keyPath: string } | { key: string } } {
   const path = flags.text('identity');
   if (path === undefined) return {};
@@ -46,7 +49,7 @@ export function identityOption(flags: ParsedFlags): { identity?: { keyPath: stri
   return { identity: { key } };
 }
 
-/** Whether the other end is put where it is missing; nothing when that was not said. */
+/** Whether the other end is installed where it is missing; `undefined` if no flag says it. */
 function bootstrapOf(flags: ParsedFlags): boolean | 'temp' | undefined {
   const how = flags.choice('bootstrap', BOOTSTRAPS);
   return how === undefined || how === 'temp' ? how : how === 'keep';

@@ -63,7 +63,10 @@ async function report(finding: Finding, json: boolean): Promise<void> {
   if (finding.fix !== undefined) await print(`         help: ${safe(finding.fix)}`);
 }
 
-/** What keeps any run from working. Of the rest a run that is named does not need all: it says itself what it lacks. */
+/**
+ * Checks without which no run works. A given run does not need all of the others, and its own checks tell what it
+ * lacks.
+ */
 const ALWAYS: readonly string[] = ['node', 'native core', 'file limit'];
 
 async function* examine(options: ConnectOptions, ends: readonly End[]): AsyncGenerator<Finding, undefined, undefined> {

@@ -18,7 +18,7 @@ import { safe } from './names.js';
 /** `sparsync --explain=PATH ... SRC... DEST`: which rule decides about each path, and nothing else is done. */
 export async function explainCommand(flags: ParsedFlags): Promise<number> {
   try {
-    // For its complaints about operands, which are those of a sync.
+    // This is called for its error messages about operands, which are those of a sync.
     endsOf(flags.operands);
     refuseRemoteList(flags);
     const operands = operandLocations(flags.operands.slice(0, -1));

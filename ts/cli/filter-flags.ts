@@ -26,11 +26,11 @@ export function filterOf(flags: ParsedFlags): readonly Rule[] {
         return filesOf(word, named);
     }
   });
-  // They come last wherever the flag stands: what the command line says goes before what CVS says.
+  // The rules of CVS come last, wherever the flag stands: rules of the command line take precedence over them.
   return flags.on('cvs-exclude') ? [...rules, ':C', '-C'] : rules;
 }
 
-/** What `-F` says the first time that it names a file, the second and after that. */
+/** The rules of `-F`: the first time it names files of rules, the second time it also excludes these files. */
 function filesOf(name: Word, named: Map<string, number>): readonly Rule[] {
   const text = textOf(typeof name === 'string' ? bytesOf(name) : name);
   const time = (named.get(text) ?? 0) + 1;
@@ -40,7 +40,9 @@ function filesOf(name: Word, named: Map<string, number>): readonly Rule[] {
   return time === 2 ? [{ exclude: name }] : [];
 }
 
-/** A pattern as rsync reads it there: `- ` or `+ ` at its start say what it is, and `!` alone forgets all before it. */
+/**
+ * A pattern as rsync reads it: `- ` or `+ ` in front of it sets the action, and a `!` alone clears all rules before it.
+ */
 function patternRule(action: 'exclude' | 'include', pattern: Word): Rule {
   const text = textOf(pattern);
   if (text === '!' || /^[-+] /.test(text)) return pattern;

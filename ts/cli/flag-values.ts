@@ -26,7 +26,7 @@ export function sizeOf(flags: ParsedFlags, name: string): number | undefined {
   return bytes;
 }
 
-/** The value of a flag that is a rate, in bytes per second: in rsync's spelling a number alone is of KiB. */
+/** The value of a rate flag in bytes per second. As in rsync, a number alone is in KiB. */
 export function rateOf(flags: ParsedFlags, name: string): number | undefined {
   const text = flags.text(name);
   if (text === undefined || !/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text)) return sizeOf(flags, name);
@@ -36,8 +36,8 @@ export function rateOf(flags: ParsedFlags, name: string): number | undefined {
 const TIME = /^(?:(?:(?:(\d{4})[-/])?(\d{1,2})[-/])?(\d{1,2})(?:T|$))?(?:(\d{1,2})?:(\d{2}))?$/i;
 
 /**
- * When a run ends by `--stop-at` or `--stop-after`. As with rsync parts of the time may be left out from its beginning on: the
- * next moment is meant that has the others.
+ * When a run ends by `--stop-at` or `--stop-after`. As in rsync, leading parts of the time may be left out: then it is
+ * the next moment that matches the others.
  */
 export function stopAtOf(flags: ParsedFlags, now = new Date()): Date | undefined {
   const minutes = flags.number('stop-after', 1);
@@ -64,7 +64,7 @@ export function stopAtOf(flags: ParsedFlags, now = new Date()): Date | undefined
   );
 }
 
-/** The value of a flag that is a bound; one below 0 is 0, as with rsync. */
+/** The value of a flag that is a bound; as in rsync, a negative one counts as 0. */
 export function boundOf(flags: ParsedFlags, name: string): number | undefined {
   const value = flags.number(name, Number.MIN_SAFE_INTEGER);
   return value === undefined ? undefined : Math.max(0, value);
@@ -76,7 +76,7 @@ export function millisecondsOf(flags: ParsedFlags, name: string, least = 0): num
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
-/** The value of a flag that is a window of time, in nanoseconds; whole seconds as in rsync unless it says otherwise. */
+/** The value of a flag that is a window of time, in nanoseconds; as in rsync, a number alone is in whole seconds. */
 export function windowOf(flags: ParsedFlags, name: string): number {
   const seconds = flags.number(name, -1) ?? 0;
   return seconds === -1 ? -1 : seconds * 1_000_000_000;
@@ -88,16 +88,16 @@ export function joinedOf(flags: ParsedFlags, name: string): string | undefined {
   return all.length === 0 ? undefined : all.join(',');
 }
 
-/** Whether the other end is put where it is missing: for good, for this run, or not. */
+/** Whether the other end is installed where it is missing: permanently, for this run, or not. */
 export const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
 
 /** What the other side alone can be given. */
 export const REMOTE_OPTIONS: readonly string[] = ['--fake-super', '--munge-links'];
 
-/** Where what is told goes; all of it to stderr, or errors alone. */
+/** What goes to stderr: only errors, or all messages. */
 export const STDERR_MODES = ['errors', 'all', 'client'] as const;
 
-/** Whether all that is told goes to stderr; as with rsync the first letters of a mode stand for it. */
+/** Whether all messages go to stderr. As in rsync, a mode may be shortened to its first letters. */
 export function saysOnStderr(flags: ParsedFlags): boolean {
   const text = flags.text('stderr');
   const mode = text === '' ? undefined : STDERR_MODES.find((each) => each.startsWith(text ?? 'errors'));
@@ -118,7 +118,7 @@ export function snapshotOf(flags: ParsedFlags): SnapshotOptions | undefined {
   return undefined;
 }
 
-/** Whether this option is given to the other side alone. */
+/** Whether this option is passed to the other side only. */
 export function remoteOption(flags: ParsedFlags, option: string): true | undefined {
   const given = flags.all('remote-option');
   const unknown = given.find((each) => !REMOTE_OPTIONS.includes(each));
@@ -131,7 +131,7 @@ export function remoteOption(flags: ParsedFlags, option: string): true | undefin
 /** What content is compressed by. */
 export const CODECS: readonly string[] = ['lz4', 'none', 'auto'];
 
-/** When content is compressed: `--compress` says it, and so do a choice of what compresses and a level, as with rsync. */
+/** When content is compressed. As in rsync, a choice of the method or of a level implies `--compress`. */
 export function compressionOf(flags: ParsedFlags): Compression {
   const choice = flags.text('zc') ?? flags.text('compress-choice');
   if (choice !== undefined && !CODECS.includes(choice)) {

@@ -10,35 +10,37 @@ import { safe, safePath } from './names.js';
 import { note } from './output.js';
 import { causesOf, count, duration, size } from './text.js';
 
-/** Failures that a summary lists; the service takes a MiB of it. */
+/** The most failures in a summary, which may have 1 MiB. */
 const LISTED = 100;
 
-/** What is known at the end of a run, whatever it ended with. */
+/** The facts that are known at the end of a run, whether it failed or not. */
 export interface Ending {
   readonly exitCode: number;
-  /** Source and destination, as the command line has them. */
+  /** Source and destination as written on the command line. */
   readonly ends: readonly string[];
   readonly dryRun: boolean;
   /** What was done, where anything was begun. */
   readonly stats?: SyncStats | undefined;
   readonly result?: SyncResult | undefined;
   readonly error?: SparsyncError | undefined;
-  /** Paths that differ, where trees were compared and nothing else. */
+  /** How many paths differ, in a run that only compares. */
   readonly differences?: number | undefined;
 }
 
-/** Prints an annotation. The service reads commands out of both streams, so that stdout stays what it is elsewhere. */
+/**
+ * Prints an annotation to stderr. The service reads commands from both streams, so stdout can stay as it is elsewhere.
+ */
 export function annotate(level: 'error' | 'warning', title: string, text: string): void {
   const property = data(title).replaceAll(':', '%3A').replaceAll(',', '%2C');
   note(`::${level} title=${property}::${data(text)}`);
 }
 
-/** A text as a command has it: of an end of line only its escape. */
+/** The text of a command, in which ends of lines must be escaped. */
 function data(text: string): string {
   return text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
 }
 
-/** Adds the outputs of the step and its summary, where the service says in which files. */
+/** Writes the outputs and the summary of the step, if the service names files for them. */
 export function tellGithub(ending: Ending): void {
   append(
     'GITHUB_OUTPUT',
@@ -49,7 +51,7 @@ export function tellGithub(ending: Ending): void {
   append('GITHUB_STEP_SUMMARY', summaryOf(ending));
 }
 
-/** A file that cannot be written takes nothing from what was synced, and is told. */
+/** Appends to a file of the service. A failure is told, and does not fail the run. */
 function append(variable: 'GITHUB_OUTPUT' | 'GITHUB_STEP_SUMMARY', text: string): void {
   const path = process.env[variable] ?? '';
   if (path === '') return;
@@ -60,14 +62,14 @@ function append(variable: 'GITHUB_OUTPUT' | 'GITHUB_STEP_SUMMARY', text: string)
   }
 }
 
-/** Whether the destination is, or in a dry run would be, another one. */
+/** Whether the destination was changed, or would be in a dry run. */
 function isChanged(stats: SyncStats): boolean {
   const { filesTransferred, filesRenamed, directoriesCreated, symlinksCreated, specialsCreated } = stats;
   const made = filesTransferred + filesRenamed + directoriesCreated + symlinksCreated + specialsCreated;
   return made + stats.hardLinksCreated + stats.attrsChanged + deletesOf(stats) > 0;
 }
 
-/** Names and values of the outputs; none has an end of line in it. */
+/** Names and values of the outputs. None may contain an end of a line. */
 function outputsOf({
   exitCode,
   dryRun,
@@ -152,7 +154,7 @@ function failuresOf({ failures, failuresDropped }: SyncResult): readonly string[
   ];
 }
 
-/** A text in which nothing is markup: names are anybody's. */
+/** A text without markup: names may contain anything. */
 function code(text: string): string {
   return `<code>${text.replaceAll(/[^\p{L}\p{N} .,/=-]/gu, (each) => `&#${each.codePointAt(0) ?? 0};`)}</code>`;
 }

@@ -8,7 +8,7 @@ export function verbHelp(usage: string, purpose: string, flags: readonly Flag[])
   return `usage: sparsync ${usage}\n\n${purpose}\n\n${describeFlags(flags)}`;
 }
 
-/** The help of the command itself. It begins with what a newcomer needs. */
+/** The help of the command itself. It begins with the basics for a newcomer. */
 export function mainHelp(): string {
   return `sparsync -a SRC/ DEST/                          make DEST equal to SRC on this machine
 sparsync serve --root NAME=PATH --allow 'me KEY' on the server: offer a folder to a client's key

@@ -29,13 +29,13 @@ const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => strin
   ERR_SPARSYNC_PLATFORM: 'sparsync doctor says more',
 };
 
-/** What lifts an error, in one line, where something does. */
+/** A line that says how to resolve an error; `undefined` if there is none. */
 export function hintFor(error: SparsyncError): string | undefined {
   const hint = HINTS[error.code];
   return typeof hint === 'function' ? hint(error) : hint;
 }
 
-/** What a run was told may be from a file, of which its command line shows nothing. */
+/** The hint for an unusable option. It may be from a file, which the command line does not show. */
 function unusable(): string {
   const files = configFilesRead();
   const settings = `settings are from ${files.join(' and ')} as well: sparsync config show --origin`;
@@ -47,7 +47,7 @@ function authority(error: HostKeyError): string {
   return error.port === DEFAULT_PORT ? host : `${host}:${error.port}`;
 }
 
-/** What helps when no connection came about. Where a name led to no address, nothing was sent that a firewall could stop. */
+/** The hint for a failed connection. If a name had no address, no firewall was involved. */
 function unreachable(error: SparsyncError): string {
   // The message says what is to be changed.
   if (error.details['reason'] === 'mtu') return 'a VPN or tunnel in between is where this is set';
@@ -59,7 +59,7 @@ function unreachable(error: SparsyncError): string {
 }
 
 function changedHost(error: HostKeyError): string {
-  // With --pin no file was looked at: there is nothing in one to forget.
+  // With --pin no file was read, so there is no key in it to be removed.
   const cure =
     error.path === undefined
       ? 'give --pin the key that it shows at its start'

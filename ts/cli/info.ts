@@ -2,7 +2,7 @@ import { ConfigError } from '../errors.js';
 import { recordOf } from '../record.js';
 import type { ParsedFlags } from './parse.js';
 
-/** What `--info` has words for, and what it stands for. */
+/** The words of `--info`, and their meanings. */
 const INFO = {
   backup: 'Mention files backed up',
   copy: 'Mention files copied locally on the receiving side',
@@ -53,7 +53,7 @@ const DEBUG: ReadonlySet<string> = new Set(
   ),
 );
 
-/** What is told, as `-v`, `-q`, `--progress`, `--stats` and `--info` say together. */
+/** The levels of output that `-v`, `-q`, `--progress`, `--stats` and `--info` give together. */
 export function infoLevels(flags: ParsedFlags): InfoLevels {
   const levels = allAt(0);
   const raise = (word: InfoWord, level: number): void => {
@@ -122,7 +122,7 @@ export function numberLevel(flags: ParsedFlags): number {
   return flags.given('human-readable') === false ? 0 : Math.min(3, 1 + flags.times('human-readable'));
 }
 
-/** Whether what the words mean is asked for, and nothing else is to be done. */
+/** Whether only the meanings of the words are asked for. */
 export function wantsInfoHelp(flags: ParsedFlags): boolean {
   return given(flags, 'info').some(([word]) => word === 'help');
 }

@@ -1,14 +1,14 @@
 import type { PlanItem, Reason } from '../events.js';
 
-/** What the eleven columns of `-i` depend on beside the item. */
+/** The facts besides the item that the eleven columns of `-i` depend on. */
 export interface ItemizeContext {
   /** `'push'` when content leaves this machine. */
   readonly direction: 'push' | 'pull' | 'local';
   /** Whether modification times are carried. */
   readonly times: boolean;
-  /** Whether content is compared: what is transferred then differs in it. */
+  /** Whether content is compared: then a transferred file differs in content. */
   readonly checksum: boolean;
-  /** Whether what another state of the tree has becomes a hard link (`--link-dest`). */
+  /** Whether an unchanged entry becomes a hard link to another state of the tree (`--link-dest`). */
   readonly links: boolean;
 }
 
@@ -23,7 +23,7 @@ const KINDS: Readonly<Record<PlanItem['kind'], string>> = {
   socket: 'S',
 };
 
-/** The columns after the first two: the letter that stands there when one of the reasons holds. */
+/** The columns after the first two: each with its letter, and the reasons for which the letter is shown. */
 const COLUMNS: readonly (readonly [string, readonly Reason[]])[] = [
   ['c', ['content', 'target', 'device']],
   ['s', ['size']],
@@ -52,12 +52,12 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
   const columns = COLUMNS.map(([letter, reasons]) => {
     if (letter === 't' && item.action === 'update' && item.kind === 'file' && !context.times) return 'T';
     if (letter === 'c' && item.action === 'update' && item.kind === 'file' && context.checksum) return 'c';
-    // A symlink that is made anew is told so, as by rsync.
+    // As in rsync, a symlink that is made anew is shown as changed.
     if (letter === 'c' && item.action === 'copy' && item.kind === 'symlink') return 'c';
     return reasons.some((reason) => item.reasons.includes(reason)) ? letter : '.';
   });
   const rest = columns.join('');
-  // Where nothing differs but the link, rsync leaves the columns empty.
+  // If only the link differs, rsync leaves the columns blank.
   return `${first}${kind}${first === 'h' && /^\.*$/.test(rest) ? ' '.repeat(rest.length) : rest}`;
 }
 

@@ -66,7 +66,7 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
   return EXIT.ok;
 }
 
-/** The flags of `invite` that go to the other machine as they are. */
+/** The flags of `invite` that are passed to the other machine unchanged. */
 const PASSED = ['root', 'prefix', 'allow', 'quota', 'entries', 'expires'] as const;
 
 async function viaSsh(flags: ParsedFlags): Promise<{ invitation: string; host: string }> {
@@ -88,7 +88,7 @@ async function invitationText(): Promise<string> {
   throw new ConfigError('there is no invitation: paste it, or give it in SPARSYNC_INVITATION or on standard input');
 }
 
-/** Asks on the terminal, which does not show what is pasted. */
+/** Asks at the terminal. The pasted text is not shown. */
 async function asked(): Promise<string> {
   const lines = await terminalLines(new Writable({ write: (_chunk, _encoding, done) => done() }));
   stderr().write('invitation (it is not shown): ');

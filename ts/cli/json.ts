@@ -6,7 +6,10 @@ import { print } from './output.js';
 
 export { JSON_SCHEMA };
 
-/** What JSON lets stand in a text, and a terminal obeys: controls beyond ASCII, and what turns the direction of a text. */
+/**
+ * Characters that JSON allows in a text and a terminal obeys: control characters beyond ASCII, and those that change
+ * the direction of text.
+ */
 const OBEYED = /[\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/g;
 
 /** Prints one object on its line. */

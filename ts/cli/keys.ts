@@ -80,7 +80,7 @@ async function showOwn(flags: ParsedFlags): Promise<number> {
   return EXIT.ok;
 }
 
-/** As a line of the file, with what it leaves out said. */
+/** Prints a client like its line in the file, with the defaults that the line leaves out. */
 async function show(client: AuthorizedKey, json: boolean): Promise<void> {
   if (json) return printJson({ type: 'client', schema: JSON_SCHEMA, ...client });
   const { name, key, roots, operations, quotaBytes, entries, expires } = client;

@@ -7,15 +7,15 @@ import { moment, permissions } from './out-format.js';
 import type { FormatValues } from './out-format.js';
 import type { ParsedFlags, Word } from './parse.js';
 
-/** The operands of a list: it is made as by a dry run to a place where nothing is. */
+/** The operands of a listing: a dry run to a place where nothing exists. */
 export async function listedOperands(flags: ParsedFlags): Promise<Word[]> {
-  // Not at the top: loading it takes longer than most modules of a sync.
+  // The import is not at the top, because it takes longer than most modules of a sync.
   const { tmpdir } = await import('node:os');
   const sources = flags.operands.length === 1 ? flags.operands : flags.operands.slice(0, -1);
   return [...sources, `${join(tmpdir(), `sparsync-list-${process.pid}`)}/`];
 }
 
-/** The options of a list, which is of every kind of entry, and changes nothing. */
+/** The options of a listing: it shows every kind of entry, and changes nothing. */
 export function listOptions(transfer: TransferOptions): TransferOptions {
   return {
     ...transfer,

@@ -50,7 +50,7 @@ export async function listCommand(words: readonly Word[]): Promise<number> {
   return EXIT.ok;
 }
 
-/** The entries of a directory; of anything else that alone. */
+/** The entries of a directory, or for any other entry itself. */
 async function entriesAt({ root, path }: RemoteTarget, connection: Connection): Promise<ListEntry[]> {
   if (root === '') return connection.list();
   const place = path.length === 0 ? bytesOf(root) : joinBytes(bytesOf(root), path);
@@ -68,7 +68,7 @@ async function show(entry: ListEntry, isRoot: boolean, flags: ParsedFlags): Prom
     return printJson({ type: 'entry', schema: JSON_SCHEMA, ...rest, ...base64 });
   }
   const shown = safePath({ path: name, ...(nameBytes === undefined ? {} : { pathBytes: nameBytes }) });
-  // Of a root a client that may use a part of it learns nothing else.
+  // A client that may use a part of a root learns nothing else about the root.
   if (isRoot) return print(shown);
   return print(listLine(kind, { mode, size, mtimeMs, name: shown, leadsTo: '' }, { level: 1, links: false }));
 }

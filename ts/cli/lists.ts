@@ -15,7 +15,7 @@ export function readList(flags: ParsedFlags, flag: string, file: Word): Buffer[]
     content = readFileSync(textOf(path) === '-' ? 0 : Buffer.from(path));
   } catch (error) {
     const why = messageOf(error);
-    // A file that a flag names, and is not there, is a mistake in what was asked for, as with rsync.
+    // As in rsync, a missing file is a mistake in the command.
     if (flag === 'files-from') throw new ConfigError(`cannot read the list of --${flag}: ${why}`, { cause: error });
     throw ioError(`cannot read the list of --${flag}`, error);
   }
@@ -42,14 +42,16 @@ function parts(content: Buffer, separator: number): Buffer[] {
   return all;
 }
 
-/** The paths that `--files-from` lists; none yet of a list on the server, which is read when there is a connection. */
+/**
+ * The paths that `--files-from` lists; `undefined` for a list on the server, which is read when the connection is made.
+ */
 export function filesFromOf(flags: ParsedFlags): readonly Uint8Array[] | undefined {
   const file = flags.words('files-from').at(-1);
   if (file === undefined) return undefined;
   return remoteListOf(flags) === undefined ? readList(flags, 'files-from', file) : [];
 }
 
-/** What `--files-from` says of a list on the server: a URL, or a colon and the path below the root. */
+/** The value of `--files-from` for a list on the server: a URL, or a colon and the path below the root. */
 export function remoteListOf(flags: ParsedFlags): string | undefined {
   const word = flags.words('files-from').at(-1);
   const text = word === undefined ? undefined : textOf(word);

@@ -8,10 +8,10 @@ import type { Format, FormatValues } from './out-format.js';
 import { loseFile, note } from './output.js';
 import { safe } from './names.js';
 
-/** What rsync writes of each entry when nothing else is asked for. */
+/** The format that rsync uses for the log file by default. */
 const STANDARD = '%i %n%L';
 
-/** The file of `--log-file`: what is done, with the time and the number of the process. */
+/** The file of `--log-file`: each action, with its time and the number of the process. */
 export class LogFile {
   readonly #stream: WriteStream;
   readonly #format: Format | undefined;
@@ -56,7 +56,7 @@ export class LogFile {
   /** Settles when all of it is written, or never will be. */
   close(): Promise<void> {
     return new Promise((resolve) => {
-      // A stream that has failed tells of it, and then closes.
+      // A stream that fails reports the error and then closes.
       if (this.#stream.closed) resolve();
       else {
         this.#stream.once('close', resolve);

@@ -8,7 +8,7 @@ import type { After } from './compiled.js';
 /** The first digits of the digest of `start.js`, from the build. */
 declare const START: string;
 
-/** What `start.js` gives: what other bundles take from it, and what it has done. */
+/** The exports of `start.js`: the modules that other bundles take from it, and the state of its own work. */
 interface Started {
   shared: (index: number) => unknown;
   ran: () => After | undefined;
@@ -28,7 +28,7 @@ const file = `${folder}/start.js`;
 const found = kept(START);
 const script = new Script(readFileSync(file, 'latin1'), { filename: file, cachedData: found?.bytes });
 const isOfUse = found !== undefined && script.cachedDataRejected !== true;
-// What was compiled for a run over a network is all that one of this machine needs, and more.
+// Code that was compiled for a run over a network covers a run on this machine, too, so that is not kept again.
 if (!isOfUse || found.after === 'local') process.once('exit', keepCompiled);
 
 const own = { exports: {} };
@@ -36,7 +36,7 @@ const own = { exports: {} };
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion
 (script.runInThisContext() as Start)(own.exports, require, own, file, folder);
 
-/** Lets a bundle that is loaded later have what this one has. */
+/** Gives a bundle that is loaded later the modules of this one. */
 export function shared(index: number): unknown {
   return started().shared(index);
 }

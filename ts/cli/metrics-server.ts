@@ -12,7 +12,10 @@ const PATIENCE_MS = 5000;
 /** The media type of the text form of OpenMetrics. */
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 
-/** Answers `/metrics` and `/healthz` of a server over HTTP, until it is closed. It is for the operator's own network. */
+/**
+ * Answers `/metrics` and `/healthz` of a server over HTTP, until it is closed. It has no access control, so it must
+ * only listen on the operator's own network.
+ */
 export async function serveMetrics(address: string, server: Server): Promise<HttpServer> {
   const [, v6, name, port] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(address) ?? [];
   const host = v6 ?? name;

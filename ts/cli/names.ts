@@ -4,7 +4,7 @@ import type { EntryPath } from '../events.js';
 // oxlint-disable-next-line no-control-regex
 const UNSAFE = /[\u0000-\u0008\u000A-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu;
 
-/** A backslash that would be read as the beginning of an escape. */
+/** A backslash that would be taken for the beginning of an escape. */
 const LIKE_ESCAPE = /\\(?=#\d{3})/g;
 
 /** Anything that an escape stands for, or that a locale without UTF-8 cannot show. */
@@ -15,7 +15,7 @@ const octal = (byte: number): string => `\\#${byte.toString(8).padStart(3, '0')}
 
 const octets = (text: string): string => Array.from(Buffer.from(text), octal).join('');
 
-/** What GitHub Actions takes for a command in what a step writes: at the start of a line, and in its old form anywhere. */
+/** Text that GitHub Actions would take for a command: `::` at the start of a line, and `##[` anywhere. */
 const COMMAND = /^\s*:(?=:)|#(?=#\[)/g;
 
 const isReadForCommands = process.env['GITHUB_ACTIONS'] === 'true';
@@ -27,14 +27,14 @@ export function safe(text: string): string {
   return noCommand(ANY.test(text) ? text.replaceAll(LIKE_ESCAPE, octets).replaceAll(UNSAFE, octets) : text);
 }
 
-/** Whether the locale has UTF-8, or nothing says which one it is. */
+/** Whether the locale uses UTF-8, or is not set. */
 const isUtf8 = ((): boolean => {
   const { LC_ALL, LC_CTYPE, LANG } = process.env;
   const locale = [LC_ALL, LC_CTYPE, LANG].find((value) => value !== undefined && value !== '');
   return locale === undefined || /utf-?8/i.test(locale);
 })();
 
-/** How bytes of names are shown that are no UTF-8, or that the locale does not have: escaped, or with `-8` as they are. */
+/** Whether bytes of names that are no UTF-8, or not in the locale, are printed as they are (`-8`) and not escaped. */
 let highBytesAsTheyAre = false;
 
 /** Shows bytes that are not UTF-8 as they are (`-8`). */
@@ -72,7 +72,7 @@ const RAW = 0xdc00;
 /** Such characters, which are no half of another one. */
 const SINGLE = /([\uDC80-\uDCFF]+)/u;
 
-/** What a stream gets of a text in which characters stand for single bytes. */
+/** The text to be written, in which characters that stand for single bytes become those bytes again. */
 export function encoded(text: string): string | Buffer {
   if (!highBytesAsTheyAre || !SINGLE.test(text)) return text;
   const parts = text.split(SINGLE);
@@ -83,7 +83,7 @@ export function encoded(text: string): string | Buffer {
   );
 }
 
-/** The parts of bytes that are UTF-8, and those that are not. */
+/** Splits bytes into parts that are UTF-8 and parts that are not. */
 function* pieces(bytes: Uint8Array): Generator<readonly [string, boolean]> {
   const text = Buffer.from(bytes).toString('latin1');
   let at = 0;
@@ -95,7 +95,9 @@ function* pieces(bytes: Uint8Array): Generator<readonly [string, boolean]> {
   if (at < text.length) yield [text.slice(at), false];
 }
 
-/** UTF-8 in bytes that stand as characters: no longer form than needed, no surrogate, nothing beyond the last code point. */
+/**
+ * Valid UTF-8, with bytes as characters: no longer forms than needed, no surrogates, no code point beyond the last one.
+ */
 const UTF8 =
   // oxlint-disable-next-line no-control-regex
   /(?:[\x00-\x7F]|[\xC2-\xDF][\x80-\xBF]|\xE0[\xA0-\xBF][\x80-\xBF]|[\xE1-\xEC\xEE\xEF][\x80-\xBF]{2}|\xED[\x80-\x9F][\x80-\xBF]|\xF0[\x90-\xBF][\x80-\xBF]{2}|[\xF1-\xF3][\x80-\xBF]{3}|\xF4[\x80-\x8F][\x80-\xBF]{2})+/g;

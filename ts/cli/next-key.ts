@@ -2,7 +2,7 @@ import type { NextServerKey } from '../events.js';
 import { safe } from './names.js';
 import { note } from './output.js';
 
-/** Says that a server will show another key, which this side will not take by itself. */
+/** Tells that a server will show another key, which this side will not accept by itself. */
 export function noteNextKey({ key, from, problem }: NextServerKey): void {
   const why =
     problem === undefined

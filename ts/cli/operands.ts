@@ -41,7 +41,7 @@ export function operandLocation(word: Word, before?: ShellPlace): Word | ShellPl
   return (scheme === undefined ? parseShellPlace(bytes, before) : undefined) ?? word;
 }
 
-/** Several SRC, of which one that begins with a colon is on the host of the one before. */
+/** The sources: one that begins with a colon is on the host of the one before. */
 export function operandLocations(words: readonly Word[]): (Word | ShellPlace)[] {
   let before: ShellPlace | undefined;
   return words.map((word) => {
@@ -51,7 +51,7 @@ export function operandLocations(words: readonly Word[]): (Word | ShellPlace)[] 
   });
 }
 
-/** Gives the URLs among operands that name no port the one of `--port`. */
+/** Adds the port of `--port` to URLs among the operands that have none. */
 export function withPort(flags: ParsedFlags): void {
   const port = flags.number('port', 1);
   if (port === undefined) return;
@@ -64,7 +64,7 @@ export function withPort(flags: ParsedFlags): void {
   }
 }
 
-/** Whether the source is listed, and nothing is transferred: it is asked for, or there is no destination. */
+/** Whether the source is only listed: on request, or because there is no destination. */
 export function listsOnly(flags: ParsedFlags): boolean {
   return flags.on('list-only') || (flags.operands.length === 1 && flags.words('read-batch').length === 0);
 }

@@ -26,7 +26,7 @@ export interface FormatValues {
 
 /** A format that is read. */
 export interface Format {
-  /** Whether it says what differs, and not only what is transferred. */
+  /** Whether the differences are shown for every item, and not only transferred files. */
   readonly itemizes: boolean;
   /** Whether it has a word for deletions. */
   readonly tellsDeletions: boolean;
@@ -79,7 +79,7 @@ export function readFormat(format: string): Format {
   };
 }
 
-/** The bytes that a text has before it is made safe to show: columns are counted in those. */
+/** The bytes of a text before it was made safe to show: widths of columns count these. */
 function bytesOf(shown: string): number {
   return Buffer.byteLength(shown.replaceAll(/\\#\d{3}/g, '.'));
 }

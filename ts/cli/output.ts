@@ -3,13 +3,13 @@ import { fstatSync, writeSync } from 'node:fs';
 import { EXIT } from './exit-codes.js';
 import { encoded } from './names.js';
 
-/** Why something could not be written; set once for each stream, with the first reason. */
+/** The first error of each stream that could not be written. */
 const lost = new Map<NodeJS.WriteStream, NodeJS.ErrnoException>();
 let pending = '';
 let scheduled: Promise<void> | undefined;
 /** The last line for stderr, when it is on its way. */
 let noted: Promise<void> | undefined;
-/** Something that was asked for beside both streams, a file, could not be written. */
+/** Whether a file that was asked for, besides the streams, could not be written. */
 let isFileLost = false;
 const listeners: (() => void)[] = [];
 const noteListeners: ((line: string) => void)[] = [];
@@ -18,10 +18,10 @@ let isDiverted = false;
 /** The streams of this process that are in use, by descriptor. */
 const inUse = new Map<number, NodeJS.WriteStream>();
 
-/** Text is handed to the stream in pieces of this size, not line by line. */
+/** Text is written in pieces of this size, not line by line. */
 const PIECE = 16 * 1024;
 
-/** stdout. Looking at it makes it, which takes longer than most else that a quick run does; so all ask here. */
+/** stdout. Access creates the stream, which takes longer than most of a short run, so every user calls this. */
 export function stdout(): NodeJS.WriteStream {
   return inUse.get(1) ?? used(1, process.stdout);
 }
@@ -44,7 +44,10 @@ export function isFancy(name: 'stdout' | 'stderr'): boolean {
   return (name === 'stdout' ? stdout() : stderr()).isTTY && process.env['TERM'] !== 'dumb';
 }
 
-/** Without a listener an error of a stream would end the process with a stack, in the middle of its work. */
+/**
+ * Adds a listener, without which an error of the stream would end the process with a stack trace in the middle of its
+ * work.
+ */
 function used(descriptor: number, stream: NodeJS.WriteStream): NodeJS.WriteStream {
   inUse.set(descriptor, stream);
   stream.on('error', (error: NodeJS.ErrnoException) => lose(stream, error));
@@ -56,19 +59,19 @@ export function printOnStderr(): void {
   isDiverted = true;
 }
 
-/** Calls back once when the reader of stdout goes away. */
+/** Calls back once when the reader of stdout is gone. */
 export function onBrokenPipe(listener: () => void): void {
   listeners.push(listener);
 }
 
-/** Whether the reader of stdout has gone away: there is nobody left to tell anything. */
+/** Whether the reader of stdout is gone, and further output is useless. */
 export function isPipeBroken(): boolean {
   return [...lost].some(([stream, error]) => stream === process.stdout && error.code === 'EPIPE');
 }
 
 /**
- * Takes note that a stream takes no more. It is told once, on stderr, and the work goes on: what is synced is of use
- * without its list. A reader who went away is not told, as other tools have it.
+ * Notes that a stream cannot be written. It is told once on stderr, and the run goes on: the sync is of use without its
+ * list. As in other tools, a reader that is gone is not told.
  */
 function lose(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
   if (lost.has(stream)) return;
@@ -78,7 +81,7 @@ function lose(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
   else note(`error: cannot write to stdout: ${error.message.replace(/, \w+$/, '')}`);
 }
 
-/** Takes note that a file that was asked for could not be written; who calls has told it. */
+/** Notes that a file that was asked for could not be written. The caller has told it. */
 export function loseFile(): void {
   isFileLost = true;
 }
@@ -91,7 +94,7 @@ export async function print(line: string): Promise<void> {
   if (isDiverted) return printPart(`${line}\n`);
   pending += `${line}\n`;
   if (pending.length >= PIECE) await flushOutput();
-  // A line must not stay behind while the next one takes long.
+  // A line must not be kept back while the next one takes long.
   else scheduled ??= new Promise((resolve) => setImmediate(resolve)).then(flushOutput);
 }
 
@@ -111,8 +114,8 @@ export async function flushOutput(): Promise<void> {
 }
 
 /**
- * Writes what is still here, as the last thing that is done. Where nothing was written before, little text goes without
- * a stream, which takes longer to make.
+ * Writes the buffered text at the end of the process. A short text is written without a stream, which would take longer
+ * to create.
  */
 export async function endOutput(): Promise<void> {
   if (inUse.has(1) || pending.length > PIECE) {
@@ -125,20 +128,20 @@ export async function endOutput(): Promise<void> {
   await noted;
 }
 
-/** Writes without a stream, and returns how much; what stands in the way is for the stream to find out. */
+/** Writes without a stream, and returns how many bytes. Errors are left to the stream. */
 function writeDirectly(descriptor: number, bytes: Uint8Array): number {
   let written = 0;
   try {
     while (written < bytes.length) written += writeSync(descriptor, bytes, written);
   } catch {
-    // A pipe that is full, or that nobody reads, or a disk that is full.
+    // The pipe is full or has no reader, or the disk is full.
   }
   return written;
 }
 
 async function write(text: string | Uint8Array): Promise<void> {
   if (text.length === 0 || (lost.size > 0 && lost.has(process.stdout))) return;
-  // A file on a disk that is nearly full takes a part of a text, which Node's stream does not look at.
+  // On a nearly full disk a file may take only a part of the text, which Node's stream does not check.
   if (isFile()) {
     const bytes = Buffer.from(text);
     text = bytes.subarray(writeDirectly(1, bytes));
@@ -170,16 +173,16 @@ function writeTo(stream: NodeJS.WriteStream, text: string | Uint8Array): Promise
   });
 }
 
-/** What the process ends with: of what was to be written all is, or it is not well. */
+/** The exit code: an error if output was lost although the run succeeded, unless its reader had gone. */
 export function finalCode(exitCode: number): number {
   const isAnyLost = isFileLost || [...lost.values()].some((error) => error.code !== 'EPIPE');
   return exitCode === EXIT.ok && isAnyLost ? EXIT.output : exitCode;
 }
 
-/** Ends the process. What a run began has ended: all that would be waited for is the end of idle threads. */
+/** Ends the process. The run has ended, and a normal exit would only wait for idle threads. */
 export function leave(exitCode: number): void {
   process.exitCode = finalCode(exitCode);
-  // What could not be written yet makes the process end in its own time.
+  // With unwritten output, the process ends by itself when that is written.
   if ([...inUse.values()].every((stream) => stream.writableLength === 0 || lost.has(stream))) process.exit();
 }
 

@@ -8,46 +8,51 @@ export interface Flag {
   readonly name: string;
   /** The short form, one character. */
   readonly short?: string;
-  /** What the value is called in the help; a flag without one is on or off. */
+  /** The name of the value in the help; a flag without it is on or off. */
   readonly value?: string;
-  /** The value when the flag is given without one; then a value can only follow with `=`. */
+  /** The value of a flag that is given without one; a value can then only follow `=`. */
   readonly bare?: string;
-  /** The value that `--no-` with its name stands for; without it, `--no-` forgets what was given before. */
+  /** The value for which `--no-` and the name stand; without it, `--no-` clears earlier values. */
   readonly off?: string;
   /** Whether it may be given several times. */
   readonly many?: boolean;
   /** The words that its value can be. */
   readonly choices?: readonly string[];
-  /** A file of settings in the working directory may set it: it leaves out more, or tells of a run otherwise. */
+  /**
+   * Whether a file of settings in the working directory may set the flag: only if it excludes more, or changes the
+   * output.
+   */
   readonly project?: boolean;
-  /** One line for the help, where that is not the one of `FLAG_HELP`, which few runs load. */
+  /** The line of the help, if it is not in `FLAG_HELP`, which few runs load. */
   readonly help?: string;
-  /** The heading under which the help shows it, where that is not the one of `FLAG_HELP`. */
+  /** The heading of the help, if it is not in `FLAG_HELP`. */
   readonly category?: string;
   /** Flags that it turns on as well. */
   readonly implies?: readonly string[];
-  /** Flags that the parts of its value, between colons, turn on: each part that is there the one in its place. */
+  /**
+   * Flags that the parts of the value, between colons, turn on: each part that is not empty the one at its position.
+   */
   readonly partsImply?: readonly string[];
-  /** Why it may not stand twice, where that is another option to others. */
+  /** Why the flag must not be repeated: other tools give that another meaning. */
   readonly twice?: string;
-  /** The flag that it turns on when it stands there twice. */
+  /** The flag that a repetition turns on. */
   readonly doubled?: string;
   /** Not shown in the help. */
   readonly hidden?: boolean;
 }
 
-/** A word of the command line, in bytes where text cannot hold it. */
+/** A word of the command line, as bytes if text cannot hold it. */
 export type Word = string | Uint8Array;
 
 /** What a command line says. */
 export class ParsedFlags {
   readonly #known: ReadonlyMap<string, Flag>;
   readonly #switches = new Map<string, boolean>();
-  /** How often each flag stands there since it was last taken back. */
+  /** How often each flag was given since it was last cleared. */
   readonly #times = new Map<string, number>();
   /** Values with the names of their flags, in the order of the command line. */
   #values: (readonly [string, Word])[] = [];
-  /** Flags with values that were taken back: what stands before that does not count. */
+  /** Flags with values that were cleared: lower settings of these do not count. */
   readonly #removed = new Set<string>();
   /** The words that are no flags. */
   readonly operands: Word[] = [];
@@ -56,7 +61,7 @@ export class ParsedFlags {
     this.#known = new Map(flags.map((flag) => [flag.name, flag]));
   }
 
-  /** Turns a flag and what it implies on or off. The last word on the command line wins. */
+  /** Turns a flag and those that it implies on or off. The last one on the command line wins. */
   turn(flag: Flag, on: boolean): void {
     const before = this.#times.get(flag.name) ?? 0;
     if (on && flag.twice !== undefined && before > 0) {
@@ -92,8 +97,8 @@ export class ParsedFlags {
   }
 
   /**
-   * Takes over what another says about flags of which nothing is said here; lists of both are one, with this one's first. Of
-   * `exclusive` flags none is taken over beside one that is given here.
+   * Adds the values of `lower` for flags that are not given here; lists are joined, with this one's values first. A
+   * flag of an `exclusive` group is not added if another one of its group is given here.
    */
   fill(lower: ParsedFlags, exclusive: readonly (readonly string[])[]): void {
     const said = new Set([...this.#switches.keys(), ...this.#removed]);
@@ -116,12 +121,12 @@ export class ParsedFlags {
     return this.#switches.get(this.#declared(name));
   }
 
-  /** Whether a flag stands on the command line itself, and is not only implied by another. */
+  /** Whether a flag was given itself, and not only implied by another. */
   spelled(name: string): boolean {
     return this.#times.has(this.#declared(name));
   }
 
-  /** How often a flag stands on the command line since it was last taken back. */
+  /** How often a flag was given since it was last cleared. */
   times(name: string): number {
     return this.#times.get(this.#declared(name)) ?? 0;
   }
@@ -186,7 +191,7 @@ export class ParsedFlags {
   }
 }
 
-/** Takes a command line apart. `foreign` says why a flag that others know is none here. */
+/** Parses a command line. `foreign` has reasons why flags of other tools do not exist here. */
 export function parseFlags(
   flags: readonly Flag[],
   words: readonly Word[],
@@ -231,7 +236,7 @@ function parseLong(
   else parsed.remove(negated);
 }
 
-/** rsync lets short names stand after `--no-` as well. */
+/** As in rsync, short names may follow `--no-`, too. */
 function sameFlag(flag: Flag, name: string): boolean {
   return flag.name === name || flag.short === name;
 }
@@ -257,7 +262,7 @@ function parseBundle(
         .slice(index + 1)
         .join('')
         .replace(/^=/, '');
-      // A word that follows is not taken for the value of a letter in a word that is refused.
+      // If a word has an unknown letter, the next word is not taken for the value of another letter.
       if (unknown.length === 0) parsed.add(flag, rest === '' ? nextWord(flag, `-${letter}`, queue) : rest);
       break;
     } else parsed.add(flag, flag.bare);

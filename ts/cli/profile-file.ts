@@ -7,12 +7,12 @@ import { wantsProfile } from '../config.js';
 import { loseFile, note } from './output.js';
 import { printError } from './report.js';
 
-/** Where profiles go: to a file, a line each, and to stderr when `SPARSYNC_PROFILE` asks for them. */
+/** Writes profiles to a file, one on each line, and to stderr if `SPARSYNC_PROFILE` asks for it. */
 export class ProfileFile {
   readonly #path: string | undefined;
   #isLost = false;
 
-  /** Makes the file where there is none, so that a place that cannot be written is known before anything is done. */
+  /** Makes the file if it is missing, so that an error is known before the run. */
   constructor(path: string | undefined) {
     this.#path = path;
     this.#attempt((file) => appendFileSync(file, ''));
@@ -23,7 +23,7 @@ export class ProfileFile {
     return this.#path !== undefined || wantsProfile();
   }
 
-  /** Adds a record. A file that cannot be written is told once, and ends nothing: what it tells of has been done. */
+  /** Adds a record. If the file cannot be written, that is told once and the run goes on. */
   add(record: ProfileRecord): void {
     try {
       if (!this.#isLost) this.#attempt((file) => appendFileSync(file, `${JSON.stringify(record)}\n`));

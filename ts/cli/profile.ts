@@ -28,7 +28,7 @@ itself. Profiles of a server may be given too.`;
 
 const USAGE = 'profile report FILE... [--output FILE.html] [--against FILE]';
 
-/** How many syncs are shown unless more are asked for. A server's file may hold thousands. */
+/** How many syncs are shown by default. A server's file may hold thousands. */
 const LAST = 20;
 
 /** How many runs of servers are shown. */
@@ -81,7 +81,7 @@ function nameOf(word: Word): FileName {
   return { path: Buffer.from(word), shown: textOf(word) };
 }
 
-/** A page must not take the place of what it is made from. */
+/** Refuses to write the page over one of its input files. */
 function refuseInput(output: FileName, inputs: readonly FileName[]): void {
   const target = statSync(output.path, { throwIfNoEntry: false });
   if (target === undefined) return;
@@ -131,13 +131,13 @@ async function writePage(
   try {
     writeFileSync(output.path, text);
   } catch (cause) {
-    // What Node says after the comma is the path once more.
+    // Node's message repeats the path after the comma.
     const reason = cause instanceof Error ? cause.message.replace(/, \w+( '.*)?$/s, '') : String(cause);
     throw new IoError(`cannot write the page: ${reason}`, { code: 'ERR_SPARSYNC_IO', path: output.shown, cause });
   }
 }
 
-/** A text has a longest length; profiles of thousands of syncs can exceed it. */
+/** A string has a maximum length, which profiles of thousands of syncs may exceed. */
 function render(page: () => string): string {
   try {
     return page();

@@ -4,15 +4,15 @@ import type { SyncStats } from '../stats.js';
 import { shownNumber } from './numbers.js';
 import { isFancy, print, printPart } from './output.js';
 
-/** A line that waits for its turn: what it says, and the file that it is about where one is transferred. */
+/** A line that waits for its turn, and the file that it is about, if one is transferred. */
 interface Waiting {
   readonly line: string | undefined;
   readonly size: number | undefined;
 }
 
 /**
- * Progress on stdout, in rsync's form. Several files come at a time, so a file counts as done when as many have arrived as stand
- * before it in the list and itself; what is said of later ones waits until then.
+ * Progress on stdout, in rsync's form. Several files are transferred at a time, so the n-th file of the list counts as
+ * done when n files have arrived; lines of later ones wait until then.
  */
 export class ProgressLines {
   readonly #total: boolean;
@@ -37,7 +37,7 @@ export class ProgressLines {
     await this.#take({ line, size: undefined });
   }
 
-  /** An entry, with its line where there is one; the content of a file is on its way then. */
+  /** Takes an entry, with its line if it has one. The content of a file is then on its way. */
   async transferring(item: ItemEvent, line: string | undefined): Promise<void> {
     const isSent =
       item.kind === 'file' && (item.action === 'create' || item.action === 'update') && item.hardLinkTo === undefined;
@@ -74,7 +74,7 @@ export class ProgressLines {
       return;
     }
     if (this.#waiting.length === 0 && waiting.line !== undefined) {
-      // The name of a file stands there while its content comes.
+      // The name of a file is shown while its content arrives.
       await this.#print(waiting.line);
       this.#waiting.push({ line: undefined, size: waiting.size });
     } else this.#waiting.push(waiting);
@@ -109,7 +109,7 @@ export class ProgressLines {
     return ` (xfr#${this.#files}, to-chk=${Math.max(0, all - this.#files)}/${all})`;
   }
 
-  /** The line of the whole run: what is not known yet is no percentage that would go back, and no time. */
+  /** The line of the whole run. An unknown total gives no percentage, which could go back, and no time. */
   #overall(done: number, { percent, etaMs }: ProgressEvent): string {
     const [rate, unit] = this.#rate();
     const time = etaMs === undefined ? '  ??:??:??' : clock(etaMs / 1000);
@@ -130,7 +130,7 @@ export class ProgressLines {
     return `${shownNumber(done, this.#level).padStart(15)} ${String(percent).padStart(3)}%`;
   }
 
-  /** How much comes in a second, in the unit that it is shown in, and in bytes. */
+  /** The bytes per second, in the unit that is shown and as they are. */
   #rate(): readonly [number, string, number] {
     const seconds = this.#elapsedMs / 1000;
     const bytesPerSecond = seconds > 0 ? (this.#stats?.bytesTransferred ?? this.#bytes) / seconds : 0;

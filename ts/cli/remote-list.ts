@@ -13,7 +13,7 @@ import type { RemoteTarget } from '../target.js';
 import { entriesOf, remoteListOf } from './lists.js';
 import type { ParsedFlags } from './parse.js';
 
-/** Bytes of a list: more than a request has of paths, for there may be comments in it. */
+/** The most bytes of a list: more than the paths of a request, since it may have comments. */
 const LIST_BYTES_MAX = 32 << 20;
 
 /** The options of a sync, with the paths of a list that `--files-from` names on the server. */
@@ -46,7 +46,10 @@ function placeOf(list: string, remote: RemoteTarget): Uint8Array {
   return joinBytes(Buffer.from(root), path);
 }
 
-/** The content of a regular file of the server, which comes as every other file does: with the rights and below the prefix of the key. */
+/**
+ * The content of a regular file on the server. It is transferred like any file: with the rights, and below the prefix,
+ * of the key.
+ */
 async function fetched(connection: Connection, path: Uint8Array): Promise<Buffer> {
   const refuse = (why: string, cause?: unknown): never => {
     throw new IoError(`cannot read the list of --files-from: ${why}`, { code: 'ERR_SPARSYNC_IO', cause });
@@ -57,7 +60,7 @@ async function fetched(connection: Connection, path: Uint8Array): Promise<Buffer
   });
   if (found.kind !== 'file') return refuse('it is no regular file');
   if (found.size > LIST_BYTES_MAX) return refuse(`it has more than ${LIST_BYTES_MAX} bytes`);
-  // Not at the top: loading it takes longer than all modules of a sync, and few have such a list.
+  // The import is not at the top, because it takes longer than all modules of a sync, and few runs have such a list.
   const { tmpdir } = await import('node:os');
   const folder = mkdtempSync(join(tmpdir(), 'sparsync-list-'));
   try {

@@ -10,7 +10,7 @@ import { safe, safePath } from './names.js';
 import { reporter } from './reporter.js';
 import { causesOf, colored, count, size } from './text.js';
 
-/** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
+/** The most failures that are listed: if a disk fails, each file would fill a line. */
 const FAILURES_SHOWN = 100;
 
 /** Prints an error to stderr, with the paths that it is about, and returns the exit code. */
@@ -30,7 +30,7 @@ export function printFailuresOf(thrown: unknown): void {
 export function printEnd(thrown: unknown): number {
   const error = thrown instanceof SparsyncError ? thrown : fromNative(thrown);
   const where =
-    // A path that is not UTF-8 is shown once more, by its bytes.
+    // A path that is not UTF-8 is also shown by its bytes.
     error.path === undefined ||
     error.path === '' ||
     (error.pathBytes === undefined && error.message.includes(error.path))
@@ -53,7 +53,7 @@ export async function printErrorJson(error: SparsyncError): Promise<void> {
   await printLine(errorRecord(error, exitCodeFor(error), hintFor(error)));
 }
 
-/** Prints the paths that are not what they should be, and how many failed for which cause. */
+/** Prints the paths that failed, and how many failed for each cause. */
 export function printFailures(result: SyncResult): void {
   for (const failure of result.failures.slice(0, FAILURES_SHOWN)) {
     const text = describeFailure(failure);
@@ -72,7 +72,7 @@ function describeFailure(failure: Failure): string {
   const kept = failure.oldContentKept && failure.code !== 'missing' ? ' (its old content is kept)' : '';
   const path = safePath(failure);
   const message = safe(failure.message);
-  // An issue has no slash in front of its path; where that is one of this machine, the message has it in full.
+  // The path of an issue has no leading slash; for a path on this machine, the message has the whole path.
   const whole = ` (/${path})`;
   return message.endsWith(whole)
     ? `/${path}: ${message.slice(0, -whole.length)}${side}${kept}`

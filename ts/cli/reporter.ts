@@ -8,7 +8,7 @@ type Reporter = (typeof REPORTERS)[number];
 
 let inUse: Reporter = process.env['GITHUB_ACTIONS'] === 'true' ? 'github' : 'pretty';
 
-/** The reporter of this process: on GitHub Actions its own, unless the command line names another. */
+/** The reporter of this process: on GitHub Actions its own, unless a flag names another. */
 export function reporter(): Reporter {
   return inUse;
 }

@@ -64,7 +64,7 @@ export function statsLines({ stats, single, dryRun }: Totals, level: number): st
 export function totalLines({ stats, durationMs, dryRun, batchOnly }: Totals, level: number): [string, string] {
   const wire = stats.bytesSent + stats.bytesReceived;
   const size = totalSize(stats);
-  // rsync rounds a run's time up by half a second, so that nothing is divided by nothing.
+  // As in rsync, half a second is added to the duration, so that it is never zero.
   const rate = wire / (0.5 + Math.trunc(durationMs / 1000));
   const number = (value: number): string => shownNumber(value, level);
   const note = dryRun ? ' (DRY RUN)' : batchOnly ? ' (BATCH ONLY)' : '';
@@ -74,7 +74,7 @@ export function totalLines({ stats, durationMs, dryRun, batchOnly }: Totals, lev
   ];
 }
 
-/** Bytes of all that the source has: of files their content, of symlinks where they lead. */
+/** Bytes of the source: the content of files, and the targets of symlinks. */
 export function totalSize(stats: SyncStats): number {
   return (stats.bytesTotal ?? 0) + stats.symlinkBytes;
 }

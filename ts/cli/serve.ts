@@ -77,7 +77,7 @@ async function runServer(words: readonly Word[], flags: ParsedFlags): Promise<nu
   const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
   const close = ({ signal }: Interrupted): void => {
     const sessions = server.stats()['sessions_active'] ?? 0;
-    // A failure of closing is what `closed` below rejects with.
+    // An error of closing is also the rejection of `closed` below.
     server.close({ graceMs }).catch(() => undefined);
     tellManager('STOPPING=1');
     log.add({ type: 'closing', at: new Date(), signal, sessions, graceMs });
@@ -97,7 +97,7 @@ async function runServer(words: readonly Word[], flags: ParsedFlags): Promise<nu
     if (pidPath !== undefined) {
       pidFile = new PidFile(pidPath, { address, publicKey, roots, graceMs, logFile: flags.text('log-file') });
     }
-    // On stderr it would say once more what stdout does.
+    // On stderr it would repeat the line of stdout.
     if (log.isFile) log.add({ type: 'listening', at: new Date(), address, publicKey, roots });
     metrics =
       metricsAt === undefined ? undefined : await (await import('./metrics-server.js')).serveMetrics(metricsAt, server);
@@ -151,7 +151,7 @@ function orTold(work: () => void): void {
   }
 }
 
-/** What a reload puts in force; the rest is said anew at the next start. */
+/** Settings that a reload applies; the others are read at the next start. */
 const LIVE: readonly string[] = [
   'quiet',
   'verbose',
@@ -188,7 +188,7 @@ function logOptions(flags: ParsedFlags): LogOptions {
   return { path: flags.text('log-file'), format: flags.choice('log-format', LOG_FORMATS) ?? 'text', least };
 }
 
-/** Whether two command lines say different things by a flag. */
+/** Whether two command lines give a flag different values. */
 function differ(one: ParsedFlags, other: ParsedFlags, name: string): boolean {
   const said = (flags: ParsedFlags): string => JSON.stringify([flags.given(name), flags.words(name).map(textOf)]);
   return said(one) !== said(other);
@@ -217,7 +217,7 @@ async function unitOf(
   });
   const keyFile = identity !== undefined && 'keyPath' in identity ? identity.keyPath : undefined;
   const named = keyFile === undefined ? undefined : folder(keyFile);
-  // The system manager hands the key over, wherever only root may read it.
+  // The system manager passes the key, whose file only root may read.
   const isOfKey = (at: number): boolean => /^--identity(?:=|$)/.test(textOf(words[at] ?? ''));
   const own = words.filter(
     (word, at) => textOf(word) !== '--print-unit' && !isOfKey(at) && textOf(words[at - 1] ?? '') !== '--identity',
@@ -265,8 +265,8 @@ function serveOptions(flags: ParsedFlags): FlaggedOptions {
 }
 
 /**
- * The file of clients that is used when none is named. It need not be there, for somebody may be invited later; where a
- * private CA vouches for clients, it decides only when it is. There is none without a home folder.
+ * The file of clients that is used when none is named. It may be missing, since clients may be invited later; with a
+ * private CA it counts only if it exists. Without a home folder there is none.
  */
 function usualKeys(isOptional: boolean): string | undefined {
   try {

@@ -39,13 +39,13 @@ export interface LogOptions {
   readonly least: Level;
 }
 
-/** The log of a server: a line for each thing that happened. */
+/** The log of a server: one line for each event. */
 export class ServerLog {
   #options: LogOptions;
   #descriptor: number | undefined;
   #isLost = false;
 
-  /** Opens the file, so that a place that cannot be written is known before anything is served. */
+  /** Opens the file, so that an error is known before anything is served. */
   constructor(options: LogOptions) {
     this.#options = options;
     this.#descriptor = options.path === undefined ? undefined : openLog(options.path);
@@ -73,7 +73,7 @@ export class ServerLog {
     }
   }
 
-  /** Opens the file anew, because somebody has moved it away or wants another one. */
+  /** Opens the file again, because it was moved away or another one is wanted. */
   reopen(options = this.#options): void {
     try {
       const fresh = options.path === undefined ? undefined : openLog(options.path);
@@ -87,7 +87,10 @@ export class ServerLog {
     }
   }
 
-  /** A log that cannot be written is told once, and what is lost goes to stderr: a full disk must not hide who did what. */
+  /**
+   * Tells once that the log cannot be written, and writes lost lines to stderr: a full disk must not hide what clients
+   * did.
+   */
   #lose(error: unknown, line: string): void {
     if (!this.#isLost) printError(ioError(UNWRITABLE, error, this.#options.path ?? ''));
     this.#isLost = true;
@@ -158,7 +161,7 @@ function textLine(level: Level, event: LogEvent): string {
   return [event.at.toISOString(), level, event.type, ...fields].join(' ');
 }
 
-/** A quote inside of quotes is written as other bytes that would mislead are. */
+/** A quote inside quotes is escaped like other bytes that would mislead. */
 function quoted(text: string): string {
   return text !== '' && !/[\s"]/u.test(text) ? text : `"${text.replaceAll('"', String.raw`\#042`)}"`;
 }

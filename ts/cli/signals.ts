@@ -12,7 +12,7 @@ export class Interrupted extends Error {
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** Those that stop a server, to which SIGHUP says something else. */
+/** The signals that stop a server. SIGHUP is not one of them, because it means a reload. */
 export const SERVER_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
 
 /**

@@ -6,7 +6,7 @@ export { ran } from './sync.js';
 
 const first = process.argv[2];
 if (first === '--version' || first === '-V' || first === '-VV') {
-  // Asked by scripts before anything else: answered without looking at the rest.
+  // Scripts ask for the version first, so it is answered without loading anything else.
   void sayVersion();
 } else {
   void dispatch();

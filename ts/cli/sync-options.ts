@@ -6,10 +6,10 @@ import type { ParsedFlags } from './parse.js';
 import { reporter } from './reporter.js';
 import { flaggedOptions } from './transfer-flags.js';
 
-/** Flags that say when is deleted, those of one meaning together. */
+/** Flags for the time of deletions; those of one meaning are in one group. */
 const DELETE_WHEN = [['delete-before'], ['delete-during', 'del'], ['delete-delay'], ['delete-after']] as const;
 
-/** Which items are wanted: none, those that change, or all, and whether they tell what the entries are. */
+/** Which items are wanted: none, changes or all, and whether they have details. */
 function wantedItems(
   flags: ParsedFlags,
   info: InfoLevels,
@@ -35,7 +35,7 @@ function wantedItems(
   };
 }
 
-/** The transfer options that flags ask for, with the defaults of the command, which are rsync's. */
+/** The transfer options of the flags, with the command's defaults, which are rsync's. */
 export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevels(flags)): TransferOptions {
   const times = DELETE_WHEN.filter((names) => names.some((name) => flags.on(name)));
   if (times.length > 1) {
@@ -45,7 +45,7 @@ export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevel
     throw new ConfigError('--delete needs -r, -a or -d: without them no directory is looked into');
   }
   const flagged = flaggedOptions(flags);
-  // A list says what is meant, so that it is not -a that goes into directories.
+  // A list names its entries, so `-a` does not imply `-r` for it.
   const isListed = flagged.filesFrom !== undefined && !flags.spelled('recursive');
   const { items, ...details } = wantedItems(flags, info);
   return Object.assign(flagged, {
@@ -54,7 +54,7 @@ export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevel
     // As in rsync a dash stands for standard input.
     ...(flagged.readBatch === '-' ? { readBatch: '/dev/stdin' } : {}),
     into: true,
-    // A list that a user asked for is whole, also when it is read slowly.
+    // A listing must be complete even if it is read slowly.
     events: { items, whenFull: 'wait' as const },
     ...details,
   });

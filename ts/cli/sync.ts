@@ -35,7 +35,7 @@ import { transferOptions } from './sync-options.js';
 import { safe, safeBytes, showHighBytes } from './names.js';
 import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
 
-/** Flags that change nothing, but whose values are looked at. */
+/** Flags that change nothing, but whose values are checked. */
 const ACCEPTED_FLAGS =
   'block-size max-alloc outbuf checksum-choice cc checksum-seed compress-threads zt iconv old-args'.split(' ');
 
@@ -44,7 +44,7 @@ const BATCH_FLAGS = ['write-batch', 'only-write-batch', 'read-batch'] as const;
 
 let lastRun: After | undefined;
 
-/** The kind of the run that this process has made to its end. */
+/** The kind of the run that this process has completed. */
 export function ran(): After | undefined {
   return lastRun;
 }
@@ -63,7 +63,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     await print(flags.times('version') > 1 ? versionJson() : versionText());
     return EXIT.ok;
   }
-  // `-h` is rsync's for sizes; alone it can only be a call for help.
+  // `-h` is rsync's flag for sizes; alone it can only ask for help.
   if (flags.on('help') || (flags.operands.length === 0 && (words.length === 0 || flags.on('human-readable')))) {
     const { mainHelp } = await import('./help.js');
     await print(mainHelp());
@@ -99,15 +99,15 @@ class SyncRun {
   #progress: ProgressLines | undefined;
   /** What is said of the run, where it is not JSON. */
   #account: (() => Promise<Account>) | undefined;
-  /** Whether more is said than what went wrong or is left out. */
+  /** Whether more is printed than errors and warnings. */
   #isTelling = false;
   #log: LogFile | undefined;
   #result: SyncResult | undefined;
   #current: SyncJob | undefined;
   #profiles: ProfileFile | undefined;
-  /** Set when a signal, or a reader of stdout who went away, has ended this run. */
+  /** Set when a signal, or the end of the reader of stdout, has ended this run. */
   #interrupted: Interrupted | undefined;
-  /** Ends a question at the terminal; made only for one. */
+  /** Ends a question at the terminal. It is created only for one. */
   #stopAsking: AbortController | undefined;
 
   constructor(flags: ParsedFlags) {
@@ -197,7 +197,7 @@ class SyncRun {
     transfer: TransferOptions,
   ): Promise<void> {
     const connection = remote === undefined ? undefined : connectionTo(remote, connect);
-    // While the handshake is under way the rest is prepared. Without -r it may turn out that there is nothing to do.
+    // The rest is prepared during the handshake. Without -r there may turn out to be nothing to do.
     if (transfer.recursive === true) connection?.begin();
     try {
       await withFirstContact(
@@ -252,7 +252,7 @@ class SyncRun {
     }
   }
 
-  /** Says what carried the run; that it was QUIC, which is what everybody expects, at `-vv` alone. */
+  /** Tells what carried the run. QUIC, which is the default, is only told with `-vv`. */
   #tellTransport({ transport }: SyncResult, { remoteAddress, udp }: Connection): void {
     const least = transport === 'quic' ? 2 : 1;
     if (this.#json || this.#flags.on('quiet') || this.#flags.times('verbose') < least) return;
@@ -321,7 +321,7 @@ class SyncRun {
     }
   }
 
-  /** Tells what is not carried because of what it is, as rsync does: without -v too. */
+  /** Tells which entries are not carried because of their kind. As in rsync, this needs no -v. */
   async #tellWarnings(result: SyncResult): Promise<void> {
     for (const { code, path, pathBytes, message } of result.warnings) {
       const where = { ...(path === undefined ? {} : { path }), ...(pathBytes === undefined ? {} : { pathBytes }) };
@@ -360,7 +360,7 @@ class SyncRun {
     if (this.#isTelling) await (await this.#account?.())?.end(result);
   }
 
-  /** Tells who watches jobs what this one ended with, whatever that is. */
+  /** Tells watching programs how this run ended. */
   async #tellMachines(exitCode: number, result: SyncResult | undefined, error?: unknown): Promise<void> {
     const textfile = this.#flags.text('textfile');
     const isReal = textfile !== undefined && !this.#flags.on('dry-run') && !this.#lists;
@@ -406,7 +406,7 @@ class SyncRun {
       return EXIT.interrupted;
     }
     if (this.#json) await printErrorJson(fromNative(error));
-    // What was done, and where the time went, is known also of a run that did not do everything.
+    // The result and the profile of a run that failed in part are known as well.
     const result = resultOf(error);
     if (result !== undefined) this.#keepProfile(result);
     if (tellsAll(error)) await this.#tellBatch();

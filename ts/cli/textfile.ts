@@ -19,8 +19,8 @@ export interface Collected {
 const LAST_SUCCESS = 'sparsync_last_success_timestamp_seconds';
 
 /**
- * Writes the figures of a run for the collector of text files of Prometheus' node_exporter, in one step: it may read at any time. Of
- * a run that failed the file keeps when the last one succeeded.
+ * Writes the figures of a run for the collector of text files of Prometheus' node_exporter, in one step: it may read at
+ * any time. After a run that failed, the file keeps the time of the last success.
  */
 export function writeTextfile(path: string, run: Collected): void {
   const now = Date.now() / 1000;
@@ -30,7 +30,7 @@ export function writeTextfile(path: string, run: Collected): void {
   const text = figuresOf(run, now, success)
     .map(([name, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name}${labels} ${value}\n`)
     .join('');
-  // The collector takes no file of another suffix.
+  // The collector ignores files with another suffix.
   const fresh = `${path}.${process.pid}.tmp`;
   let isMade = false;
   try {
@@ -38,7 +38,7 @@ export function writeTextfile(path: string, run: Collected): void {
     isMade = true;
     try {
       writeFileSync(file, text);
-      // It is for another user, whatever the mask of this one.
+      // Another user reads the file, so its mode must not depend on this user's umask.
       fchmodSync(file, 0o644);
     } finally {
       closeSync(file);
@@ -79,7 +79,7 @@ function lastSuccess(path: string, labels: string): string | undefined {
     const value = line?.slice(start.length) ?? '';
     return /^\d+(?:\.\d+)?$/.test(value) ? value : undefined;
   } catch {
-    // There is none yet, or what is there is nobody's to read.
+    // The file is missing, or cannot be read.
     return undefined;
   }
 }

@@ -21,7 +21,7 @@ const PURPOSE = `The servers' keys that this user has pinned. HOST may be host, 
   trust replace HOST KEY   pins the key in the place of those that are pinned, after a server got a new one
   trust remove HOST        removes them`;
 
-/** The words that are no hosts here; a host of that name is written as a URL. */
+/** Words that are no hosts here. A host of that name can be written as a URL. */
 const WORDS: readonly string[] = ['list', 'replace', 'remove'];
 
 /** `sparsync trust`. */

@@ -4,27 +4,27 @@ import { ConfigError } from '../errors.js';
 import { textOf } from '../paths.js';
 import type { Word } from './parse.js';
 
-/** Where the system manager keeps what the unit has: key, clients, state. */
+/** The folder that the system manager keeps for the unit: key, clients, state. */
 const STATE = '/var/lib/sparsync';
 
-/** The name under which the system manager hands the server's key over. */
+/** The name under which the system manager passes the server's key. */
 const KEY = 'sparsync-key';
 
 /** What a unit is made of. */
 export interface UnitOptions {
-  /** The words behind `sparsync serve`, without those that name its key. */
+  /** The words after `sparsync serve`, without those for its key. */
   readonly words: readonly Word[];
   /** The folders that are offered. */
   readonly roots: readonly string[];
   readonly readOnly: boolean;
   /** The file of the private key, where one is named. */
   readonly keyFile: string | undefined;
-  /** The files that are written besides: a log, a pid file, profiles. */
+  /** Other files that are written: a log, a pid file, profiles. */
   readonly written: readonly string[];
   readonly graceMs: number;
 }
 
-/** A unit of systemd that runs this server with the rights that it needs and no others. */
+/** A systemd unit that runs this server with the rights that it needs, and no others. */
 export function unitText({ words, roots, readOnly, keyFile, written, graceMs }: UnitOptions): string {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
   const command = [...program, 'serve', ...words.map(textOf)].map(quoted).join(' ');
@@ -79,10 +79,10 @@ LimitNOFILE=65536
 WantedBy=multi-user.target`;
 }
 
-/** What any server calls; V8 keeps what it has compiled behind keys of memory. */
+/** System calls of any server. V8 protects its compiled code with memory keys, hence `@pkey`. */
 const CALLS = 'SystemCallFilter=@system-service @pkey';
 
-/** Who runs it. A user that is made for the time is enough where nothing else than the folder of the service is written. */
+/** The user of the service. A temporary user is enough if only the service's own folder is written. */
 function account(readOnly: boolean, isOwn: boolean): string {
   if (readOnly) {
     return `# It writes nothing: a user that is made for the time, who may read what is offered.
@@ -118,18 +118,18 @@ function folderOf(path: string): string {
   return path.replace(/\/[^/]*$/, '') || '/';
 }
 
-/** The path of a credential, which is all of the rest of its line. */
+/** The path of a credential, which takes the rest of its line. */
 function credentialPath(path: string): string {
   if (/\p{Cc}/u.test(path)) throw new ConfigError('a unit cannot name a key file with a control character', { path });
   return path.replaceAll('%', '%%');
 }
 
-/** A word of the command: specifiers and variables mean nothing in it. */
+/** A word of the command, in which specifiers and variables must not be expanded. */
 function quoted(word: string): string {
   return pathQuoted(word.replaceAll('$', '$$$$'));
 }
 
-/** A path as a unit has it: specifiers mean nothing in it. */
+/** A path in a unit, in which specifiers must not be expanded. */
 function pathQuoted(path: string): string {
   const plain = path.replaceAll('%', '%%');
   return /^[\w@./:,=+[\]-]+$/.test(plain)

@@ -18,7 +18,7 @@ export type Verb =
   | 'completion'
   | 'server';
 
-/** The verbs. Each is a file of its own: a sync does not pay for them, nor a server for what the others need. */
+/** The verbs. Each is a file of its own, so that a run loads only what it needs. */
 export const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.js')).serveCommand,
   invite: async () => (await import('./invite.js')).inviteCommand,

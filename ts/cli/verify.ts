@@ -96,7 +96,7 @@ async function conclude(result: VerifyResult, flags: ParsedFlags): Promise<numbe
   return exitCode;
 }
 
-/** What GitHub Actions is told, whatever was found: nothing was written. */
+/** The facts for GitHub Actions. Nothing was written, whatever was found. */
 function endingOf({ operands }: ParsedFlags, exitCode: number): Ending {
   return { exitCode, ends: operands.map((word) => safeBytes(Buffer.from(word))), dryRun: false };
 }

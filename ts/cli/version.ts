@@ -3,7 +3,7 @@ import { packageVersion } from './package.js';
 /** The version of the protocol on the wire, as in crate/proto/src/version.rs. */
 const PROTOCOL = 1;
 
-/** What the command can do, under the names that rsync has for it: what it does not do is `false`. */
+/** The capabilities of the command under rsync's names; `false` for those that it lacks. */
 const CAPABILITIES = {
   file_bits: 64,
   inum_bits: 64,

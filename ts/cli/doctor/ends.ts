@@ -10,11 +10,11 @@ import { well, wrong } from './finding.js';
 import type { Finding } from './finding.js';
 import { canBeWritten, spaceFinding } from './machine.js';
 
-/** What is looked at without a folder of the caller's: everything has the first, and nothing the second. */
+/** The folders of checks for which the user named none: the first exists everywhere, the second nowhere. */
 const SOME_FOLDER = '/';
 const NO_FOLDER = '/.sparsync-doctor';
 
-/** Tells whether a sync would be begun, by the plan of one that carries nothing: each end grants or refuses as for a sync. */
+/** Whether a sync would be refused, found by a plan that carries nothing: each end grants or refuses it like a sync. */
 async function refusal(
   source: Location,
   destination: Location,
@@ -28,7 +28,7 @@ async function refusal(
   }
 }
 
-/** What a key may do at a place on a server: a run needs one direction, and which one is not known. */
+/** Finds what a key may do at a place on a server. A run needs only one direction, and it is not known which. */
 export async function examineScope(
   location: Location,
   { root }: RemoteTarget,
@@ -59,7 +59,7 @@ export async function examineScope(
   );
 }
 
-/** What is known of a sync before it: that both ends begin it, and that there is room at the end of this machine. */
+/** Checks a sync before it runs: that both ends would begin it, and that this machine has room. */
 export async function* examineEnds(
   source: Location,
   destination: Location,

@@ -19,21 +19,24 @@ import { size } from '../text.js';
 import { well, wrong } from './finding.js';
 import type { Finding } from './finding.js';
 
-/** Before this moment no release existed: a clock that shows it is wrong, and certificates and pins would be judged by it. */
+/** The time of the first release: a clock before it is wrong, and must not be used to judge certificates and pins. */
 const EARLIEST_PLAUSIBLE = Date.UTC(2026, 0, 1);
 
-/** A later moment is a clock that lost its mind as well. */
+/** A clock after this moment is wrong, too. */
 const LATEST_PLAUSIBLE = Date.UTC(2100, 0, 1);
 
-/** With fewer open files than these no run gets anywhere, which was tried; with fewer than those a deep tree may not. */
+/**
+ * With fewer open files than the first number no run works, which was tried; with fewer than the second a deep tree may
+ * not.
+ */
 const FILES_LEAST = 32;
 const FILES_ENOUGH = 256;
 
-/** What a socket should hold, and below what a warning is due. */
+/** The size that a socket's buffer should have, and the size below which there is a warning. */
 const BUFFER_BYTES = 4 << 20;
 const BUFFER_BYTES_LEAST = 1 << 20;
 
-/** Looks at this machine. Without the native core nothing else can be looked at. */
+/** Checks this machine. Without the native core nothing else can be checked. */
 export async function* examineMachine(options: ConnectOptions): AsyncGenerator<Finding, boolean, undefined> {
   yield examineNode();
   const native = await examineNative();
@@ -122,7 +125,7 @@ async function examineKeyFile({ path, mode }: FoundFile): Promise<Finding> {
   }
 }
 
-/** A file of keys, which nobody else should write: runs take it as it is. */
+/** Checks a file of keys that others should not be able to write. Runs do not refuse it for that. */
 function examineFile(check: string, named: () => string): Finding {
   const found = fileAt(check, named);
   if ('state' in found) return found;
@@ -138,7 +141,7 @@ interface FoundFile {
   readonly mode: number | undefined;
 }
 
-/** The file with its mode, or the finding that it cannot be looked at, or that no folder is known for it. */
+/** The file with its mode, or the finding that it cannot be read, or that its folder is not known. */
 function fileAt(check: string, named: () => string): FoundFile | Finding {
   try {
     const path = named();
@@ -146,13 +149,13 @@ function fileAt(check: string, named: () => string): FoundFile | Finding {
     return { path, mode: mode === undefined ? undefined : mode & 0o777 };
   } catch (error) {
     const message = messageOf(error);
-    // Without a folder of keys a run works all the same, when its flags name what it needs.
+    // A run works without a folder of keys if its flags name the files that it needs.
     if (error instanceof ConfigError) return wrong('warning', check, message);
     return wrong('problem', check, message, 'set SPARSYNC_CONFIG_DIR to a folder of your own');
   }
 }
 
-/** Runs need no folder of keys that can be written, once they have what stands in it. */
+/** Runs do not have to write the folder of keys, once its files exist. */
 function examineConfiguration(): Finding {
   const check = 'configuration';
   const fix = 'set SPARSYNC_CONFIG_DIR to a folder that can be written';
@@ -165,7 +168,7 @@ function examineConfiguration(): Finding {
   }
 }
 
-/** What runs remember is a guard more, which they can do without. */
+/** The state of runs only adds a guard, so runs work without it. */
 function examineState(): Finding {
   const folder = stateDirectory();
   if (folder !== undefined && canBeWritten(folder)) return well('state', folder);
@@ -178,7 +181,7 @@ function examineState(): Finding {
   );
 }
 
-/** Whether a folder can be written, or made below what there is of it. */
+/** Whether a folder can be written, or be made below the nearest one that exists. */
 export function canBeWritten(folder: string): boolean {
   const at = existingAbove(folder);
   try {
@@ -189,14 +192,17 @@ export function canBeWritten(folder: string): boolean {
   }
 }
 
-/** The path itself, or the nearest directory above it that there is. */
+/** The path itself, or the nearest directory above it that exists. */
 export function existingAbove(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
 }
 
-/** Linux limits what a socket may hold, unless the process may pass the limit; a namespace may not show it. */
+/**
+ * Linux limits the buffers of sockets, unless the process may exceed the limit; in a namespace the limit may not be
+ * visible.
+ */
 function examineBuffers(): Finding {
   const check = 'socket buffers';
   const [receive, send] = ['rmem_max', 'wmem_max'].map((name) => Number(readText(`/proc/sys/net/core/${name}`) ?? NaN));
@@ -246,7 +252,7 @@ function examineSpace(): Finding {
   return shown === undefined ? well('free space', 'no folder needs any') : spaceFinding('free space', 'warning', shown);
 }
 
-/** What is left of the file system on which a path is or would be. */
+/** The free space of the file system on which a path is, or would be. */
 export function spaceFinding(check: string, state: 'warning' | 'problem', path: string): Finding {
   try {
     const { bavail, bsize, files, ffree } = statfsSync(existingAbove(path));

@@ -14,10 +14,10 @@ import { hintFor } from '../hints.js';
 import { well, wrong } from './finding.js';
 import type { Finding } from './finding.js';
 
-/** How long a way may take that something else may stand in for. */
+/** How long a way may take to which there is an alternative. */
 const WAY_TIMEOUT_MS = 3000;
 
-/** Errors of a server that answers, and what they are about. */
+/** Errors of servers that answer, and the checks that they belong to. */
 const ANSWERS: Partial<Record<ErrorCode, string>> = {
   ERR_SPARSYNC_VERSION: 'versions',
   ERR_SPARSYNC_UNKNOWN_HOST: 'server key',
@@ -30,7 +30,7 @@ const ANSWERS: Partial<Record<ErrorCode, string>> = {
 /** Errors of a server that does not. */
 const SILENCE: readonly ErrorCode[] = ['ERR_SPARSYNC_CONNECT', 'ERR_SPARSYNC_TIMEOUT', 'ERR_SPARSYNC_CLOSED'];
 
-/** Looks at the way to a server, and gives the connection when it led there, which the caller closes. */
+/** Checks the way to a server. Gives the connection if it was made; the caller closes it. */
 export async function* examineWay(
   target: RemoteTarget,
   options: ConnectOptions,
@@ -57,7 +57,7 @@ export async function* examineWay(
   return reached;
 }
 
-/** Whether something led to a server; a server that refuses was reached. */
+/** The connection of an attempt to reach a server, or its error. A server that refuses was reached, too. */
 async function attempt(connecting: () => Promise<Connection>): Promise<Connection | SparsyncError> {
   try {
     return await connecting();
@@ -78,7 +78,7 @@ async function* examineNetwork(
   reached: Connection | SparsyncError,
 ): AsyncGenerator<Finding, undefined, undefined> {
   const isSilent = reached instanceof SparsyncError && SILENCE.includes(reached.code);
-  // What this machine itself lacks, a key for instance, says nothing about the way.
+  // An error of this machine, for instance a missing key, says nothing about the way.
   if (reached instanceof SparsyncError && !isSilent && ANSWERS[reached.code] === undefined) return undefined;
   const isProxied = reached instanceof SparsyncError ? reached.details['proxy'] !== undefined : reached.udp === 'proxy';
   if (isProxied) {
@@ -164,14 +164,14 @@ async function examineTransport(
   return [wrong(state, check, message, 'does a firewall on the way, or the server (--no-tcp), keep it out?')];
 }
 
-/** Why a server is not reached at an address and in a way; nothing when it answers, were it with a refusal. */
+/** Why a server is not reached at an address by one transport; `undefined` if it answers, even with a refusal. */
 async function tried(
   { target, options }: Ways,
   host: string,
   transport = options.transport,
 ): Promise<SparsyncError | undefined> {
   const connectTimeoutMs = options.connectTimeoutMs ?? WAY_TIMEOUT_MS;
-  // A credential is for the name of its server and not for one of the addresses.
+  // A credential names its server, and would not match one of its addresses.
   const text = credentialText();
   const identity = options.identity ?? (text === undefined ? undefined : { key: parseCredential(text).key });
   const by = { ...options, ...(identity === undefined ? {} : { identity }), transport, connectTimeoutMs };

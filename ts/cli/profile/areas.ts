@@ -3,7 +3,7 @@ export type Layer = readonly number[];
 
 /**
  * Outlines of layers that are stacked from the bottom up, as paths in a box `count` wide and `height` high. Each step
- * is as wide as the others and level: what is drawn is what was measured. What would stand out above the box is cut off.
+ * has the same width and is level, so that only measured values are drawn. Values above the box are cut off.
  */
 export function outlines(layers: readonly Layer[], count: number, height: number): string[] {
   let below: readonly number[] = Array.from({ length: count }, () => 0);
@@ -15,7 +15,7 @@ export function outlines(layers: readonly Layer[], count: number, height: number
   });
 }
 
-/** The outline between two lines of steps: empty where they never part. */
+/** The outline between two lines of steps: empty if they are equal everywhere. */
 function outline(below: readonly number[], above: readonly number[], height: number): string {
   const parts: string[] = [];
   let start = -1;

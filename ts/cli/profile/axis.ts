@@ -7,13 +7,12 @@ export interface Axis {
   readonly spanMs: number;
   /** When each end began on it, in milliseconds. */
   readonly startsMs: readonly number[];
-  /** Set when the clocks of the ends disagree: by how much the second end was moved, later when positive. */
+  /** Set when the clocks of the ends disagree: how far the second end was moved; positive is later. */
   readonly movedMs?: number;
 }
 
 /**
- * Clocks are read to the millisecond, and a server may be told of a session a moment before its client notes the start of
- * it.
+ * Clocks are read in milliseconds, and a server may learn of a session a moment before its client notes the start.
  */
 const TOLERANCE_MS = 2;
 
@@ -47,9 +46,9 @@ function lifeOf(end: EndTime): number {
   return Math.max(end.totalMs, ...end.threads.map(({ thread }) => thread.startMs + thread.wallMs));
 }
 
-/** Round places on the axis, about so many, with the digits that they need. */
+/** About `about` round positions on the axis, with the digits that they need. */
 export function ticksOf(spanMs: number, about: number): number[] {
-  // Less than a picosecond is no time; numbers that small would divide to infinity.
+  // Less than a picosecond is no time, and dividing by such a number could give infinity.
   if (!(spanMs > 1e-9)) return [0];
   const rough = spanMs / about;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -68,7 +67,9 @@ export function tickLabel(ms: number, step: number): string {
   return `${value.toFixed(digits)} ${seconds ? 's' : 'ms'}`;
 }
 
-/** The class of a tick's label: every second one can be left out, and the last one must not stand out of the chart. */
+/**
+ * The class of a tick's label: every second label can be left out, and the last one must not extend beyond the chart.
+ */
 export function tickClass(index: number, ms: number, spanMs: number): string {
   return `${index % 2 === 1 ? 'odd' : ''}${ms > spanMs * 0.95 ? ' end' : ''}`;
 }

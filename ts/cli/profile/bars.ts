@@ -53,7 +53,7 @@ export function splitBar({ profile: { split }, workMs }: SyncTime): Html {
   </div>`;
 }
 
-/** For each thread of an end: work by phase, waits, and beneath them the time on a processor. */
+/** For each thread of an end: its work by phase, its waits, and below them its time on a processor. */
 export function threadBars(end: EndTime, longestMs: number): Html {
   return html`<table class="threads">
     <thead>
@@ -71,7 +71,7 @@ export function threadBars(end: EndTime, longestMs: number): Html {
       ${end.threads.map((thread) => {
         const work = thread.phases.filter(({ phase }) => !isWait(phase));
         const waits = thread.phases.filter(({ phase }) => isWait(phase));
-        // Work in the order of a file's way, so that bars of different threads can be compared.
+        // Work is in the order in which a file passes the phases, so that bars of threads can be compared.
         const sorted = [...work.toSorted((left, right) => left.phase.order - right.phase.order), ...waits];
         const share = (ms: number): string => percent(shareOf(ms, thread.wallMs));
         return html`<tr>
@@ -83,7 +83,7 @@ export function threadBars(end: EndTime, longestMs: number): Html {
                 title: `${phase.name}: ${time(ms)}, ${percent(share)}`,
                 ms,
               })),
-              // Phases that add up to a little more than the thread's life must not leave its bar.
+              // Phases may add up to a little more than the thread's life, and must still fit the bar.
               longestMs * Math.max(1, shareOf(sum(sorted.map(({ ms }) => ms)), thread.wallMs)),
             )}
             <div class="cpu" title="On a processor: ${time(thread.cpuMs)}">

@@ -3,7 +3,7 @@ import type { Cause, Phase, Stage } from './phases.js';
 /** A colour on light and on dark ground. */
 type Color = readonly [light: string, dark: string];
 
-/** One colour for each part of a sync, where its phases are not told apart. */
+/** One colour for each part of a sync, for charts that do not show its phases. */
 export const STAGE_COLORS: Readonly<Record<Stage, Color>> = {
   comparing: ['#2c965d', '#389962'],
   sender: ['#1a73d5', '#2978d5'],
@@ -64,14 +64,14 @@ const WAIT_COLORS: Readonly<Record<Cause, Color>> = {
   unknown: ['#cccccc', '#4c4c4c'],
 };
 
-/** The class of a phase's colour: of the page's own words only, never of a file's. */
+/** The class of a phase's colour. It must only be made of words of this program, never of a file's. */
 export function classOf(phase: Phase): string {
   if (phase.cause !== undefined) return `w-${phase.cause}`;
   const stage = phase.stage ?? 'unknown';
   return stage !== 'unknown' && Object.hasOwn(SHADES[stage], phase.name) ? `p-${stage}-${phase.name}` : `s-${stage}`;
 }
 
-/** The rules for all classes: `--c` is the colour of what has the class. */
+/** The rules of all classes: `--c` is the colour of an element with the class. */
 export function colorRules(): string {
   const colors: (readonly [selector: string, color: Color])[] = [
     ...Object.entries(STAGE_COLORS).map(([stage, color]) => [`.s-${stage}`, color] as const),

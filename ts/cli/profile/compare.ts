@@ -4,7 +4,7 @@ import type { EndTime, SyncTime } from './measure.js';
 import { isWait } from './phases.js';
 import type { Phase } from './phases.js';
 
-/** What a change means: for the better or worse, within the noise, or neither by itself. */
+/** The meaning of a change: better or worse, within the noise, or neither by itself. */
 export type Verdict = 'better' | 'worse' | 'same' | 'neither';
 
 /** One figure of two sides. */
@@ -32,10 +32,10 @@ export interface EndChange {
   readonly figures: readonly Change[];
 }
 
-/** The syncs of one direction in two files, beside each other. */
+/** The syncs of one direction in two files, side by side. */
 export interface Comparison {
   readonly direction: string;
-  /** How many syncs each side has; of several the median is compared, figure by figure. */
+  /** How many syncs each side has. Of several, the median of each figure is compared. */
   readonly nowCount: number;
   readonly beforeCount: number;
   /** The whole, and its parts. */
@@ -49,7 +49,7 @@ const NOISE = 0.05;
 /** Times this close are equal, whatever their ratio. */
 const NOISE_MS = 0.1;
 
-/** What both sides have in common, direction by direction. */
+/** The comparisons of both sides, for each direction that both have. */
 export function compare(now: readonly SyncTime[], before: readonly SyncTime[]): Comparison[] {
   return (['push', 'pull', 'local'] as const).flatMap((direction) => {
     const left = now.filter(({ profile }) => profile.direction === direction);
@@ -89,7 +89,7 @@ function comparePhases(now: readonly EndTime[], before: readonly EndTime[]): Pha
   const value = (ends: readonly EndTime[], name: string): number =>
     median(ends.map(({ phases }) => phases.find(({ phase }) => phase.name === name)?.ms ?? 0));
   const changes = [...known.values()].map((phase): PhaseChange => {
-    // A thread that waits less somewhere waits more elsewhere: by itself that is neither better nor worse.
+    // A thread that waits less in one place waits more in another, so a wait alone is neither better nor worse.
     const better = isWait(phase) ? undefined : 'less';
     return { phase, change: change(phase.name, 'ms', value(now, phase.name), value(before, phase.name), better) };
   });
@@ -129,7 +129,7 @@ function verdictOf(unit: Unit, now: number, before: number, better: 'less' | 'mo
   return now < before === (better === 'less') ? 'better' : 'worse';
 }
 
-/** The middle of some numbers; of an even count the mean of the two in the middle. */
+/** The median; of an even count the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((left, right) => left - right);
   const middle = Math.floor(sorted.length / 2);

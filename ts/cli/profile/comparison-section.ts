@@ -89,7 +89,7 @@ function verdictMark(change: Change): Html {
   return html`<span class="verdict ${verdict}" title="${title}"><b>${times(ratio)}</b> ${MARKS[verdict]}</span>`;
 }
 
-/** Changes under each other, but for what was nothing and is nothing. */
+/** The changes of figures, without those that are zero on both sides. */
 function changeTable(changes: readonly { readonly name: Html; readonly change: Change }[]): Html {
   const shown = changes.filter(({ change: { now, before } }) => now > 0 || before > 0);
   if (shown.length === 0) return html`<p class="note">Nothing was measured here.</p>`;

@@ -9,9 +9,9 @@ export interface Figure {
   readonly group: Group;
   /** Which way is better when two syncs of the same tree are compared; absent where neither is. */
   readonly better?: 'less' | 'more';
-  /** Whether it is a state or a peak, which two ends or two sessions do not add up to. */
+  /** Whether the figure is a state or a peak, which must not be added up over ends or sessions. */
   readonly state?: true;
-  /** What it means. These are the words of `ProfileFigures`. */
+  /** The meaning, in the words of `ProfileFigures`. */
   readonly meaning: string;
 }
 
@@ -132,12 +132,12 @@ export const FIGURES: Readonly<Record<keyof ProfileFigures, Figure>> = {
 /** The names of all known figures, in the order in which they are shown. */
 export const FIGURE_NAMES: readonly (keyof ProfileFigures)[] = Object.keys(FIGURES) as (keyof ProfileFigures)[];
 
-/** What is known of a figure; of one that a newer program wrote, nothing is. */
+/** The description of a figure; `undefined` for one that a newer program wrote. */
 export function figureOf(name: string): Figure | undefined {
   return Object.hasOwn(FIGURES, name) ? FIGURES[name as keyof ProfileFigures] : undefined;
 }
 
-/** The names of the figures that are there: the known ones first, in order. */
+/** The names of the figures of an object: the known ones first, in order. */
 export function namesOf(figures: object): string[] {
   const unknown = Object.keys(figures).filter((name) => figureOf(name) === undefined);
   return [...FIGURE_NAMES.filter((name) => Object.hasOwn(figures, name)), ...unknown];

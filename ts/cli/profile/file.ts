@@ -11,7 +11,7 @@ import type { Fields } from './shape.js';
 /** The version of a profile's form that this program knows. */
 const SCHEMA: SyncProfile['schema'] = 1;
 
-/** What one line may hold: a hundred times what the profile of a machine with many processors takes. */
+/** The most bytes of a line: a hundred times the profile of a machine with many processors. */
 const LINE_BYTES_MAX = 8 << 20;
 const THREADS_MAX = 256;
 const PHASES_MAX = 256;
@@ -54,7 +54,9 @@ export interface FileName {
   readonly shown: string;
 }
 
-/** Reads the records of a profile file one by one. What is no profile is a `ConfigError` with file and line. */
+/**
+ * Reads the records of a profile file one by one. A line that is no profile gives a `ConfigError` with file and line.
+ */
 export async function* readRecords(file: FileName): AsyncGenerator<SyncRecord | ServerRecord> {
   let found = false;
   try {
@@ -66,7 +68,7 @@ export async function* readRecords(file: FileName): AsyncGenerator<SyncRecord | 
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     if (error instanceof LineTooLong) throw refusal(file.shown, error.line, `it is ${error.message}`);
-    // What Node says after the comma is the path once more.
+    // Node's message repeats the path after the comma.
     const reason = error instanceof Error ? error.message.replace(/, \w+( '.*)?$/s, '') : String(error);
     throw new ConfigError(`cannot read the profile: ${reason}`, { path: file.shown, cause: error });
   }
@@ -159,7 +161,7 @@ function endOf(value: unknown, where: string): ProfileEnd {
   };
 }
 
-/** All figures that are known must be there. Others may be: within one form of profiles, figures are only added. */
+/** All known figures must be present. Others may be, since a form of profiles may get more of them. */
 function figuresOf(value: unknown, where: string): ProfileFigures {
   const fields = fieldsOf(value, where);
   for (const name of FIGURE_NAMES) numberOf(fields.get(name), `${where}.${name}`);

@@ -3,16 +3,16 @@ import { sum } from './measure.js';
 import type { EndTime, PhaseTime, SyncTime, ThreadTime } from './measure.js';
 import { isWait, STAGES } from './phases.js';
 
-/** A thread that works for more of the whole time than this sets the pace of all others. */
+/** A thread that works for more than this share of the time sets the pace of all others. */
 const SETS_THE_PACE = 0.85;
 
 /** Work that used the processor for less than this share waited for a disk or a processor in between. */
 const RUNS_FREELY = 0.7;
 
-/** What is too little of the whole time to be worth a sentence. */
+/** The share of the time below which a finding is not worth a sentence. */
 const SMALL = 0.05;
 
-/** What strikes in a profile, in sentences: facts and what they mean, the weightiest first. */
+/** The remarkable facts of a profile in sentences, with their meaning, the most important first. */
 export function findings(sync: SyncTime): string[] {
   return [splitOf(sync), busiest(sync), longestWait(sync), offProcessor(sync), losses(sync), unnamed(sync)].flatMap(
     (sentence) => (sentence === undefined ? [] : [sentence]),

@@ -9,7 +9,7 @@ export class Html {
   }
 }
 
-/** What stands in markup: texts and numbers are escaped, lists are joined, nothing is nothing. */
+/** A value in markup: texts and numbers are escaped, lists are joined, `undefined` gives nothing. */
 export type Part = Html | string | number | undefined | readonly Part[];
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -20,9 +20,9 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Markup with values in it. There is no other way from a text of a file into the page. */
+/** Markup with values in it. This must be the only way for a text of a file to get into the page. */
 export function html(strings: TemplateStringsArray, ...values: readonly Part[]): Html {
-  // Sources are indented for people, and pages are not.
+  // The indentation of the sources is removed.
   return new Html(strings.map((text, index) => text.replaceAll(/\n\s+/g, '\n') + markupOf(values[index])).join(''));
 }
 

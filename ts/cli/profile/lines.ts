@@ -19,7 +19,7 @@ export interface Line {
 
 const NEWLINE = 0x0a;
 
-/** Takes bytes apart into lines, and holds no more than one line and one piece at a time. */
+/** Splits bytes into lines, and holds at most one line and one piece at a time. */
 export async function* linesOf(pieces: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<Line> {
   let held: Uint8Array[] = [];
   let length = 0;

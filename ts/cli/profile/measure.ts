@@ -9,7 +9,9 @@ export interface PhaseTime {
   readonly phase: Phase;
   readonly ms: number;
   readonly count: number;
-  /** Of the time in which it could have been: a thread's life, or the lives of all threads of an end together. */
+  /**
+   * The share of the time in which it could have been: of a thread's life, or of the lives of all threads of an end.
+   */
   readonly share: number;
 }
 
@@ -36,7 +38,7 @@ export interface ThreadTime extends TimeSpent {
 export interface EndTime extends TimeSpent {
   /** `client, sender`; of a sync on one machine `sender` alone. */
   readonly label: string;
-  /** What tells it from the other end in a word: `client`; of a sync on one machine `sender`. */
+  /** The word that tells an end from the other one: `client`; on one machine `sender`. */
   readonly who: string;
   readonly end: ProfileEnd;
   /** From the start of its session to its end. */
@@ -56,7 +58,7 @@ export interface SyncTime {
   readonly ends: readonly EndTime[];
 }
 
-/** Times are written with so many digits only: a gap below this share of a life is none. */
+/** Times have limited digits: a gap below this share of a life counts as none. */
 const ROUNDING = 1e-4;
 
 /** What the engine calls time that it could not name. */

@@ -13,7 +13,10 @@ import { style } from './style.js';
 import { bar } from './bars.js';
 import { syncSection, titleOfSync } from './sync-section.js';
 
-/** Steps of threads that one page draws: hundreds of syncs of a usual machine, and what a browser can hold. */
+/**
+ * The most steps of threads that one page draws: hundreds of syncs of an ordinary machine, as many as a browser can
+ * hold.
+ */
 const STEPS_MAX = 4_000_000;
 
 /** What a page shows. */
@@ -33,7 +36,7 @@ export interface PageContent {
   readonly version: string;
 }
 
-/** The report as one page that needs nothing else: no network, no other file, and no script for what it says. */
+/** The report as one page that needs no network, no other file, and no script to show its content. */
 export function page(content: PageContent): string {
   const { comparisons, against, syncs, servers } = content;
   const title = titleOf(content);
@@ -99,7 +102,7 @@ function subtitleOf({ files, syncs, syncsLeftOut, servers, against }: PageConten
   }${syncsLeftOut > 0 ? `. The last ${syncs.length} are shown.` : ''}`;
 }
 
-/** All syncs in one table, each with a way to its own part of the page. */
+/** All syncs in one table, each with a link to its own part of the page. */
 function overview({ syncs }: PageContent): Html {
   const most = Math.max(0, ...syncs.map(({ workMs }) => workMs));
   return html`<section class="card">
@@ -140,7 +143,7 @@ function overview({ syncs }: PageContent): Html {
   </section>`;
 }
 
-/** The syncs that one page can draw, from the last one back. One alone always fits: a line of a file has its own bounds. */
+/** The last syncs that one page can draw. A single one always fits, since the lines of a file are limited. */
 function drawable(syncs: readonly SyncTime[]): Set<SyncTime> {
   const drawn = new Set<SyncTime>();
   let steps = 0;

@@ -13,9 +13,9 @@ export interface Phase {
   readonly stage?: Stage;
   /** What it waits for, when it is a wait. */
   readonly cause?: Cause;
-  /** What it means, in a sentence; of an unknown phase nothing is known. */
+  /** The meaning in a sentence; unknown for an unknown phase. */
   readonly meaning?: string;
-  /** Its place among all phases, in the order in which a file passes them. */
+  /** Its position among all phases, in the order in which a file passes them. */
   readonly order: number;
 }
 
@@ -44,7 +44,7 @@ export const CAUSES: Readonly<Record<Cause, { readonly title: string; readonly m
   unknown: { title: 'Unknown waits', meaning: 'Waits that this version does not know.' },
 };
 
-/** Work by name. What both roles do belongs to the one that does it: `own`. */
+/** Phases of work by name. `own` stands for work of both roles, which belongs to the role of its end. */
 const WORK: Readonly<Record<string, readonly [stage: Stage | 'own', meaning: string]>> = {
   setup: ['comparing', 'Finding both ends in the file system, comparing space, taking the lock.'],
   walk: ['comparing', 'Walking: listing directories, one look at each entry.'],
@@ -88,7 +88,7 @@ const ORDER: readonly string[] = [...Object.keys(WORK), ...Object.keys(WAITS)];
 /** The names of all known phases, work first. */
 export const PHASE_NAMES: readonly string[] = ORDER;
 
-/** What is known of a phase that was found at an end with this role. An unknown name is work or a wait by its form. */
+/** The description of a phase of an end with this role. Whether an unknown one is a wait shows in its name. */
 export function phaseOf(name: string, role: ProfileEnd['role']): Phase {
   const order = ORDER.indexOf(name);
   const work = Object.hasOwn(WORK, name) ? WORK[name] : undefined;

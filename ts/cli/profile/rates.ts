@@ -1,7 +1,7 @@
 import { figureOf, unitOf } from './figures.js';
 import { figure, number, rate, time } from './format.js';
 
-/** A figure of a server: as it is, for each second of its uptime, for each session. States are not divided. */
+/** A figure of a server: as it is, per second of its uptime, and per session. States are not divided. */
 export function ratesOf(
   name: string,
   value: number,

@@ -107,7 +107,7 @@ export const SCRIPT = `'use strict';
 })();
 `;
 
-/** What a browser compares with before it runs a script of the page: nothing else in it runs. */
+/** The hash by which a browser accepts the page's script. No other script may run. */
 export function scriptHash(): string {
   return `sha256-${createHash('sha256').update(SCRIPT).digest('base64')}`;
 }

@@ -19,10 +19,10 @@ export interface ServerRun {
   readonly intervals: readonly Interval[];
 }
 
-/** Only so many lines are kept for the course of a run. Totals are in the last line, whatever was dropped. */
+/** The most lines that are kept of a run. Totals are in the last line, so dropped lines do not matter for them. */
 const LINES_MAX = 1000;
 
-/** A server writes a line every so often, when anything happened since: a longer gap is quiet but for its end. */
+/** A server writes a line at this interval if anything happened: in a longer gap nothing did, except at its end. */
 const EVERY_MS = 10_000;
 
 /** A run while it is read. */
@@ -32,7 +32,7 @@ interface Held {
   cut: boolean;
 }
 
-/** Collects the lines that servers wrote, and holds no more than the last ones of each run. */
+/** Collects the lines that servers wrote, and holds only the last ones of each run. */
 export class ServerRuns {
   readonly #runs: Held[] = [];
   readonly #most: number;
@@ -51,7 +51,7 @@ export class ServerRuns {
       return;
     }
     current.records.push(record);
-    // Dropped in blocks: one by one would move the whole list each time.
+    // Lines are dropped in blocks, because each drop moves the whole list.
     if (current.records.length > 2 * LINES_MAX) {
       current.records.splice(0, current.records.length - LINES_MAX);
       current.cut = true;
@@ -62,7 +62,7 @@ export class ServerRuns {
   runs(): ServerRun[] {
     return this.#runs.flatMap(({ records, cut }) => {
       const last = records.at(-1);
-      // What the first line counts, after others were dropped, was done before it.
+      // If lines were dropped, the first one that is left counts work from before it.
       return last === undefined ? [] : [{ last, intervals: intervalsOf(records).slice(cut ? 1 : 0) }];
     });
   }

@@ -1,19 +1,19 @@
 import { describe } from '../../paths.js';
 
-/** A value is not what stands in its place; where it stands is the message's beginning. */
+/** A value has another type than expected. The message begins with its place. */
 export class Mismatch extends Error {
   constructor(where: string, expected: string, value: unknown) {
     super(`${where} must be ${expected}, not ${value === undefined ? 'absent' : describe(value)}`);
   }
 }
 
-/** Fields of an object as they came, known to be nothing yet. */
+/** The fields of an object, not checked yet. */
 export type Fields = ReadonlyMap<string, unknown>;
 
-/** The most that any number may be: sums of what a line can hold stay finite. */
+/** The largest accepted number, so that sums over a line stay finite. */
 const NUMBER_MAX = Number.MAX_SAFE_INTEGER;
 
-/** What is less than this is nothing: quotients of what is left stay finite. */
+/** A smaller number counts as zero, so that quotients stay finite. */
 const NUMBER_MIN = 1e-9;
 
 /** An object with at most so many fields. */

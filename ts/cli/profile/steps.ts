@@ -8,7 +8,7 @@ export interface Steps {
   /** Width of a step in milliseconds. */
   readonly stepMs: number;
   readonly count: number;
-  /** Whether the thread kept no steps, so that all there is are means over its life. */
+  /** Whether the thread recorded no steps, so that only means over its life are known. */
   readonly means: boolean;
   /** Shares of each step in percent, in the order in which they are stacked: work below waits. */
   readonly phases: readonly PhaseSteps[];
@@ -20,10 +20,10 @@ export interface PhaseSteps {
   readonly shares: readonly number[];
 }
 
-/** More steps than this are finer than what can be seen. */
+/** More steps than this would be too fine to see. */
 const STEPS_DRAWN = 256;
 
-/** The steps of a thread as they are drawn. A thread that kept none has one: its whole life. */
+/** The steps of a thread to be drawn. A thread without recorded steps has one: its whole life. */
 export function stepsOf(thread: ThreadTime, role: ProfileEnd['role']): Steps {
   const { timeline, stepMs } = thread.thread;
   const seen = Object.entries(timeline).filter(([, shares]) => shares.some((share) => share > 0));
@@ -39,8 +39,8 @@ export function stepsOf(thread: ThreadTime, role: ProfileEnd['role']): Steps {
 }
 
 /**
- * What is stacked where these steps are drawn: the phases, and what none of them covers. Shares are written in whole
- * percent, so that each may have lost up to one: so much is given back to the uppermost phase of the step.
+ * The layers of these steps: the phases, and the time that no phase covers. Shares are in whole percent, so each may
+ * have lost up to one: that much is added to the uppermost phase of the step.
  */
 export function layersOf({ phases, count }: Pick<Steps, 'phases' | 'count'>): number[][] {
   const layers = phases.map(({ shares }) => [...shares]);
@@ -59,7 +59,7 @@ function byPlace(left: PhaseSteps, right: PhaseSteps): number {
   return left.phase.order - right.phase.order;
 }
 
-/** Means of so many neighbours; steps after the last are 0. */
+/** The means of `by` neighbours each; steps after the last are 0. */
 function merge(shares: readonly number[], by: number, count: number): number[] {
   return Array.from({ length: count }, (_, index) => {
     let total = 0;

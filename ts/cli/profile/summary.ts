@@ -12,7 +12,7 @@ import type { Phase } from './phases.js';
 import { ratesOf } from './rates.js';
 import type { ServerRun } from './server-runs.js';
 
-/** Phases below this share are not worth a line of a summary. The page has them all. */
+/** The share below which a phase is left out of a summary. The page has them all. */
 const SHOWN_SHARE = 0.001;
 
 /** How many changes of a comparison are worth a line. */

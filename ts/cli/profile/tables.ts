@@ -49,7 +49,7 @@ export function phaseTable(end: EndTime): Html {
   </table>`;
 }
 
-/** A phase with the mark of its colour; what it means is said elsewhere. */
+/** A phase with the mark of its colour, without its meaning. */
 export function phaseMark(phase: Phase): Html {
   return html`<i class="swatch ${classOf(phase)}${isWait(phase) ? ' wait' : ''}"></i
     ><code title="${partOf(phase)}. ${phase.meaning ?? UNKNOWN}">${phase.name}</code>`;
@@ -64,12 +64,12 @@ export function phaseName(phase: Phase): Html {
   </div>`;
 }
 
-/** A figure with its meaning, in a table that has no column for that. */
+/** A figure with its meaning, for a table that has no column for it. */
 export function figureName(name: string): Html {
   return html`<code>${name}</code><small>${prose(figureOf(name)?.meaning ?? UNKNOWN)}</small>`;
 }
 
-/** The part of a sync that a phase belongs to, or that it is a wait. */
+/** The part of a sync that a phase belongs to, or for a wait its kind. */
 function partOf(phase: Phase): string {
   if (phase.cause === undefined) return STAGES[phase.stage ?? 'unknown'].title;
   return phase.cause === 'idle' ? 'Idle' : 'Wait';

@@ -28,7 +28,7 @@ interface Row {
   readonly startMs: number;
 }
 
-/** What every thread of a sync did when: the chart, its legend, and the figures for the page's script. */
+/** The work of every thread of a sync over time: the chart, its legend, and the figures for the page's script. */
 export function timeline(sync: SyncTime, id: string): Html {
   const axis = axisOf(sync.ends);
   const rows = sync.ends.map((end, index) =>
@@ -62,7 +62,7 @@ export function timeline(sync: SyncTime, id: string): Html {
     ${dataBlock(`data-${id}`, {
       spanMs: axis.spanMs,
       threads: all.map((row) => ({
-        // What the script shows goes in as text, made safe to read here as everywhere.
+        // The script inserts these as text, which is made safe to read as everywhere else.
         label: safe(`${row.thread.label}, ${row.end.who}`),
         startMs: row.startMs,
         stepMs: row.steps.stepMs,
@@ -156,12 +156,12 @@ function area(phase: Phase, path: string, { thread }: Row): Html | undefined {
   >`;
 }
 
-/** A phase of one part of a sync: what the legend and the chart have in common. */
+/** A key for a phase of one part of a sync, by which the legend and the chart agree. */
 function keyOf(phase: Phase): string {
   return `${phase.stage ?? phase.cause ?? ''}/${phase.name}`;
 }
 
-/** How many threads were at work at each moment, by part of the sync. */
+/** How many threads worked at each moment, by part of the sync. */
 function busyChart(rows: readonly Row[], spanMs: number): Html {
   const stages = Object.keys(STAGES) as Stage[];
   const layers = stages.map(() => Array.from({ length: COLUMNS }, () => 0));
@@ -202,7 +202,7 @@ function busyChart(rows: readonly Row[], spanMs: number): Html {
   </div>`;
 }
 
-/** Adds a thread's shares to the columns that they fall into, as far as it lived. */
+/** Adds a thread's shares to the columns that its life falls into. */
 function spread(
   layer: number[],
   shares: readonly number[],
@@ -215,7 +215,7 @@ function spread(
   if (!(columnMs > 0) || !(stepMs > 0)) return;
   for (const [index, share] of shares.entries()) {
     const from = startMs + index * stepMs;
-    // The last step is as wide as the others and the thread is not: its share of the whole step falls into its life.
+    // The last step ends after the thread: its share of the whole step falls into the part that the thread lived.
     const to = Math.min(endMs, from + stepMs);
     if (share === 0 || to <= from) continue;
     const height = Math.min(1, ((share / 100) * stepMs) / (to - from));
