@@ -6,7 +6,7 @@ import type { Planning, Task } from './planning.js';
 import { READ_ONLY } from './request.js';
 import { Run } from './run.js';
 
-/** Compares what a run would do now with a plan, before anything is written. */
+/** Compares the actions of a run with those of a plan, before anything is written. */
 export async function applied(file: string, task: Task, onStop: (stop: () => void) => void): Promise<Planning> {
   const entries = readPlan(file, task);
   const left = new Map(entries);
@@ -24,7 +24,7 @@ export async function applied(file: string, task: Task, onStop: (stop: () => voi
   try {
     await look.result;
   } catch (error) {
-    // What fails in a dry run is told by the run itself.
+    // If the dry run finished in spite of an error, the run itself tells that error.
     if (!tellsAll(error)) throw error;
   }
   moved ??= left.values().next().value;
@@ -36,6 +36,6 @@ export async function applied(file: string, task: Task, onStop: (stop: () => voi
       details: { plan: file, wrote: false },
     });
   }
-  // When an entry's turn comes the run knows it by this part of its stamp.
+  // The run finds an entry by this part of its stamp when the entry's turn comes.
   return { planned: [...entries.keys()].map((stamp) => stamp.slice(0, 32)) };
 }

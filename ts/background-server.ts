@@ -66,7 +66,7 @@ const LOOK_MS = 50;
 /** What a server takes beyond its grace. */
 const BEYOND_GRACE_MS = 15_000;
 
-/** The most bytes that are shown of what a server says that does not start. */
+/** The most bytes of a server's output that are shown if it does not start. */
 const TOLD_MAX = 64 * 1024;
 
 /**
@@ -139,7 +139,7 @@ function toServer({ pid, address, publicKey, roots, since, logFile }: ServerReco
   return { pid, address, publicKey, roots: [...roots], since: new Date(since), ...log, pidFile };
 }
 
-/** The command of this package, which a bundle does not have beside it. */
+/** The path of this package's command. A bundle does not have the command beside it. */
 function commandBeside(): string {
   const folder: string | undefined = import.meta.dirname;
   const program = folder === undefined ? undefined : join(folder, 'cli', 'main.js');
@@ -164,7 +164,7 @@ export interface NotStarted {
   readonly said: readonly string[];
 }
 
-/** Starts the command as a server that is left to itself, and waits until it listens. */
+/** Starts the command as a detached server, and waits until it listens. */
 export async function startInBackground(
   program: string,
   words: readonly string[],
@@ -197,7 +197,7 @@ export async function startInBackground(
   return running;
 }
 
-/** Opens the log of a server. Where nobody has named it, it stands beside the pid file, and is this user's own. */
+/** Opens the log of a server. If it was not named, it is beside the pid file, and must belong to this user. */
 function openLog(path: string, isNamed: boolean): number {
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
   const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | (isNamed ? 0 : O_NOFOLLOW), 0o640);
@@ -206,7 +206,7 @@ function openLog(path: string, isNamed: boolean): number {
   throw new ConfigError('the log beside the pid file is another user’s, or others may change it: name one', { path });
 }
 
-/** Flags with which the command says something and ends. */
+/** Flags with which the command prints something and ends. */
 const NO_SERVER = /^--(?:help|print-unit|version)$/;
 
 type Beginning = 'ready' | 'late' | Pick<NotStarted, 'exitCode'>;
@@ -228,7 +228,7 @@ async function beginningOf(child: ChildProcess, limitMs: number): Promise<Beginn
   }
 }
 
-/** The lines that a file got since it had so many bytes. */
+/** The lines that were added to a file behind its first `before` bytes. */
 function added(descriptor: number, before: number): string[] {
   const bytes = Buffer.alloc(Math.min(TOLD_MAX, Math.max(0, fstatSync(descriptor).size - before)));
   const length = readSync(descriptor, bytes, 0, bytes.length, before);

@@ -1,4 +1,4 @@
-// The platform packages hold a binary each, and no types: what an import of one gives is up to the bundler.
+// Each platform package has only a binary, without types. What an import of it gives depends on the bundler.
 declare module 'sparsync-native-*' {
   const binary: unknown;
   export default binary;

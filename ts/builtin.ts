@@ -8,8 +8,8 @@ interface Builtins {
 }
 
 /**
- * A module of Node, loaded where it is needed. An `import` would be paid for at every start, and the start is most of
- * what a run without a change takes.
+ * A module of Node, loaded where it is needed. An `import` would cost time at every start, which is most of the time of
+ * a run without changes.
  */
 export function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
   // Node 20.19 has the function, and the types of that version do not.

@@ -4,12 +4,12 @@
 // the bundle (esbuild: --external:sparsync-native) and install it where the bundle runs, or put the binary beside the
 // bundle (esbuild: --loader:.node=file). docs/bundlers.md says it for other bundlers.
 
-/** What a bundler made of the binary: the name of the file that it put beside the bundle, or what the binary exports. */
+/** The import of a binary by a bundler: the name of the file that it put beside the bundle, or the binary's exports. */
 export type Bundled = { readonly default: unknown };
 
-/** The binary for a target, where a bundler has seen to it. Anywhere else this ends with an error. */
+/** The binary for a target, if a bundler has included it. Without a bundler this throws. */
 export async function bundled(target: string): Promise<Bundled | undefined> {
-  // In a `try`, what is not installed is no error of the build. The words after each name are what esbuild shows.
+  // In a `try`, a package that is not installed does not fail the build. esbuild shows the words after each name.
   try {
     if (target === 'linux-x64-gnu')
       return await import(
@@ -28,7 +28,7 @@ export async function bundled(target: string): Promise<Bundled | undefined> {
         'sparsync-native-linux-arm64-musl' // loader: file
       );
   } catch {
-    // Here is no bundle, or the binary was left out of it.
+    // This is no bundle, or the bundle has no binary.
   }
   return undefined;
 }

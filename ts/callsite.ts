@@ -5,17 +5,17 @@ export interface CallSite {
 }
 
 /**
- * Remembers the stack of whoever called the function that calls this one. An error that is made after an `await` on
- * native work would otherwise name nothing but this package.
+ * Remembers the stack of the caller of the function that calls this one. Otherwise an error that is created after an
+ * `await` on native work would only name lines of this package.
  */
 export function captureCallSite(): CallSite {
   const holder: { stack?: string } = {};
   Error.captureStackTrace(holder, captureCallSite);
   return {
-    // The text is made when it is asked for: most calls end without an error, and it costs more than they do.
+    // The text is created on demand: it costs more than most calls, which end without an error.
     get frames() {
       const lines = (holder.stack ?? '').split('\n');
-      // The head line, and the public function itself, which the caller need not be told about.
+      // The head line and the public function itself are left out.
       return lines
         .slice(2)
         .map((line) => `\n${line}`)

@@ -2,13 +2,13 @@ import { ConfigError } from './errors.js';
 import { nearest } from './nearest.js';
 import { describe } from './paths.js';
 
-/** Turns the value of one option into what the engine takes, or throws a `ConfigError` that names it. */
+/** Converts the value of one option for the engine, or throws a `ConfigError` with the option's name. */
 export type Check<T> = (value: unknown, name: string) => T;
 
 /** One check for each option that is known. */
 export type Checks<T> = { readonly [Name in keyof T]-?: Check<Exclude<T[Name], undefined>> };
 
-/** What a set of checks gives: the options that were given, valid. */
+/** The result of a set of checks: the options that were given, valid. */
 export type Checked<T> = { [Name in keyof T]?: Exclude<T[Name], undefined> };
 
 function refuse(name: string, value: unknown, expected: string): never {
@@ -39,14 +39,17 @@ export function checkOptions<T extends object>(given: unknown, checks: Checks<T>
   return result as Checked<T>;
 }
 
-/** The options that a set of checks knows, those of the set that it extends among them. */
+/** The names of the options of a set of checks, including those of the set that it extends. */
 function namesOf(checks: Readonly<Record<string, Check<unknown> | undefined>>): string[] {
   const names: string[] = [];
   for (const name in checks) if (checks[name] !== undefined) names.push(name);
   return names;
 }
 
-/** A set of checks and more of them. It refers to the first: copying a large one would take longer than all its checks. */
+/**
+ * A set of checks with more of them. It refers to the first one, because copying a large set would take longer than its
+ * checks.
+ */
 export function extend<Base extends object, More extends object>(base: Base, more: More): Base & More {
   return Object.assign(Object.create(base) as Base, more);
 }
@@ -59,7 +62,7 @@ export function without<T extends object, const Name extends keyof T>(
   return extend(checks, Object.fromEntries(names.map((name) => [name, undefined])));
 }
 
-/** A `Map`, a `Date` or a promise is an object without properties of its own: taken for options it would say nothing. */
+/** A `Map`, a `Date` or a promise has no properties of its own, and would be taken for empty options. */
 export function isPlain(value: unknown): value is object {
   return Object.prototype.toString.call(value) === '[object Object]';
 }
@@ -87,7 +90,7 @@ export function integer(least: number, most: number, unit: string): Check<number
       : refuse(name, value, `a whole number of ${unit} from ${least} to ${most}`);
 }
 
-/** A text that is not empty. Nothing that takes one can hold a NUL byte. */
+/** A text that is not empty. It must not contain a NUL byte, which none of its users can take. */
 export function text(what: string): Check<string> {
   return (value, name) =>
     typeof value === 'string' && value !== '' && !value.includes('\0') ? value : refuse(name, value, what);
@@ -124,7 +127,7 @@ export function instance<T>(accepts: (value: unknown) => value is T, expected: s
 export function listOf<T>(element: Check<T>): Check<T[]> {
   return (value, name) => {
     const elements: unknown[] = Array.isArray(value) ? value : [value];
-    // Unlike `map`, this does not pass over places of an array that hold nothing.
+    // Unlike `map`, this does not skip the holes of an array.
     return Array.from(elements, (each, index) => element(each, Array.isArray(value) ? `${name}[${index}]` : name));
   };
 }

@@ -62,14 +62,14 @@ export function wantsProfile(): boolean {
 export function liftsGuards(): boolean {
   const value = variable('SPARSYNC_GUARDS') ?? 'on';
   if (value === 'on' || value === 'off') return value === 'off';
-  // A misspelt word must neither lift a guard nor leave one in the way of a script.
+  // A misspelt word must neither disable a guard nor leave it in the way of a script.
   throw new ConfigError(`SPARSYNC_GUARDS must be on or off, not ${JSON.stringify(value)}`);
 }
 
 /** The most lanes of a run. */
 export const LANES_MAX = 4;
 
-/** The lanes that the environment asks for; none when it leaves them to the machine. */
+/** The lanes that the environment sets; `undefined` if it leaves them to the machine. */
 export function wantedLanes(): number | undefined {
   const value = variable('SPARSYNC_BATCH_WRITE_CONCURRENCY');
   if (value === undefined) return undefined;
@@ -95,20 +95,20 @@ export function configDirectory(): string {
   return join(homeDirectory(), '.config', 'sparsync');
 }
 
-/** What helps somebody for whom there is no configuration folder. */
+/** A hint for a user without a configuration folder. */
 const WITHOUT_HOME =
   'no home folder is known for this user: set SPARSYNC_CONFIG_DIR, or name the files that are needed by ' +
   '--identity and --known-hosts or --pin (identity and trust in a program)';
 
 function homeDirectory(): string {
-  // The variable is where the system's own answer comes from, when it is set.
+  // If the variable is set, the system's own answer would be the same.
   const set = variable('HOME');
   if (set !== undefined) return set;
   let home: string;
   try {
     home = builtin('node:os').homedir();
   } catch (cause) {
-    // A user without an entry in the list of users has none: usual in a container.
+    // A user without an entry in the list of users has no home folder: this is usual in a container.
     throw new ConfigError(WITHOUT_HOME, { cause });
   }
   if (home === '') throw new ConfigError(WITHOUT_HOME);

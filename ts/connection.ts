@@ -80,9 +80,9 @@ export class Connection {
   readonly #dial: Dial;
   readonly #link: Link;
   readonly #logger: Logger | undefined;
-  /** The connection that stands or is being made; none before the first use and after it broke. */
+  /** The present connection, or the attempt to make it; `undefined` before the first use and after it broke. */
   #client: Promise<NativeClient> | undefined;
-  /** The newest connection that stood, which may be broken by now. */
+  /** The newest connection that was made, which may be broken by now. */
   #last: NativeClient | undefined;
   /** Transfers under way. */
   #users = 0;
@@ -214,7 +214,7 @@ export class Connection {
   async establish(): Promise<void> {
     const link = await this.#open();
     try {
-      // The server judges the client's key after the handshake: its first answer says that the key is welcome.
+      // The server checks the client's key after the handshake: only its first answer tells that the key is accepted.
       await link.client?.list('', new Uint8Array());
     } catch (error) {
       await link.release(error);
@@ -224,7 +224,7 @@ export class Connection {
     await link.release();
   }
 
-  /** @internal Begins to connect for a transfer that is about to start, which then finds out how that ended. */
+  /** @internal Begins to connect for a transfer that is about to start. The transfer gets the error if this fails. */
   begin(): void {
     this.#client ??= this.#connect();
     this.#client.catch(() => undefined);
@@ -290,7 +290,7 @@ export class Connection {
     this.#client ??= this.#connect();
     const attempted = this.#client;
     const giveUp = (): void => {
-      // Several transfers share the connection: the first that finds it broken takes it away from all.
+      // Several transfers share the connection: the first one that finds it broken removes it for all.
       if (this.#client === attempted) this.#client = undefined;
     };
     try {
@@ -301,7 +301,7 @@ export class Connection {
         release: async (failure) => {
           this.#users -= 1;
           if (failure !== undefined && fromNative(failure) instanceof ConnectionError) giveUp();
-          // Others may still be at work on a connection that timed out for one.
+          // Other transfers may still use a connection on which one has timed out.
           if (this.#client !== attempted && this.#users === 0) await closeQuietly(client);
         },
       };
@@ -314,7 +314,7 @@ export class Connection {
   async #connect(): Promise<NativeClient> {
     const client = await this.#dial.connect();
     this.#last = client;
-    // `close` may have come while the handshake was under way.
+    // `close` may have been called during the handshake.
     if (this.#closed) await closeQuietly(client);
     return client;
   }

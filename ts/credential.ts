@@ -4,7 +4,7 @@ import type { ConnectSettings } from './settings.js';
 import { parseAuthority } from './target.js';
 import type { RemoteTarget } from './target.js';
 
-/** What a machine needs to reach one server as one client, and nothing else. */
+/** The data that a machine needs to reach one server as one client. */
 export interface Credential {
   /** The server, `host` or `host:port`. */
   address: string;
@@ -16,7 +16,7 @@ export interface Credential {
   scope: string;
 }
 
-/** What a credential begins with, so that one is known wherever it turns up. */
+/** The beginning of every credential, by which one is recognized. */
 const PREFIX = 'sparsync-credential-1.';
 
 const FRAME = '-----BEGIN PRIVATE KEY-----';
@@ -55,8 +55,8 @@ function fieldsOf(encoded: string): Partial<Record<string, unknown>> | undefined
 }
 
 /**
- * Settings with what a credential says where they say nothing themselves. It is for one server: with another one it is
- * refused, unless it is not needed.
+ * Adds the values of a credential to settings that do not have them. A credential is for one server: for another one it
+ * is refused, if any of its values is needed.
  */
 export function withCredential(
   text: string,

@@ -330,8 +330,8 @@ export function atCallSite<T>(error: T, site: CallSite): T {
 }
 
 /**
- * Turns what native code rejected with into an error of this package. What is one already passes through;
- * what the engine did not make on purpose becomes an `InternalError` with the original as `cause`.
+ * Converts a rejection of native code into an error of this package. An error of this package is returned as it is; one
+ * that the engine did not create on purpose becomes an `InternalError` with the original as `cause`.
  */
 export function fromNative(thrown: unknown): SparsyncError {
   if (thrown instanceof SparsyncError) return thrown;
@@ -342,7 +342,7 @@ export function fromNative(thrown: unknown): SparsyncError {
   const fact = (name: string): unknown => Reflect.get(thrown, name);
   const path = fact('path');
   const pathBytes = fact('pathBytes');
-  // Many programs log nothing but the message: it says where.
+  // The path is added to the message, because many programs log nothing else.
   const where = typeof path === 'string' && path !== '' && !thrown.message.includes(path) ? ` (${path})` : '';
   return makeError(`${thrown.message}${where}`, {
     code: thrown.code,
@@ -361,7 +361,7 @@ function parseDetails(text: unknown): ErrorDetails {
     const details: ErrorDetails = JSON.parse(text);
     return details;
   } catch {
-    // Details help a program and never decide anything: a text that is not JSON must not hide the error itself.
+    // Details never decide anything, so a text that is not JSON must not hide the error itself.
     return { text };
   }
 }

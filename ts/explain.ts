@@ -88,7 +88,7 @@ function explanationOf(told: NativeExplanation): Explanation {
   };
 }
 
-/** The path that is asked about, which may be empty: the top. */
+/** The path to be explained. It may be empty, for the top. */
 function explainedPath(path: unknown): Uint8Array {
   const asked = typeof path === 'string' ? bytesOf(path) : path;
   if (!(asked instanceof Uint8Array)) {

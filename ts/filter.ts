@@ -52,7 +52,7 @@ const ENDS = { sender: 's', receiver: 'r' } as const;
 
 const PATTERNS = { exclude: '-', include: '+' } as const;
 
-/** A list of rules. What their text says is checked by the engine. */
+/** A list of rules. The engine checks the text of each. */
 export const filterRules: Check<FilterRules> = (value, name) => {
   const expected = `option ${name} must be a list of rules, as in ["- *.tmp"] or [{ exclude: "*.tmp" }]`;
   const refuse = (found: unknown): never => {
@@ -92,7 +92,7 @@ function isRule(value: unknown): value is FilterRules[number] {
   return entries.every(([key, said]) => key === action || isModifier(key, said, action));
 }
 
-/** Whether a modifier is known, and goes with what the rule does. */
+/** Whether a modifier exists, and is allowed for the action of the rule. */
 function isModifier(key: string, said: unknown, action: string): boolean {
   if (Object.hasOwn(PATTERN_FILES, action)) return false;
   const isFile = FILES.includes(action);

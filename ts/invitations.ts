@@ -58,7 +58,7 @@ export interface JoinOptions extends Pick<ConnectOptions, 'identity' | 'connectT
   knownHosts?: string | undefined;
 }
 
-/** An invitation lasts as long as two people need who talk to each other. */
+/** How long an invitation is valid: long enough for two people who are in contact. */
 const VALID_MS = 15 * 60_000;
 
 const word: Check<string> = instance<string>(

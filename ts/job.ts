@@ -32,7 +32,7 @@ export class SyncJob implements PromiseLike<SyncResult>, AsyncIterable<SyncEvent
     return this.#run.result;
   }
 
-  // A job is awaited like a promise: that is its purpose.
+  // A job must be a thenable, because it is awaited like a promise.
   // oxlint-disable-next-line unicorn/no-thenable
   then<Fulfilled = SyncResult, Rejected = never>(
     onFulfilled?: ((result: SyncResult) => Fulfilled | PromiseLike<Fulfilled>) | null,
@@ -64,7 +64,7 @@ export class SyncJob implements PromiseLike<SyncResult>, AsyncIterable<SyncEvent
       try {
         return yield* events;
       } finally {
-        // A reader who leaves early must not be waited for.
+        // A reader who leaves the loop early must not hold up the run.
         run.discard();
       }
     })();

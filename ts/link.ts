@@ -17,18 +17,18 @@ import type { Via } from './shell.js';
 import type { RemoteTarget } from './target.js';
 import { transportOf, udpOutcomeOf } from './transports.js';
 
-/** How long a server may take to be reached, unless something else is said. */
+/** The default deadline for reaching a server. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The other end, reached for one attempt. */
 export interface OpenLink {
   /** The connection; none when both ends are on this machine. */
   readonly client: NativeClient | undefined;
-  /** Gives the link back. `failure` is what the attempt ended with, if it failed. */
+  /** Gives the link back. `failure` is the error of the attempt, if it failed. */
   release(failure?: unknown): Promise<void>;
 }
 
-/** A way to reach the other end, once for each attempt. */
+/** A way to the other end, opened once for each attempt. */
 export interface Link {
   open(): Promise<OpenLink>;
   /** Ends an `open` that nobody waits for any more. */
@@ -64,13 +64,13 @@ export class Dial {
     this.#settings = settings;
   }
 
-  /** Makes a connection. Names are looked up each time, for a server may have moved. */
+  /** Connects. Names are looked up each time, since a server may have moved. */
   connect(): Promise<NativeClient> {
     const { host, via } = this.#target;
     return via === undefined ? this.#connectToServer() : this.#connectBy(host, via);
   }
 
-  /** Ends a command that has not led anywhere yet: it may wait for a password that nobody is going to type. */
+  /** Ends a command that has not reached the other end yet: it may be waiting for a password that nobody will type. */
   callOff(): void {
     this.#isCalledOff = true;
     this.#native?.cancel();
@@ -94,7 +94,7 @@ export class Dial {
     }
   }
 
-  /** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */
+  /** Starts a command that leads to the other end. It has no deadline, because it may ask for a password. */
   async #connectBy(host: string, via: Via): Promise<NativeClient> {
     const { besideOptions, sessionCommand } = await import('./session-command.js');
     const { words, shown, programs, isSsh } = sessionCommand(host, via, this.#settings);
@@ -140,12 +140,12 @@ export function nativeConnection(
   };
 }
 
-/** Closes a connection whose errors nobody needs any more: its work has ended, one way or the other. */
+/** Closes a connection and ignores errors: the work on it has ended, whether it succeeded or not. */
 export async function closeQuietly(client: NativeClient): Promise<void> {
   try {
     await client.close();
   } catch {
-    // A connection that is gone is as closed as one that said goodbye.
+    // The connection may be lost already.
   }
 }
 
@@ -171,7 +171,7 @@ export function nextKeyOf(told: NativeNextKey | null | undefined): NextServerKey
   return { key, from: new Date(fromMs), recorded, ...(problem === undefined ? {} : { problem }) };
 }
 
-/** The identity as native code takes it, this user's key by default. */
+/** The identity in the form of native code; this user's key by default. */
 export function nativeIdentity(identity: ConnectSettings['identity']): NativeIdentity {
   const { keyPath, key, cert } = identity;
   return {
@@ -182,7 +182,7 @@ export function nativeIdentity(identity: ConnectSettings['identity']): NativeIde
 
 function nativeTrust(trust: ConnectSettings['trust']): NativeTrust {
   const { pin, knownHosts, firstUse, ca } = trust;
-  // With pins or a CA no file decides, and none need exist: a container may have no home folder.
+  // With pins or a CA no file is used, and none need exist: a container may have no home folder.
   const file = pin.length > 0 || ca !== undefined ? knownHosts : (knownHosts ?? defaultKnownHostsPath());
   return {
     pins: [...pin],

@@ -1,4 +1,7 @@
-/** Calls who listens. What a listener throws is no concern of what it listens to: it is a warning of the process, and the others are called. */
+/**
+ * Calls listeners. An error of a listener must not reach the caller: it becomes a warning of the process, and the other
+ * listeners are still called.
+ */
 export function callListeners<Event extends readonly unknown[]>(
   listeners: readonly ((...event: Event) => void)[],
   ...event: Event

@@ -37,12 +37,13 @@ export type Native = typeof Binding;
 
 let loaded: Native | undefined;
 
-/** The folder of this package, where that is known for certain. */
+/** The folder of this package, if it is known for certain. */
 let packageFolder: string | undefined;
 
 /**
- * Tells where this package lies, which only a program inside it can know: code of ours may have been moved into a
- * stranger's bundle. The binary is then loaded without the generated loader, which takes longer than the binary itself.
+ * Sets the folder of this package. Only a program of the package may call this, since library code may have been moved
+ * into another program's bundle. The binary is then loaded without the generated loader, which takes longer than the
+ * binary itself.
  */
 export function installedIn(folder: string): void {
   packageFolder = folder;
@@ -58,8 +59,8 @@ export async function loadNative(): Promise<Native> {
   if (loaded !== undefined) return loaded;
   const problems: unknown[] = [];
   try {
-    // A specifier that bundlers can see: a path given to `require` at run time would, out of a bundle,
-    // resolve beside the bundle and might run a stranger's file.
+    // A specifier that bundlers can see. A path that `require` gets at run time would be resolved beside the bundle,
+    // and might run another program's file.
     loaded = await import('../index.js');
     return loaded;
   } catch (error) {
@@ -70,7 +71,7 @@ export async function loadNative(): Promise<Native> {
   return loaded;
 }
 
-/** What asks the generated loader for something else than the binary that is installed. */
+/** Variables with which the generated loader loads another binary than the installed one. */
 const LOADER_VARIABLES = [
   'NAPI_RS_NATIVE_LIBRARY_PATH',
   'NAPI_RS_FORCE_WASI',
@@ -78,7 +79,9 @@ const LOADER_VARIABLES = [
   'NAPI_RS_ENFORCE_VERSION_CHECK',
 ];
 
-/** The binary where an installation puts it. Whatever is unusual is left to the generated loader, and so are errors. */
+/**
+ * Loads the binary from where an installation puts it. All other cases, and errors, are left to the generated loader.
+ */
 function loadInstalled(): Native | undefined {
   if (packageFolder === undefined || LOADER_VARIABLES.some((name) => process.env[name] !== undefined)) return undefined;
   const system = `${process.platform}-${process.arch}-`;
@@ -86,11 +89,11 @@ function loadInstalled(): Native | undefined {
     (target) => installedBinary(packageFolder ?? '', target) ?? [],
   );
   const [file, ...others] = found;
-  // With binaries for both C libraries it takes a closer look at the system to tell which one is meant.
+  // With binaries for both C libraries, the generated loader must find out which one the system has.
   if (file === undefined || others.length > 0) return undefined;
   const module: { exports: unknown } = { exports: {} };
   try {
-    // What `require` does with such a file, once it has found it.
+    // This is how `require` loads such a file, once it has found it.
     process.dlopen(module, file);
     return module.exports as Native;
   } catch {
@@ -98,7 +101,7 @@ function loadInstalled(): Native | undefined {
   }
 }
 
-/** The file that the generated loader would find for a target, looked for in the same order. */
+/** The file that the generated loader would find for a target; the order of the search is the same. */
 function installedBinary(folder: string, target: string): string | undefined {
   const name = `sparsync.${target}.node`;
   return placesFor(folder, target)
@@ -115,7 +118,9 @@ function placesFor(folder: string, target: string): string[] {
   ];
 }
 
-/** The folders in which what belongs to a target may be installed; none for code of ours in a bundle without this package. */
+/**
+ * The folders in which the package of a target may be installed; none if this code is in a bundle without the package.
+ */
 export function packageFolders(target: string): string[] {
   try {
     const folder = packageFolder ?? dirname(requireFromHere().resolve('sparsync-native/package.json'));
@@ -125,7 +130,7 @@ export function packageFolders(target: string): string[] {
   }
 }
 
-/** The binary that a bundler has put beside the bundle, or has loaded by a loader of its own. */
+/** The binary that a bundler has put beside the bundle, or has loaded with a loader of its own. */
 async function loadBundled(problems: unknown[]): Promise<Native | undefined> {
   const { bundled } = await import('./bundlers.js');
   const binary = (await bundled(platformTarget()))?.default;
@@ -139,19 +144,22 @@ async function loadBundled(problems: unknown[]): Promise<Native | undefined> {
   }
 }
 
-/** Starts at the file that runs: the bundle, where this is bundled. */
+/** A `require` that starts at the running file, which may be a bundle. */
 function requireFromHere(): NodeJS.Require {
   return builtin('node:module').createRequire(here());
 }
 
 /** The file that runs, as a URL or a path. */
 function here(): string {
-  // A bundle in CommonJS form has no `import.meta.url`.
+  // A bundle in CommonJS form has no `import.meta.url`, hence the type.
   const url: string | undefined = import.meta.url;
   return url ?? __filename;
 }
 
-/** The generated loader starts from `import.meta.url`, which a bundle in CommonJS form does not have. */
+/**
+ * Loads the binary beside a bundle. The generated loader needs `import.meta.url`, which a bundle in CommonJS form
+ * lacks.
+ */
 function loadBesideBundle(problems: unknown[]): Native | undefined {
   const requireHere = requireFromHere();
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
@@ -193,7 +201,7 @@ export const PUBLISHED_TARGETS: readonly string[] = [
   'linux-arm64-musl',
 ];
 
-/** "Not found" is what every place says that holds nothing; anything else is a binary that is there and broken. */
+/** The errors of places without a binary. Any other error is about a binary that exists and is broken. */
 const ABSENT = /Cannot find (module|package|native binding)|must be .*string/i;
 
 function platformError(problems: readonly unknown[]): PlatformError {

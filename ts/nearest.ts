@@ -23,7 +23,7 @@ function distance(left: string, right: string): number {
 
 /** The known name that a mistyped one most likely means, or `undefined` when none is near. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
-  // A long word costs its square: nobody mistypes a name of this length, and the text may come from anywhere.
+  // The comparison costs the square of the length, and the text may come from anywhere.
   if (name.length > 64) return undefined;
   let found: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;

@@ -10,7 +10,7 @@ import type { Counters } from './stats.js';
 import type { Transport } from './transports.js';
 import { FAILURE_CODES } from './words.js';
 
-/** What is known of a run beside what its last attempt reports. */
+/** The facts of a run besides the report of its last attempt. */
 export interface RunFacts {
   /** Counters of the attempts before the last. */
   readonly before: Counters;
@@ -42,14 +42,14 @@ export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
 
 const isOfSnapshot = (code: string | undefined): boolean => code === 'snapshot' || code === 'snapshot-removed';
 
-/** What a run made of a series, which its end tells by notices. */
+/** The snapshots that a run made and removed, which its end reports as notices. */
 function snapshotOf({ warnings }: NativeResult): Pick<SyncResult, 'snapshot'> {
   const made = warnings.find(({ code }) => code === 'snapshot');
   const removed = warnings.filter(({ code }) => code === 'snapshot-removed').map(({ path }) => path);
   return made === undefined ? {} : { snapshot: { name: made.path, removed } };
 }
 
-/** Throws when a run that came to its end did not do all that it was asked for. */
+/** Throws if a run that has finished did not do everything that it was asked for. */
 export function assertComplete(native: NativeResult, result: SyncResult, localSources: readonly Uint8Array[]): void {
   if (native.deleteRefused !== undefined) {
     throw new DeleteRefusedError(native.deleteRefused, {
@@ -86,14 +86,14 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
   }
 }
 
-/** Kinds of failures that leave the content in place, with what that means. */
+/** Kinds of failures after which the content is in place, with their meanings. */
 const ARRIVED: readonly (readonly [readonly FailureCode[], string])[] = [
   [['attributes', 'attributes-unread'], 'arrived without all attributes'],
   [['delete'], 'could not be deleted'],
   [['source-kept'], 'could not be removed from the source'],
 ];
 
-/** How many paths failed, by what that means for each. */
+/** How many paths failed, by the meaning of the failures. */
 function whatIsMissing({ failureCounts }: SyncResult): string {
   const lesser = ARRIVED.flatMap(([codes]) => codes);
   const missing = FAILURE_CODES.filter((code) => !lesser.includes(code));

@@ -1,7 +1,7 @@
 import { instance } from './check.js';
 import type { Check } from './check.js';
 
-/** One rule: whom it is for, and what it makes of them. */
+/** One rule: the owners that it is for, and the owner that they become. */
 const RULE = /^([^:]*):(.+)$/;
 
 const IDS = /^\d+(?:-\d+)?$/;
@@ -39,7 +39,7 @@ export const ownerAndGroup: Check<string> = instance<string>((value): value is s
   return [user, group].every((name) => name === undefined || isRule(`*:${name}`));
 }, "an owner, a group or both, as in 'alice:staff' or ':staff'");
 
-/** The parts of `USER:GROUP`; one that is empty is not there. */
+/** The parts of `USER:GROUP`; an empty part is absent. */
 export function ownersOf(chown: string): { user?: string; group?: string } {
   const colon = chown.indexOf(':');
   const user = colon === -1 ? chown : chown.slice(0, colon);

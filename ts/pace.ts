@@ -1,13 +1,13 @@
 import type { ProgressEvent } from './events.js';
 import type { SyncStats } from './stats.js';
 
-/** Over how long the speed is taken that tells how much time is left. */
+/** The time over which the speed is measured for the estimate of the rest. */
 const WINDOW_MS = 10_000;
 
-/** Before so much time has passed a speed says nothing. */
+/** The shortest time over which a speed is meaningful. */
 const LEAST_MS = 500;
 
-/** How far a run is, which never goes back, and how long it may still take. */
+/** The progress of a run, which never goes back, and an estimate of the rest of its time. */
 export class Pace {
   #percent: number | undefined;
   /** What was moved at which time, the oldest first, within the window. */
@@ -35,7 +35,7 @@ export class Pace {
   }
 }
 
-/** How much is done of what is to be transferred: what other trees at the destination had is no part of that. */
+/** The bytes done of those to be transferred. Content from other trees at the destination does not count. */
 export function movedOf({ bytesTransferred, bytesReused, bytesLinked, bytesCopied }: SyncStats): number {
   return bytesTransferred + bytesReused - bytesLinked - bytesCopied;
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** What each package manager leaves beside what it installed, and how it is told to add a package. */
+/** The lockfile that each package manager leaves, and its command to add a package. */
 const BY_LOCKFILE: readonly (readonly [string, string])[] = [
   ['pnpm-lock.yaml', 'pnpm add'],
   ['yarn.lock', 'yarn add'],

@@ -48,7 +48,7 @@ export function percentDecoded(text: string, refuse: (digits: string) => never):
   return Buffer.concat(parts);
 }
 
-/** Takes each source apart, and names in complaints the one that is meant. */
+/** Parses each source. An error names the source that it is about. */
 export function eachSource<Given, T>(
   source: Given | readonly Given[],
   what: string,
@@ -94,7 +94,7 @@ export function pathsOf(given: PathLike | readonly PathLike[] | undefined): Uint
   return paths.map(pathOf);
 }
 
-/** The bytes of a path that was checked; none of one that is not given. */
+/** The bytes of a checked path; empty for an absent one. */
 export function pathOf(given: PathLike | undefined): Uint8Array {
   return given === undefined ? new Uint8Array() : pathBytes(given, 'a path');
 }
@@ -132,7 +132,7 @@ export function describe(value: unknown): string {
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value;
 }
 
-/** Whether a path ends with a slash, or with a last component that stands for the directory itself. */
+/** Whether a path ends with a slash, or with a last component that means the directory itself. */
 export function namesContent(bytes: Uint8Array): boolean {
   const last = bytes.subarray(bytes.lastIndexOf(SLASH) + 1);
   return last.length === 0 || isDots(last);
@@ -146,7 +146,7 @@ function isDots(name: Uint8Array): boolean {
 export function baseName(bytes: Uint8Array): Uint8Array {
   let end = bytes.length;
   while (end > 0 && bytes[end - 1] === SLASH) end -= 1;
-  // With an end of zero the index would count from the end of the array.
+  // For an empty path, `lastIndexOf` would count from the end of the array.
   return end === 0 ? bytes.subarray(0, 0) : bytes.subarray(bytes.lastIndexOf(SLASH, end - 1) + 1, end);
 }
 

@@ -21,7 +21,7 @@ const UNWRITABLE = 'cannot write the pid file';
 /** What is known of a server by its file. */
 export interface ServerRecord {
   readonly pid: number;
-  /** When the process began, as the system has it: another process with this number began at another time. */
+  /** When the process began, as the system tells it. A later process with the same number began at another time. */
   readonly start: string;
   readonly address: string;
   readonly publicKey: string;
@@ -32,7 +32,7 @@ export interface ServerRecord {
   readonly logFile?: string | undefined;
 }
 
-/** The file of a server that is started without one being named. */
+/** The file of a server for which none is named. */
 export function defaultPidFile(): string {
   const folder = stateDirectory();
   if (folder === undefined) {
@@ -41,7 +41,7 @@ export function defaultPidFile(): string {
   return join(folder, 'server.pid');
 }
 
-/** When a process began; nothing when there is none, or one that has ended. */
+/** When a process began; `undefined` if there is none, or it has ended. */
 export function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -69,16 +69,16 @@ export function runningServer(path: string): ServerRecord | undefined {
   const found = read(path);
   const record = recordIn(found?.text);
   if (found === undefined || record === undefined) return undefined;
-  // Who wrote the file says which process it is: one of his.
+  // The owner of the file may name only processes of their own.
   return startOf(record.pid) === record.start && userOf(record.pid) === found.uid ? record : undefined;
 }
 
-/** A pid file as it is everywhere: the number on the first line. The second one has all that is known. */
+/** A pid file: the number is on the first line, as usual. The second line has all facts about the server. */
 export class PidFile {
   readonly #path: string;
   #record: ServerRecord;
 
-  /** Makes the file; refused while the server runs that has made one of this name. */
+  /** Makes the file. Refused while the server runs that made the present file. */
   constructor(path: string, told: Omit<ServerRecord, 'pid' | 'start' | 'since'>) {
     this.#record = { pid: process.pid, start: startOf(process.pid) ?? '', since: new Date().toISOString(), ...told };
     this.#path = path;
@@ -101,7 +101,7 @@ export class PidFile {
     this.#record = record;
   }
 
-  /** Removes the file, unless it is another server's by now. */
+  /** Removes the file, unless it belongs to another server by now. */
   remove(): void {
     if (this.#isOurs()) rmSync(this.#path, { force: true });
   }
@@ -123,7 +123,9 @@ function claimed(own: string, path: string): boolean {
   }
 }
 
-/** Takes away the file of a server that has ended. Two that do so at once take away no file of each other. */
+/**
+ * Removes the file of a server that has ended. Two processes that do so at once must not remove each other's new file.
+ */
 function removeStale(path: string): void {
   refuseRunning(path);
   const text = read(path)?.text;
@@ -140,7 +142,7 @@ function removeStale(path: string): void {
   rmSync(aside, { force: true });
 }
 
-/** Refused while the server runs that a file tells of. */
+/** Throws while the server of a file runs. */
 export function refuseRunning(path: string): void {
   const running = runningServer(path);
   if (running === undefined) return;
@@ -148,7 +150,7 @@ export function refuseRunning(path: string): void {
   throw new ConfigError(`a server is running already: process ${pid}, on ${address}`, { details: { pid, address } });
 }
 
-/** A file beside the one that it is to become; nothing that has its name is followed or written into. */
+/** Writes a temporary file beside the final one. An entry of its name is neither followed nor written into. */
 function written(path: string, text: string): string {
   const own = `${path}.${process.pid}`;
   try {
@@ -164,7 +166,7 @@ function textFor(record: ServerRecord): string {
   return `${record.pid}\n${JSON.stringify(record)}\n`;
 }
 
-/** The text of a file, and whose it is; refused when somebody else than this user or root can have written it. */
+/** The text of a file, and its owner. Refused if another user than this one or root could have written it. */
 function read(path: string): { text: string; uid: number } | undefined {
   const descriptor = opened(path);
   if (descriptor === undefined) return undefined;

@@ -21,9 +21,9 @@ export interface Ends {
 
 /** One of several sources. */
 export interface PlacedSource {
-  /** On this machine a slash at the end stands for what is in the directory. */
+  /** The path. On this machine a slash at the end means the content of the directory. */
   readonly path: Uint8Array;
-  /** The entry below it that is meant, which arrives under this whole path; empty for what the path names. */
+  /** The entry below the path that is the source, and arrives under this whole path; empty for the path itself. */
   readonly below: Uint8Array;
   /** Whether what is in the directory is meant. */
   readonly contents: boolean;
@@ -56,7 +56,7 @@ export interface PlacementSettings {
 /** Where exactly the engine reads and writes. */
 export interface Placement {
   readonly direction: 'push' | 'pull' | 'local';
-  /** The end on this machine; for a run on one machine its source. */
+  /** The end on this machine; for a run on one machine the source. */
   readonly localPath: Uint8Array;
   /** The sources on this machine, when there are several. */
   readonly localSources: readonly PlacedSource[];
@@ -69,8 +69,8 @@ export interface Placement {
   readonly root: string;
   readonly remotePath: Uint8Array;
   /**
-   * Whether the source is something with a name of its own and no directory, a symlink to one among them: the engine
-   * puts it below the destination where that is a directory.
+   * Whether the source is an entry with a name of its own that is no directory, or a symlink to one: if the destination
+   * is a directory, the engine puts the entry below it.
    */
   readonly into: boolean;
   /** Whether the directory that holds the destination may be made, when that is all that is missing. */
@@ -166,7 +166,7 @@ function isEntry(settings: PlacementSettings): boolean {
     settings.copyUnsafeLinks ||
     settings.keepDirLinks ||
     settings.snapshot.isAsked ||
-    // At another destination it arrives under its name as well.
+    // At a destination given later, the entry arrives under its name, too.
     settings.batch !== undefined ||
     hasDirectories(settings)
   );
@@ -198,7 +198,7 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
 
-  // A slash at the end says that the source is a directory, or leads to one.
+  // A slash at the end means that the source is a directory, or a symlink to one.
   const itself = (path: Uint8Array): Uint8Array =>
     into && meansContent(source) ? withSlash(absolute(path)) : absolute(path);
 
@@ -284,7 +284,7 @@ const SLASH = Buffer.from('/');
 /** The path with one more slash at its end. */
 const withSlash = (path: Uint8Array): Uint8Array => Buffer.concat([path, SLASH]);
 
-/** A source that arrives under its path, when that is one name, as a source that arrives under its name. */
+/** The source as one that arrives under its name, if it arrives under a path of one name. */
 function oneName(source: Target): Target | undefined {
   const { path, below: inner, contents } = placeRelative(source);
   if (contents || inner.includes(0x2f)) return undefined;
@@ -292,8 +292,9 @@ function oneName(source: Target): Target | undefined {
 }
 
 /**
- * Sources below one place that arrive under their paths, as a list of paths there: what a slash at their end stands for
- * without `recursive` is said by a list alone. Nothing when they are below several places, or none ends with a slash.
+ * Turns sources below one place that arrive under their paths into a list of paths there, since without `recursive`
+ * only a list can express the slash at their end. Gives `undefined` if they are below several places, or none ends with
+ * a slash.
  */
 function listOf(sources: Ends['sources']): { source: Target; files: FileList } | undefined {
   const placed = sources.map(placeRelative);
@@ -335,7 +336,7 @@ function below(source: Target, path: Uint8Array, { listed }: FileList): Target {
   return { kind: 'local', path: trailingSlash ? joinBytes(full, SLASH) : full };
 }
 
-/** Whether the source stands for what is in it: it ends with a slash, or is a root or a dot. */
+/** Whether the source means the content of a directory: it ends with a slash, or is a root or a dot. */
 export function meansContent(source: Target): boolean {
   return source.kind === 'local' ? namesContent(source.path) : source.trailingSlash || source.path.length === 0;
 }
@@ -344,19 +345,22 @@ function endsWithSlash(target: Target): boolean {
   return target.kind === 'local' ? target.path.at(-1) === 0x2f : target.trailingSlash;
 }
 
-/** Whether directories are named that hold what the destination holds, or that lie relative to it: as the user named it. */
+/**
+ * Whether options name directories that have the content of the destination, or are relative to it: relative to the
+ * path that the user named.
+ */
 function hasDirectories(settings: PlacementSettings): boolean {
   const { backupDir, tempDir, compareDest, copyDest, linkDest, reflinkDest } = settings;
   return [backupDir, tempDir, compareDest, copyDest, linkDest, reflinkDest].some(({ length }) => length > 0);
 }
 
-/** Whether the source is a directory. One that is not there is none: the engine will say so. */
+/** Whether the source is a directory. A missing source is none, and the engine reports it. */
 export async function isDirectory(source: Target, probe: RemoteProbe): Promise<boolean> {
   if (source.kind === 'remote') return source.path.length === 0 || (await probe(source)) === 'directory';
   return (await statsOf(source.path, meansContent(source) ? stat : lstat))?.isDirectory() === true;
 }
 
-/** What stands at a path of this machine, if anything does that can be looked at. */
+/** The status of a path on this machine; `undefined` if it is missing or cannot be read. */
 async function statsOf(path: Uint8Array, look: typeof lstat): Promise<Stats | undefined> {
   return new Promise((resolve) => {
     look(Buffer.from(absolute(path)), (error, stats) => resolve(error === null ? stats : undefined));

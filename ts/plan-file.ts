@@ -14,7 +14,7 @@ const VERSION = 1;
 /** Entries of a plan: what a request holds of stamps. */
 const ENTRIES_MAX = 250_000;
 
-/** Bytes of a line: a path of the longest kind, escaped, and its target. */
+/** The most bytes of a line: the longest path, escaped, and its target. */
 const LINE_BYTES_MAX = 256 << 10;
 
 const CHUNK_BYTES = 64 << 10;
@@ -30,7 +30,7 @@ const UNDECIDING = new Set(
 /** A plan that was read: the path of each stamp. */
 export type PlannedEntries = ReadonlyMap<string, EntryPath>;
 
-/** Makes ready to write the plan of a run to a file, which gets its name when it is complete. */
+/** Prepares to write the plan of a run to a file, which gets its name when it is complete. */
 export function savedTo(file: string, task: Task): Planning {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const output = attempt(file, () => openSync(temporary, 'wx', 0o666));
@@ -132,7 +132,7 @@ function sorted(value: unknown): unknown {
   return members.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, member]) => [name, sorted(member)]);
 }
 
-/** Reads the plan of a run, and refuses one of another run, another version, or that is not as it was written. */
+/** Reads the plan of a run. Refuses one of another run or version, and one that was changed. */
 export function readPlan(file: string, task: Task): PlannedEntries {
   const lines = linesOf(file);
   const found = new Map<string, EntryPath>();
@@ -195,7 +195,9 @@ function pathIn({ path, pathBase64 }: Record<string, unknown>): EntryPath | unde
   return typeof pathBase64 === 'string' ? { path, pathBytes: Buffer.from(pathBase64, 'base64') } : { path };
 }
 
-/** The lines of a file without their ends, one at a time; of one that is too long no more than is needed to know that. */
+/**
+ * The lines of a file without their ends. Of a line that is too long, only as much is read as is needed to know that.
+ */
 function* linesOf(file: string): Generator<Uint8Array, undefined, undefined> {
   const input = attempt(file, () => openSync(file, 'r'));
   try {

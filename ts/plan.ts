@@ -68,7 +68,7 @@ async function* readItems(run: Run): AsyncGenerator<PlanItem, undefined, undefin
       }
     }
   } finally {
-    // After the last item this does nothing; before it, nobody wants the rest.
+    // After the last item this has no effect; before it, the rest is not wanted.
     run.cancel();
     run.discard();
   }
@@ -91,7 +91,7 @@ export function plan(source: Sources, destination: Location, options?: PlanOptio
   return new Plan(planTask(source, destination, options), captureCallSite());
 }
 
-/** The task of a plan. The parameters are checked when it is made, and complained of when it starts. */
+/** The task of a plan. The parameters are checked when it is created, and errors are thrown when it starts. */
 function planTask(source: Sources, destination: Location, options: PlanOptions | undefined): () => Task {
   return prepared(() => {
     const { connect, transfer } = planSettings(options);
@@ -100,7 +100,7 @@ function planTask(source: Sources, destination: Location, options: PlanOptions |
   });
 }
 
-/** Does now what a later start only repeats: the outcome of `make`, a value or what it threw. */
+/** Calls `make` now, and gives a function that repeats its outcome later: the value, or the error. */
 export function prepared<T>(make: () => T): () => T {
   try {
     const value = make();

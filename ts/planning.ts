@@ -10,9 +10,9 @@ export interface Task {
   readonly link: Link;
   readonly ends: Ends;
   readonly settings: TransferSettings;
-  /** Whom it is told; nobody is told of a part of another run. */
+  /** The listeners of the run; a part of another run has none. */
   readonly watch?: Watch;
-  /** Makes ready to save a plan or to apply one; `onStop` takes what ends that early. */
+  /** Prepares to save or apply a plan. `onStop` takes a function that ends this early. */
   readonly planning?: (onStop: (stop: () => void) => void) => Promise<Planning>;
 }
 
@@ -22,11 +22,11 @@ export interface Planning {
   readonly planned?: readonly string[];
   /** Items have stamps, and this takes each of them. */
   readonly item?: (item: ItemEvent) => void;
-  /** All items were taken, or else there will be no plan. */
+  /** Called at the end. Unless all items were taken, no plan is saved. */
   readonly end?: (isWhole: boolean) => void;
 }
 
-/** The task of a run, whose settings may say that its plan is saved, or that one is applied. */
+/** The task of a run, with its plan saved or another one applied if the settings say so. */
 export function taskOf(ends: Ends, link: Link, settings: TransferSettings, watch: Watch): Task {
   const { savePlan, applyPlan } = settings;
   if (savePlan !== undefined) {

@@ -13,7 +13,7 @@ const RECEIVER_PHASES = [
 
 /** The figures as the engine gives them, complete. */
 export function toFigures(native: Readonly<Record<string, number>>): ProfileFigures {
-  // The engine's list of names is this type's: a test compares them.
+  // A test compares the engine's list of names with this type.
   return { ...native } as unknown as ProfileFigures;
 }
 
@@ -61,14 +61,14 @@ export function toProfile(direction: SyncProfile['direction'], ends: ProfileEnd[
   };
 }
 
-/** The profile of a sync of this process: what it did itself, and what the other end told. */
+/** The profile of a sync of this process: its own account, and the one that the other end told. */
 export function toSyncProfile(
   direction: SyncProfile['direction'],
   native: readonly NativeProfileEnd[],
 ): SyncProfile | undefined {
   const [own, other] = native;
   if (own === undefined || other === undefined) return undefined;
-  // Between two folders of one machine the receiver is the one that is asked.
+  // Between two folders of one machine, the receiver counts as the end that is asked.
   const isSender = direction === 'push';
   return toProfile(direction, [
     toEnd(own, isSender ? 'sender' : 'receiver', 'client'),

@@ -14,7 +14,10 @@ export interface RemoteProgram {
 
 const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
 
-/** Those that are installed, one for each processor; whichever library they were built beside, they are static. */
+/**
+ * The installed programs, one for each processor. They are static, so it does not matter for which C library they were
+ * built.
+ */
 export function remotePrograms(): RemoteProgram[] {
   const found = new Map<string, RemoteProgram>();
   for (const target of PUBLISHED_TARGETS) {
@@ -35,7 +38,7 @@ function installed(target: string, machine: string): RemoteProgram | undefined {
   return undefined;
 }
 
-/** What a program is called where it was put: by its content, so that another version is another program. */
+/** The name of a program at the other end. It depends on the content, so that another version is another file. */
 function keptName({ sha256 }: RemoteProgram): string {
   return `sparsync-remote-${sha256.slice(0, 16)}`;
 }
@@ -43,13 +46,13 @@ function keptName({ sha256 }: RemoteProgram): string {
 /** What `mktemp` replaces by letters of its choice. */
 const PLACEHOLDER = 'X'.repeat(6);
 
-/** Puts the other end there when it is missing: for good, for one run, or not at all. */
+/** Installs the other end where it is missing: permanently, for one run, or not at all. */
 export type Bootstrap = boolean | 'temp';
 
 /**
- * What a POSIX shell runs at the other end: the program of its `PATH`, or the one that was put there before and is what it was,
- * or the one that is asked for by a line that the core answers with its content. There is no single quote in it, so that a
- * shell of any kind passes it on.
+ * The script for a POSIX shell at the other end. It runs the program of the `PATH`, or else the one that was installed
+ * before and is unchanged, or else it asks for the program by a line that the core answers with the content. It must
+ * not contain a single quote, so that a shell of any kind passes it on.
  */
 export function startScript(programs: readonly RemoteProgram[], bootstrap: Bootstrap): string {
   const cases = programs.map(

@@ -2,14 +2,14 @@ import type { NativeRequest } from './native.js';
 import type { BatchUse, TransferSettings } from './settings.js';
 import type { PlacedSource, Placement } from './placement.js';
 
-/** Every item counts, and nothing is transferred that a slow reader could slow. */
+/** All items are wanted. A slow reader holds up nothing, since nothing is transferred. */
 export const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
 
 /** Which events a run needs from the engine. */
 export interface EventNeeds {
   /** An event for each path. */
   readonly items: boolean;
-  /** A full queue waits for its reader instead of dropping. */
+  /** When the queue is full, the run waits for its reader and drops no event. */
   readonly lossless: boolean;
   /** Events of entries have stamps. */
   readonly stamps?: boolean;
@@ -39,7 +39,7 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     stamps: events.stamps ?? false,
     ...(events.planned === undefined ? {} : { planned: [...events.planned] }),
     ...batchOf(settings.batch),
-    // Directories on the way are carried also where nothing is gone into.
+    // Directories on the way are carried even if no directory is entered.
     options: settings.relative && !settings.recursive ? { ...settings, dirs: true } : settings,
   };
 }

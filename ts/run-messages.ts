@@ -1,6 +1,6 @@
 import type { ConnectedEvent, RetryEvent, SyncResult } from './events.js';
 
-/** A run for those who watch it; one object for all that is told of it. */
+/** The run, for its listeners: one object for all its messages. */
 export interface WatchedRun {
   /** The call that it is of. */
   readonly operation: 'sync' | 'plan' | 'verify';
@@ -10,7 +10,7 @@ export interface WatchedRun {
   readonly dryRun: boolean;
 }
 
-/** What happens to a run: each attempt connects, where it has to, and transfers. */
+/** The messages of a run: each attempt connects, if necessary, and transfers. */
 export type RunMessage =
   | { readonly type: 'start' }
   | { readonly type: 'connect'; readonly attempt: number }

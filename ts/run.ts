@@ -28,7 +28,7 @@ export class Run {
   readonly #site: CallSite;
   readonly #stream: EventStream;
   readonly #startedAt = nowMs();
-  /** Set when the run was stopped: the very value that it is to reject with. */
+  /** Set when the run was stopped. The run must reject with this very value. */
   #stopped: { readonly reason: unknown } | undefined;
   /** Tells whoever waits that the run was stopped. */
   #onStop: (() => void) | undefined;
@@ -48,14 +48,14 @@ export class Run {
   /** Whoever is told of the run besides its caller. */
   #watch: RunWatch | undefined;
 
-  /** @param prepare - Checks the call's parameters at once; what it throws is what the run rejects with. */
+  /** @param prepare - Checks the call's parameters at once. The run rejects with its error. */
   constructor(prepare: () => Task, site: CallSite) {
     this.#site = site;
     this.#stream = new EventStream(() => this.#progress());
     this.result = this.#supervise(prepare);
   }
 
-  /** The events, once. Whoever reads them gets the error of the run as well. */
+  /** The events, which can be read once. Their reader also gets the run's error. */
   read(): AsyncGenerator<SyncEvent, undefined, undefined> {
     if (this.#iterated) {
       throw atCallSite(
@@ -64,12 +64,12 @@ export class Run {
       );
     }
     this.#iterated = true;
-    // The reader sees the failure at the end of the events, so that the promise need not be awaited as well.
+    // The reader gets the error at the end of the events, so the promise need not be awaited as well.
     this.result.catch(() => undefined);
     return this.#stream.read();
   }
 
-  /** Reads the rest of the events to nowhere, so that a run that waits for its reader goes on. */
+  /** Reads and drops the other events, so that a run that waits for its reader goes on. */
   discard(): void {
     this.#iterated = true;
     void this.#stream.discard();
@@ -89,7 +89,7 @@ export class Run {
     this.#job?.cancel();
   }
 
-  /** Limits what is sent in a second from now on, in this attempt and in further ones. */
+  /** Limits the bytes per second from now on, in this attempt and in further ones. */
   setBwlimit(bytesPerSecond: number): void {
     this.#bwlimit = bytesPerSecond;
     this.#job?.setBwlimit(bytesPerSecond);
@@ -121,7 +121,8 @@ export class Run {
     let stopTimer: NodeJS.Timeout | undefined;
     const onAbort = (): void => this.cancel(signal?.reason);
     try {
-      // Before the first `await`: the working directory and the caller's values are those of the call.
+      // This comes before the first `await`, so that the working directory and the caller's values are those of the
+      // call.
       const task = prepare();
       signal = task.settings.signal;
       stopTimer = this.#stopAt(task.settings.stopAt);
@@ -149,7 +150,7 @@ export class Run {
       try {
         await this.#endPlanning(error);
       } catch (failure) {
-        // What the run ended with is not hidden by it, and that there is no plan is said.
+        // The error of the run must not be hidden, so the failure to save the plan is added to it.
         if (thrown instanceof Error) thrown.message += `; and ${fromNative(failure).message}`;
       }
       this.#watch?.tell({ type: 'error', error: thrown, canceled: this.#stopped !== undefined });
@@ -173,7 +174,7 @@ export class Run {
     this.#stream.tap = this.#planning.item;
   }
 
-  /** Ends what was saved of a plan: it is whole when the run came to its end, whatever failed for single paths. */
+  /** Ends the saving of a plan. It is complete if the run has finished, even if single paths failed. */
   async #endPlanning(failure?: unknown): Promise<void> {
     const { end } = this.#planning ?? {};
     this.#planning = undefined;
@@ -182,7 +183,7 @@ export class Run {
     end?.(isWhole);
   }
 
-  /** Stops the run at a time; the longest that a timer takes is a few weeks, which no run does. */
+  /** Stops the run at a time. Timers are limited to a few weeks, which no run takes. */
   #stopAt(time: Date | undefined): NodeJS.Timeout | undefined {
     if (time === undefined) return undefined;
     const stop = (): void => {
@@ -275,7 +276,7 @@ export class Run {
     if (this.#bwlimit !== undefined) job.setBwlimit(this.#bwlimit);
     this.#stream.follow(job);
     if (lossless && !this.#iterated) this.discard();
-    // A cancellation during the steps above found no job to stop.
+    // A cancellation during the steps above could not stop the job, which did not exist yet.
     if (this.#stopped !== undefined) job.cancel();
     const outcome = await job.done();
     const result = toResult(outcome, {
@@ -298,7 +299,7 @@ export class Run {
     if (this.#stopped !== undefined) throw this.#stopped.reason;
   }
 
-  /** Waits for `work`, but not beyond a cancellation; what arrives later is handed to `discard`. */
+  /** Waits for `work`, but not after a cancellation. A later result is passed to `discard`. */
   async #unlessStopped<T>(work: Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
     const stopped = new Promise<never>((_, reject) => {
       this.#onStop = () => reject(this.#stopped?.reason);
@@ -315,7 +316,7 @@ export class Run {
   }
 }
 
-/** A clock that only goes forward, in milliseconds. `performance` has it too, and takes long to load. */
+/** A monotonic clock in milliseconds. `performance` has one, too, but takes long to load. */
 function nowMs(): number {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1000 + nanoseconds / 1e6;

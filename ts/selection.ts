@@ -6,7 +6,7 @@ import type { PathLike } from './paths.js';
 export interface FileList {
   /** The entries; the empty path is the source itself. */
   readonly selected: readonly Uint8Array[];
-  /** Those of them that end with a slash or a dot: without `recursive` their direct entries belong to the run too. */
+  /** Those paths that end with a slash or a dot: without `recursive` their direct entries belong to the run, too. */
   readonly listed: readonly Uint8Array[];
 }
 
@@ -20,7 +20,7 @@ export interface RelativeSource {
 
 const SLASH = 0x2f;
 
-/** Takes the paths of a list, which all begin at the source, whatever stands at their beginning. */
+/** Reads the paths of a list. All are relative to the source, even with a slash in front. */
 export function fileList(paths: readonly PathLike[]): FileList {
   const selected: Uint8Array[] = [];
   const listed: Uint8Array[] = [];
@@ -62,7 +62,10 @@ export function relativeSource(path: Uint8Array): RelativeSource {
   };
 }
 
-/** Where the first `/./` of a path is: what stands before it is not a part of the path under which the source arrives. */
+/**
+ * The place of the first `/./` in a path. The part before it does not belong to the path under which the source
+ * arrives.
+ */
 function anchorOf(path: Uint8Array): { readonly before: number; readonly after: number } | undefined {
   if (path[0] === 0x2e && path[1] === SLASH) return undefined;
   const at = Buffer.from(path.buffer, path.byteOffset, path.byteLength).indexOf('/./');

@@ -6,10 +6,10 @@ import { toEnd, toFigures, toProfile } from './profile-convert.js';
 /** Is told what a server's syncs took, each when it has ended, and all of them together now and then. */
 export type ProfileListener = (record: ProfileRecord) => void;
 
-/** The engine keeps the last 64 profiles: with a look each second none is lost below 64 syncs a second. */
+/** The engine keeps the last 64 profiles, so with one look per second none is lost below 64 syncs per second. */
 const LOOK_EVERY_MS = 1000;
 
-/** A summary is told after so many looks, when something was served meanwhile. */
+/** A summary is emitted after this many looks, if anything was served meanwhile. */
 const LOOKS_PER_SUMMARY = 10;
 
 /** Tells a listener what the syncs of a server took. */

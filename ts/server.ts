@@ -33,7 +33,7 @@ const CLOSE_CHECKS: Checks<CloseOptions> = { graceMs: integer(0, 86_400_000, 'mi
 /** How long `close` lets transfers finish before it rolls them back, in milliseconds. */
 const DEFAULT_GRACE_MS = 10_000;
 
-/** The longest interval that a timer takes: only its being there matters. */
+/** The longest interval of a timer, whose only purpose is to exist. */
 const FOREVER_MS = 2 ** 31 - 1;
 
 /**
@@ -54,7 +54,7 @@ export class Server {
     this.#native = native;
     this.#watch = listeners.length === 0 ? undefined : new ServerWatch(native, listeners);
     this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
-    // The native core keeps no process alive by itself: this timer does, and can be told not to.
+    // The native core does not keep the process alive: this timer does, unless `unref` is called.
     this.#keepAlive = setInterval(() => undefined, FOREVER_MS);
   }
 
@@ -126,7 +126,7 @@ export class Server {
     this.#watch?.look();
   }
 
-  /** @internal Takes what `reload` puts in force, or throws for what cannot be used. */
+  /** @internal Applies the options of `reload`, or throws if they cannot be used. */
   change(options?: ReloadOptions): void {
     const { authorizedKeys, limits } = reloadSettings(options);
     const all = { ...this.#limits, ...limits };

@@ -32,11 +32,11 @@ export interface ShellSettings extends Route {
 /** A command that leads to the other end of a session. */
 export interface SessionCommand {
   readonly words: readonly string[];
-  /** As people are shown it: without the script that finds the program. */
+  /** The command as shown to people: without the script that finds the program. */
   readonly shown: string;
   /** What may be put at the other end. */
   readonly programs: readonly RemoteProgram[];
-  /** It is `ssh` itself, whose other end has an address. */
+  /** The command is `ssh` itself, so the other end has an address. */
   readonly isSsh: boolean;
 }
 
@@ -52,12 +52,12 @@ function isSshItself(shell: readonly string[]): boolean {
   return /(?:^|\/)ssh$/.test(shell[0] ?? '');
 }
 
-/** Whether the other end can be put where it is missing: over ssh, where no program is named. */
+/** Whether the other end can be installed where it is missing: over ssh, unless a program is named. */
 export function canBootstrap(settings: Pick<ShellSettings, 'rsh' | 'remotePath'>): boolean {
   return settings.remotePath === undefined && isSshItself(remoteShell(settings));
 }
 
-/** The words of a remote shell that lead to a host, before those that it runs there. */
+/** The words of a remote shell that lead to a host, before those of the command there. */
 export function hostWords(
   shell: readonly string[],
   { user, port }: { readonly user: string | undefined; readonly port: number | undefined },
@@ -71,7 +71,7 @@ export function hostWords(
   ];
 }
 
-/** The command that starts the other end of a session. Nothing of a run stands in it: paths go over the pipe. */
+/** The command that starts the other end of a session. It has no data of the run: paths go through the pipe. */
 export function sessionCommand(host: string, via: Via, settings: ShellSettings): SessionCommand {
   const { remotePath, bootstrap = false } = settings;
   if (bootstrap !== false && remotePath !== undefined) {
@@ -83,7 +83,7 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
   if ('command' in via) {
     return startedBy(via.command, plain, { bootstrap, isSsh: false, isSought: bootstrap !== false });
   }
-  // ssh reads its own options behind the host too.
+  // ssh also reads options that follow the host.
   if (remotePath?.startsWith('-') === true) throw new ConfigError('option remotePath cannot begin with "-"');
   const shell = remoteShell(settings);
   const isSsh = isSshItself(shell);
@@ -121,7 +121,7 @@ function startedBy(
   };
 }
 
-/** Whether content may move from a pipe to QUIC, and where to; nothing when it may not. */
+/** Whether content may move from a pipe to QUIC, and to which address; `undefined` if not. */
 export function besideOptions(
   host: string,
   isSsh: boolean,

@@ -319,7 +319,7 @@ function batchOf(given: Checked<TransferOptions>, engine: EngineOptions): BatchU
     [second?.use ?? '']: second !== undefined,
     savePlan: given.savePlan !== undefined,
     applyPlan: given.applyPlan !== undefined,
-    // A second attempt would find a part of the work done.
+    // A second attempt would see the work of the first.
     retry: given.retry !== undefined && retryPolicy(given.retry).attempts > 0,
     removeSourceFiles: engine.removeSourceFiles,
     // A batch has the rules and paths of the run that wrote it.
@@ -333,7 +333,10 @@ function batchOf(given: Checked<TransferOptions>, engine: EngineOptions): BatchU
   return first;
 }
 
-/** Of what is made beside the destination a plan knows nothing, and a second attempt finds another tree than the plan. */
+/**
+ * A plan does not have trees that are made beside the destination, and a second attempt would find another tree than
+ * the plan.
+ */
 function checkPlans({ savePlan, applyPlan, retry }: Checked<TransferOptions>, engine: EngineOptions): void {
   const name = savePlan === undefined ? 'applyPlan' : 'savePlan';
   if (savePlan === undefined && applyPlan === undefined) return;
@@ -348,7 +351,7 @@ function checkPlans({ savePlan, applyPlan, retry }: Checked<TransferOptions>, en
   if (other !== undefined) throw new ConfigError(`options ${name} and ${other} exclude each other`);
 }
 
-/** One owner for all is a rule for all, and a rule is for what is carried. */
+/** A single owner for all files is a rule for all of them, which needs owners to be carried. */
 function mapOwners(engine: EngineOptions, { chown = '', owner, group: carriesGroup }: Checked<TransferOptions>): void {
   const { user, group } = ownersOf(chown);
   const both = user !== undefined && engine.usermap !== undefined ? 'usermap' : 'groupmap';
@@ -388,7 +391,7 @@ export function verifySettings(options: unknown): { connect: ConnectSettings; tr
       ...transferDefaults(given),
       ...READ_ONLY,
       compare: 'content',
-      // So that extra paths are seen; nothing is deleted, so nothing need be guarded.
+      // This shows extra paths. Nothing is deleted, so no guard is needed.
       delete: true,
       allowMassDelete: true,
     },

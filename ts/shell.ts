@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { ConfigError } from './errors.js';
 import { bytesOf, describe, joinNames, namesOf, percentDecoded, textOf } from './paths.js';
 
-/** How a place is reached that no server's address stands for. */
+/** How a place is reached that has no address of a server. */
 export type Via =
   /** By the remote shell, on a host. */
   | { readonly user: string | undefined; readonly port: number | undefined }
@@ -37,14 +37,14 @@ export interface CommandPlace {
 /** A place that is reached by a command's pipe. */
 export type PipePlace = ShellPlace | CommandPlace;
 
-/** Where paths of a pipe's other end begin: the roots that it has. */
+/** The root at which paths of a pipe's other end begin: one of the two that it has. */
 const HOME = 'home';
 const FILES = 'fs';
 
-/** What neither a shell nor `ssh` itself may take for something else. */
+/** Characters that a shell or `ssh` could interpret. */
 const UNSAFE = /[\s'"`$\\;&<>|(){}*?!#]|[^ -~]|^-/;
 
-/** A place as the parts of a target, before what only this package's own URLs have. */
+/** The parts of a target for such a place, without those that only URLs of this package have. */
 export interface PipeParts {
   readonly host: string;
   readonly via: Via;
@@ -109,8 +109,8 @@ export function isWhole({ root, via }: { readonly root: string; readonly via?: V
 }
 
 /**
- * Takes `[user@]host:path` apart, as rsync has it: a colon before the first slash. Nothing for a local path. `host` is the
- * one of the operand before, which `:path` stands for.
+ * Takes `[user@]host:path` apart, as rsync has it: a colon before the first slash. Gives `undefined` for a local path.
+ * `before` is the previous operand, whose host `:path` is on.
  */
 export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPlace | undefined {
   const text = Buffer.from(bytes).toString('latin1');
@@ -126,7 +126,7 @@ export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPl
   return { host: host.replace(/^\[(.*)\]$/, '$1'), user, path };
 }
 
-/** What is said of a place that only rsync's own daemon has. */
+/** The error for a place on rsync's own daemon. */
 export function daemonModule(bytes: Uint8Array): ConfigError {
   return new ConfigError(
     `${textOf(bytes)} is a module of rsync's daemon, and this is not its protocol: HOST:PATH goes over ssh, sparsync://HOST/ROOT to a server of ours`,
@@ -137,7 +137,7 @@ export function daemonModule(bytes: Uint8Array): ConfigError {
 export function parseSshUrl(url: string, what: string): ShellPlace {
   const match = /^ssh:\/\/(?:([^@/]*)@)?(\[[^\]/]+\]|[^:/@]+)(?::(\d+))?(\/.*)?$/is.exec(url);
   const [, user, host, port, path] = match ?? [];
-  // It would stand in the list of processes and in messages.
+  // A password would be visible in the list of processes and in messages.
   if (user !== undefined && /:|%3a/i.test(user))
     throw new ConfigError(`${what} has a password in its URL: ssh asks for one, or takes a key`);
   if (host === undefined) {
@@ -170,7 +170,7 @@ export function shownPlace(host: string, via: Via): string {
   return `${via.user === undefined ? '' : `${via.user}@`}${host}${via.port === undefined ? '' : `:${via.port}`}`;
 }
 
-/** A text as one word of a shell that means nothing else by it. */
+/** A text quoted as one word of a POSIX shell. */
 export function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -32,7 +32,7 @@ const options: Check<Checked<SnapshotOptions>> = group<SnapshotOptions>({
 /** Checks the option. */
 export const snapshotOption: Check<SnapshotOptions> = options;
 
-/** The option as the engine takes it. What else is compared with is not known here. */
+/** The option in the form of the engine. Other directories to compare with are not known here. */
 export function nativeSnapshot(given: SnapshotOptions | undefined): NativeSnapshot {
   return {
     isAsked: given !== undefined,

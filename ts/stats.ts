@@ -97,7 +97,7 @@ export type Counters = Readonly<Record<string, number>>;
 /** Before the first attempt. */
 export const NO_COUNTERS: Counters = {};
 
-/** What was seen of a tree: a second attempt sees the same again, so that attempts are not added up. */
+/** Counters of what was seen of the trees. Every attempt sees the same, so they are not added up. */
 const SEEN: ReadonlySet<string> = new Set([
   'entries_source',
   'entries_destination',
@@ -114,7 +114,7 @@ interface Counting {
   stats(into: Float64Array): void;
 }
 
-/** Reads the counters of a native job without creating an array for each look. */
+/** Reads the counters of a native job without allocating an array each time. */
 export class CounterReader {
   readonly #names: readonly string[];
   readonly #values: Float64Array;
@@ -130,7 +130,7 @@ export class CounterReader {
   }
 }
 
-/** The counters of a later attempt on top of those of the attempts before it. */
+/** The counters of a later attempt, added to those of the attempts before it. */
 export function addAttempt(before: Counters, attempt: Counters): Counters {
   if (before === NO_COUNTERS) return attempt;
   const sum: Record<string, number> = { ...before };
@@ -138,11 +138,11 @@ export function addAttempt(before: Counters, attempt: Counters): Counters {
     const earlier = before[name] ?? 0;
     sum[name] = SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
   }
-  // What earlier attempts brought over is no longer missing when a later one looks: it counts towards the total.
+  // Content that earlier attempts brought over is not missing any more for a later one, but belongs to the total.
   const other = (before['bytes_linked'] ?? 0) + (before['bytes_copied'] ?? 0);
   const moved = (before['bytes_transferred'] ?? 0) + (before['bytes_reused'] ?? 0) - other;
   const total = moved + (attempt['bytes_to_transfer'] ?? 0);
-  // Until the later walk has ended the total is the one that the earlier has found.
+  // Until the later walk has ended, the total of the earlier one stands.
   const isKnown = (attempt['walk_done'] ?? 0) > 0;
   sum['bytes_to_transfer'] = isKnown ? total : Math.max(before['bytes_to_transfer'] ?? 0, total);
   sum['walk_done'] = Math.max(before['walk_done'] ?? 0, attempt['walk_done'] ?? 0);

@@ -2,21 +2,20 @@ import { toEvent } from './convert.js';
 import type { ItemEvent, ProgressEvent, SyncEvent } from './events.js';
 import type { NativeJob } from './native.js';
 
-/** Events that are fetched from the engine at once: enough to make the crossing cheap, few enough to hold. */
+/** The most events that are fetched from the engine at once: enough to make the call cheap, few enough to hold. */
 const BATCH = 256;
 
-/** Ten looks at the counters a second are smooth for an eye and nothing for the engine. */
+/** Ten readings of the counters per second look smooth and cost the engine little. */
 const PROGRESS_INTERVAL_MS = 100;
 
 /**
  * The events of a run in their order, over all its attempts.
  *
- * Nothing is kept here but the batch that is being read: the bounded queue is the engine's, and is only asked when the
- * reader wants more. So a slow reader costs no memory here, and what happens when the queue is full is the engine's
- * decision.
+ * Only the batch that is being read is held here. The bounded queue is the engine's, and is asked only when the reader
+ * wants more: so a slow reader costs no memory here, and the engine decides what happens when the queue is full.
  */
 export class EventStream {
-  /** What is still to be read: events made here, and native jobs to read until they end. */
+  /** The parts that are still to be read: events of this process, and native jobs until they end. */
   readonly #segments: (SyncEvent | NativeJob)[] = [];
   readonly #progress: () => ProgressEvent | undefined;
   #ended = false;
@@ -25,10 +24,10 @@ export class EventStream {
   #fetching = false;
   #fetched: readonly SyncEvent[] | null | undefined;
   #wake: (() => void) | undefined;
-  /** The engine has told all of the last attempt, or nothing yet. */
+  /** The engine has reported all of the last attempt, or none has begun. */
   #isOver = true;
   #drained: (() => void) | undefined;
-  /** Is told of each item as it comes from the engine, whoever reads the events. */
+  /** Called with each item as it comes from the engine, even if the events are read by nobody. */
   tap: ((item: ItemEvent) => void) | undefined;
 
   constructor(progress: () => ProgressEvent | undefined) {
@@ -56,7 +55,7 @@ export class EventStream {
     });
   }
 
-  /** No more will be added; the reader gets what is left, then the end, or `failure`. */
+  /** Ends the stream: the reader gets the events that are left, then the end, or `failure`. */
   end(failure?: { readonly error: unknown }): void {
     this.#ended = true;
     this.#failure = failure;
@@ -69,7 +68,7 @@ export class EventStream {
       this.#progressDue = true;
       this.#changed();
     }, PROGRESS_INTERVAL_MS);
-    // A timer must not keep a process alive; the engine's own promise does while there is work.
+    // The timer must not keep the process alive; while there is work, the engine's own promise does.
     timer.unref();
     try {
       for (;;) {
@@ -99,7 +98,7 @@ export class EventStream {
     return undefined;
   }
 
-  /** Reads and forgets all events, for a run that would otherwise wait for a reader. */
+  /** Reads and drops all events, for a run that would otherwise wait for a reader. */
   async discard(): Promise<void> {
     while (!this.#ended || this.#segments.length > 0) {
       const segment = this.#segments[0];
@@ -133,7 +132,7 @@ export class EventStream {
       };
       job.nextEvents(BATCH).then(
         (events) => arrived(events === null ? null : this.#told(events.map(toEvent))),
-        // Whatever broke the job is what its `done` rejects with; here it is only the end.
+        // The error of the job is the rejection of its `done`; here it is only the end.
         () => arrived(null),
       );
     }

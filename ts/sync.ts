@@ -57,7 +57,7 @@ export function parseEnds(source: Sources, destination: Location): Ends {
   return ends;
 }
 
-/** A connection for each attempt, or none when both ends are here. */
+/** A connection for each attempt, or none when both ends are on this machine. */
 export function linkFor({ sources: [source], destination }: Ends, settings: ConnectSettings): Link {
   if (source.kind === 'remote') return oneShotLink(source, settings);
   return destination.kind === 'remote' ? oneShotLink(destination, settings) : LOCAL_LINK;

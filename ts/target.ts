@@ -20,13 +20,13 @@ export interface RemoteTarget {
   readonly port: number;
   /** The named root; empty when the URL ends with the host. */
   readonly root: string;
-  /** The path below the root, `/`-separated, without slashes at its ends; empty for the root itself. */
+  /** The path below the root, `/`-separated, without slashes at either end; empty for the root itself. */
   readonly path: Uint8Array;
   /** Whether the URL ended with a slash. */
   readonly trailingSlash: boolean;
-  /** How many bytes of the path stand before the first `/./`; 0 when there is none. */
+  /** How many bytes of the path come before the first `/./`; 0 if there is none. */
   readonly anchor: number;
-  /** How it is reached, where that is not by the address of a server. */
+  /** How the target is reached, if not by the address of a server. */
   readonly via?: Via;
 }
 
@@ -42,7 +42,7 @@ export type Target = RemoteTarget | LocalTarget;
 /** Either end as a caller gives it. */
 export type Location = PathLike | PipePlace;
 
-/** Tells a URL or another place on a server from a local path and takes it apart. */
+/** Parses a URL or another place on a server; everything else is a local path. */
 export function parseTarget(location: Location, what: string): Target {
   if (isPlace(location)) return pipeTarget(location, what);
   if (location instanceof URL && location.protocol === 'ssh:')
@@ -72,7 +72,7 @@ function pipeTarget(place: PipePlace, what: string): RemoteTarget {
   return { kind: 'remote', port: 0, ...pipeParts(place, what) };
 }
 
-/** The machine that a target is on, as it is told apart from others. */
+/** A key for the machine of a target, by which machines are told apart. */
 export function machineOf(target: Target): string {
   if (target.kind === 'local') return '';
   return target.via === undefined ? formatRemote(target.host, target.port) : shownPlace(target.host, target.via);

@@ -10,8 +10,8 @@ import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
 type Api = typeof import('@opentelemetry/api');
 
 /**
- * Loads OpenTelemetry's API as a program beside us has it: where this package lies, or where the program does. It is no
- * import, which a bundler would have to find: a program without it is as complete.
+ * Loads OpenTelemetry's API as the program has it installed: beside this package, or beside the program. It must not be
+ * an import, which a bundler would have to resolve: it is optional.
  */
 function loadApi(): Api | undefined {
   const { createRequire } = builtin('node:module');
@@ -19,13 +19,13 @@ function loadApi(): Api | undefined {
     try {
       return createRequire(`${place ?? ''}/.`)('@opentelemetry/api') as Api;
     } catch {
-      // Another one that is there shares what was registered.
+      // Another copy that is loaded shares what was registered.
     }
   }
   return undefined;
 }
 
-/** A listener that makes a span of a run, below the one that is active, with one below it for each phase. */
+/** A listener that creates a span for a run, below the active one, and a span below that for each phase. */
 export function runTracer(): RunListener | undefined {
   const api = loadApi();
   if (api === undefined) return undefined;
@@ -137,7 +137,7 @@ function figuresOf({ stats, attempts, transport }: SyncResult): Record<string, s
   };
 }
 
-/** A listener that makes a span of each transfer of a server, when it has ended. */
+/** A listener that creates a span for each transfer of a server when it has ended. */
 export function sessionTracer(): ServerEventListener | undefined {
   const api = loadApi();
   if (api === undefined) return undefined;

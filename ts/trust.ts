@@ -81,7 +81,7 @@ export async function pinnedServers(options?: KnownHostsOptions): Promise<Pinned
   });
 }
 
-/** The words of each line that is no comment; none of a file that is not there. */
+/** The words of each line that is no comment; empty for a missing file. */
 function wordsOf(path: string): string[][] {
   try {
     const lines = readFileSync(path, 'utf8').split('\n');
@@ -138,12 +138,12 @@ export async function unpinKeys(authority: string, options?: KnownHostsOptions):
   });
 }
 
-/** Does something with the native core, and gives its errors the caller's stack. */
+/** Calls `use` with the native core, and gives its errors the caller's stack. */
 export function withNative<T>(site: CallSite, use: (native: Native) => T | Promise<T>): Promise<T> {
   return withSite(site, async () => use(await loadNative()));
 }
 
-/** Does something, and gives its errors the caller's stack. */
+/** Calls `work`, and gives its errors the caller's stack. */
 export async function withSite<T>(site: CallSite, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -162,7 +162,7 @@ function fileOf(options: unknown): string {
   return knownHosts ?? defaultKnownHostsPath();
 }
 
-/** Takes the argument apart that says where a server is. */
+/** Parses the argument that names a server. */
 export function hostAndPort(authority: unknown, name = 'authority'): { host: string; port: number } {
   const given = argument(authority, name, text('a host, as in backup.example or [::1]:28792'));
   if (given === undefined) throw new ConfigError(`${name} is missing: give a host, as in backup.example`);

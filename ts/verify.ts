@@ -40,7 +40,7 @@ export class Verification implements PromiseLike<VerifyResult>, AsyncIterable<Pl
     this.result = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    // Nobody may iterate: then the comparison reads itself to its end.
+    // If nobody iterates, the comparison reads itself to its end.
     queueMicrotask(() => {
       if (!this.#iterated) void this.#drain();
     });
@@ -66,7 +66,7 @@ export class Verification implements PromiseLike<VerifyResult>, AsyncIterable<Pl
    */
   [Symbol.asyncIterator](): AsyncGenerator<PlanItem, undefined, undefined> {
     this.#iterated = true;
-    // The reader gets the error: the promise need not be awaited as well.
+    // The reader gets the error, so the promise need not be awaited as well.
     this.result.catch(() => undefined);
     return this.#items;
   }

@@ -59,19 +59,19 @@ export async function joinViaSsh(host: string, options?: JoinViaSshOptions): Pro
 export interface ViaSsh {
   /** `[user@]host[:port]`. */
   readonly place: string;
-  /** The flags of `sparsync invite` that say what may be done. */
+  /** The flags of `sparsync invite` for the rights of the client. */
   readonly words: readonly string[];
   readonly name?: string | undefined;
   readonly rsh?: string | readonly string[] | undefined;
   readonly program?: string | undefined;
 }
 
-/** The most that a command there may say: it is one line. */
+/** The most output of the command, which should be one line. */
 const ANSWER_BYTES_MAX = 1 << 20;
 
 /**
- * Has the server's own command make an invitation, over this user's ssh. Gives that, and the host that ssh was told, where
- * nobody has said how the server is reached.
+ * Runs the server's own command over this user's ssh to make an invitation. Gives that, and ssh's host if no address of
+ * the server was given.
  */
 export async function invitationViaSsh(asked: ViaSsh): Promise<{ invitation: string; host: string }> {
   const [, user, host = '', port] = /^(?:([^@]*)@)?(\[[^\]]+\]|[^:@]+)(?::(\d+))?$/.exec(asked.place) ?? [];
@@ -111,7 +111,7 @@ function quoted(word: string): string {
   return shellQuoted(word);
 }
 
-/** What a command says; what it complains of goes to the terminal, where it may ask for a password as well. */
+/** The output of a command. Its errors go to the terminal, where it may also ask for a password. */
 async function answerOf([program = '', ...args]: readonly string[], shown: string): Promise<string> {
   const { spawn } = builtin('node:child_process');
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -135,7 +135,7 @@ async function answerOf([program = '', ...args]: readonly string[], shown: strin
   });
 }
 
-/** The invitation among the lines, of which a start file of the shell there may have printed some. */
+/** The line with the invitation: a start file of the shell may have printed other lines. */
 function invitationIn(text: string): string | undefined {
   for (const line of text.split('\n')) {
     if (!line.startsWith('{')) continue;

@@ -14,10 +14,10 @@ export interface Watch {
   readonly logger: Logger | undefined;
 }
 
-/** By this OpenTelemetry's API keeps what a program has registered there: without it there is nobody to trace for. */
+/** The key under which OpenTelemetry's API keeps what a program has registered: without it, no spans are wanted. */
 const OPEN_TELEMETRY = Symbol.for('opentelemetry.js.api.1');
 
-/** Tells of one run: `node:diagnostics_channel`, a logger, and OpenTelemetry where the program uses it. */
+/** Reports one run: to `node:diagnostics_channel`, a logger, and OpenTelemetry if the program uses it. */
 export class RunWatch {
   readonly #watch: Watch;
   readonly #run: WatchedRun;
@@ -33,7 +33,7 @@ export class RunWatch {
     };
   }
 
-  /** Loads what tells of the run, where anything has to be loaded, and tells that it begins. */
+  /** Loads the modules for the reports, if any are needed, and reports the beginning. */
   async begin(): Promise<void> {
     const { logger } = this.#watch;
     if (logger !== undefined) this.#listeners.push((await import('./logging.js')).runLogger(logger));
@@ -52,7 +52,7 @@ export class RunWatch {
 
 const isTraced = (): boolean => OPEN_TELEMETRY in globalThis;
 
-/** Who else is told what happens on a server, besides its `log`; whether anybody subscribes is looked at once. */
+/** The listeners of a server's events besides its `log`. Subscriptions are looked up once. */
 export async function serverListeners(logger: Logger | undefined): Promise<ServerEventListener[]> {
   const listeners: ServerEventListener[] = [];
   if (logger !== undefined) listeners.push((await import('./logging.js')).serverLogger(logger));
@@ -67,7 +67,7 @@ export async function serverListeners(logger: Logger | undefined): Promise<Serve
 
 const SERVER_CHANNEL = 'sparsync:server';
 
-/** Publishes on `sparsync:run:TYPE`, where somebody subscribes. */
+/** Publishes on `sparsync:run:TYPE`, if there is a subscriber. */
 function publishRun(run: WatchedRun, message: RunMessage): void {
   const channels = builtin('node:diagnostics_channel');
   const name = `sparsync:run:${message.type}`;
