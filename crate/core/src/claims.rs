@@ -11,7 +11,7 @@ use sparsync_proto::{Direction, RelPath, Request};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What others are told of a run of this connection.
+/// The text by which a run of this connection is called in errors.
 const HOLDER: &str = "another run of this connection";
 
 /// How often a run that waits for another looks whether it was called off.
@@ -29,7 +29,7 @@ pub(crate) struct Claims {
 pub(crate) struct WritePlace {
     root: Vec<u8>,
     path: RelPath,
-    /// It writes one file there, beside others that do the same.
+    /// The run writes one file there, beside other runs that do the same.
     single: bool,
 }
 

@@ -31,7 +31,7 @@ pub enum SettingValue {
     Texts(Vec<String>),
     /// A table, of which each member is a setting by itself.
     Table,
-    /// What no option has, by the name that TOML has for it.
+    /// A value that no option takes, by TOML's name for its type.
     Other(&'static str),
 }
 

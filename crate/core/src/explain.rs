@@ -10,14 +10,14 @@ use crate::run::{Run, with_source};
 use crate::sources::Source;
 use crate::{Client, Error};
 
-/// What the source's end of a request says of its path.
+/// The explanation of a request's path by the source's end.
 pub(crate) fn of_source(source: &Source, request: &Request, (place, tells): (&Place<'_>, bool)) -> Result<Explanation> {
     let judge = judge_of_source(source, request, place)?;
     let told = judge.explain(Some(&source.root), &request.explain, (End::Sender, tells));
     told.map_err(|error| Error::bad_rules(&error))
 }
 
-/// What the destination's end says, which may be missing.
+/// The explanation by the destination's end. The destination may be missing.
 pub(crate) fn of_destination(
     root: Option<&Root>,
     request: &Request,

@@ -27,7 +27,7 @@ pub struct JobResult {
     pub stats: Vec<(&'static str, u64)>,
     /// Paths that did not arrive, and notices.
     pub failures: Failures,
-    /// What was refused at the end, everything else being done.
+    /// The error of deletions that were refused at the end, when everything else was done.
     pub refused: Option<Error>,
     /// The accounts of time of this end and of the other, if they were asked for.
     pub profile: Option<(EndProfile, EndProfile)>,
@@ -50,7 +50,7 @@ struct Shared {
 /// The limit on what a run sends in a second.
 #[derive(Default)]
 struct Limit {
-    /// What its caller has set since it began; 0 is none.
+    /// The limit that the run's caller has set since it began; 0 is none.
     set: Option<u64>,
     /// Lets the session under way know of another one.
     apply: Option<Box<dyn Fn(u64) + Send>>,
@@ -60,7 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the thread of a run works with.
+/// The parts of a job that the thread of its run uses.
 pub(crate) struct JobContext {
     job: Arc<Shared>,
     events: Arc<EventQueue>,

@@ -24,13 +24,13 @@ pub(crate) enum Base<'a> {
     Served {
         root: &'a Root,
         destination: &'a RelPath,
-        /// What the key reaches.
+        /// The prefix that the key reaches.
         prefix: RelPath,
         hidden: &'a Arc<HiddenPaths>,
     },
 }
 
-/// What rsync calls backups beside their originals.
+/// The suffix that rsync gives to backups beside their originals.
 const SUFFIX: &[u8] = b"~";
 
 /// Opens the directories that a request names, for its destination.

@@ -81,7 +81,7 @@ struct Tree<'a> {
 
 /// Its top.
 enum Top<'a> {
-    /// All of what a source holds.
+    /// The whole tree of a source.
     Whole(&'a Root),
     /// An entry of it.
     Entry(Root),
@@ -130,7 +130,7 @@ fn refusal(path: &RelPath) -> Error {
 struct Place {
     /// Its path below the destination.
     path: RelPath,
-    /// It is the source's top, and not a directory of it.
+    /// Whether it is the source's top, and not a directory of it.
     is_top: bool,
 }
 
@@ -194,7 +194,7 @@ fn join(above: &[u8], rest: &[u8]) -> Vec<u8> {
     [above.strip_suffix(b"/").unwrap_or(above), b"/", rest].concat()
 }
 
-/// What tells one directory from another.
+/// What identifies a directory on this machine.
 fn identity(directory: impl AsFd) -> Option<(u64, u64)> {
     rustix::fs::fstat(directory).map(|stat| (stat.st_dev, stat.st_ino)).ok()
 }

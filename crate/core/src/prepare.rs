@@ -67,18 +67,18 @@ pub(crate) fn trim_slashes(path: &[u8]) -> &[u8] {
     &path[..end]
 }
 
-/// What a receiver is told besides the request.
+/// Facts about a receiver besides the request.
 #[expect(clippy::struct_excessive_bools, reason = "rights, each read by its name where it is enforced")]
 pub(crate) struct ReceiverTerms<'a> {
     /// The name of the source when it is a single file.
     pub(crate) file_name: Option<&'a [u8]>,
     /// Upper bounds of what the source holds.
     pub(crate) bounds: (u64, u64),
-    /// What the source's numbers of owners and groups are worth.
+    /// How far the source's numbers of owners and groups can be trusted.
     pub(crate) source_ids: SourceIds,
     /// Only new names.
     pub(crate) append_only: bool,
-    /// What is there may be told to the sender.
+    /// The destination's content may be told to the sender.
     pub(crate) may_be_read: bool,
     /// Owners may be set, as far as the system lets us.
     pub(crate) may_chown: bool,
@@ -99,7 +99,7 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) prefix_depth: usize,
     /// Bytes of the file system that stay free.
     pub(crate) reserve_bytes: u64,
-    /// What the lock's next victim is told.
+    /// The text by which a run that finds the lock taken names this one.
     pub(crate) holder: String,
 }
 
@@ -197,7 +197,7 @@ fn may_delta(request: &Request, terms: &ReceiverTerms<'_>) -> bool {
     terms.may_be_read && !request.append && !request.whole_file.unwrap_or(is_local)
 }
 
-/// What can be carried.
+/// The attributes that can be carried.
 fn carried(request: &Request, terms: &ReceiverTerms<'_>) -> Attributes {
     let asked = &request.attributes;
     Attributes {
@@ -205,9 +205,9 @@ fn carried(request: &Request, terms: &ReceiverTerms<'_>) -> Attributes {
         group: asked.group && terms.may_chown,
         specials: asked.specials && terms.may_make_specials,
         acls: asked.acls && terms.may_set_acls,
-        // As rsync has it, nobody else tries to.
+        // As in rsync, only root tries this.
         foreign_xattrs: asked.foreign_xattrs && terms.may_set_foreign_xattrs && is_privileged(request, terms),
-        // Who may only add names gets no way to hardware among them.
+        // A key that may only add names must not get access to hardware by a new device.
         devices: asked.devices && terms.may_make_specials && !terms.append_only && is_privileged(request, terms),
         ..*asked
     }

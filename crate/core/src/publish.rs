@@ -21,7 +21,7 @@ use crate::storage::{
 /// The directory that holds both.
 type Above = <Root as Storage>::Directory;
 
-/// What the tree that was there is called, behind its name.
+/// The suffix of the old tree's name, if it is kept.
 const PREVIOUS: &[u8] = b".previous";
 
 /// A tree that is made beside the one whose place it takes. Whatever has its temporary name is removed when this is
@@ -31,7 +31,7 @@ struct Staged {
     name: RelPath,
     meanwhile: RelPath,
     keeps_previous: bool,
-    /// Nothing has that name any more, or what has it must stay.
+    /// Nothing is removed on a drop any more: the name is free, or its entry must stay.
     is_over: AtomicBool,
     /// The lock of the new tree, which has the destination's name while the old tree is still being removed. It is
     /// released last.
@@ -187,8 +187,8 @@ impl Staged {
         if self.keeps_previous
             && let Err(error) = above.sync()
         {
-            // The disk may still have the previous kept tree under that name, so from here on nothing is removed on a
-            // drop.
+            // On disk, the tree that was kept before may still have the name of the kept one, so it must not be
+            // removed.
             self.is_over.store(true, Ordering::Relaxed);
             return Err(failed("the new tree stands, and cannot be written to disk")(error));
         }
@@ -259,7 +259,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !*self.is_over.get_mut() {
-            // What stays is removed by the next run.
+            // A tree that cannot be removed now is removed by the next run.
             let _ = self.remove(&self.meanwhile);
         }
     }

@@ -26,7 +26,7 @@ pub(crate) enum Place<'a> {
         root: &'a Root,
         /// The prefix of the key that covers a path of the root.
         prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>,
-        /// What its operator hides.
+        /// The paths that the operator hides.
         hidden: &'a Arc<HiddenPaths>,
     },
 }

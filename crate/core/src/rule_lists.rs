@@ -114,7 +114,7 @@ impl Reading {
         use std::os::unix::ffi::OsStrExt;
         if let Some(home) = std::env::var_os("HOME") {
             let file = [home.as_bytes(), b"/.cvsignore"].concat();
-            // Who has none has no patterns.
+            // A user without the file has no such patterns.
             if let Ok(content) = content(&file) {
                 self.take(origin.given, (&file, &content), style, 0)?;
             }

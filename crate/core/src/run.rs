@@ -48,16 +48,16 @@ pub struct Run {
     pub batch: Batch,
 }
 
-/// What a run over a connection needs of it.
+/// The parts of a connection that its runs need.
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) connection: Arc<dyn Connection>,
-    /// What its runs write to.
+    /// The places that its runs write to.
     pub(crate) claims: Arc<Claims>,
     pub(crate) handle: tokio::runtime::Handle,
     /// How long it took to find the server and connect.
     pub(crate) connect_time: Duration,
-    /// What the connection's thread does.
+    /// The clock of the connection's thread.
     pub(crate) runtime_clock: Arc<RuntimeClock>,
 }
 
@@ -503,14 +503,14 @@ fn local_once(
     options.writes.trusts_sender = way != Way::Hashed;
     let sender_options = SenderOptions {
         way,
-        // What a batch has has no inode.
+        // Entries of a batch have no inodes, by which digests are known.
         sums: options.sums.clone().filter(|_| near.source_ids == SourceIds::Local),
         recorder: near.recorder.clone().filter(|_| !job.is_counting()),
         ..(near.options)(request, granted)?
     };
     let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {
-            // What goes wrong here is told by the session.
+            // The session tells errors of the sender.
             spawn(scope, &sending, "sparsync-send", || {
                 run_sender(&sending, source, &sender_options, control, to).map(|_| ())
             });

@@ -30,11 +30,11 @@ const AHEAD_MAX: u64 = 300;
 /// A series, and the snapshot that is made.
 struct Making {
     series: Root,
-    /// What the new one is called meanwhile.
+    /// The temporary name of the new one.
     meanwhile: Vec<u8>,
     keep: Keep,
     may_be_empty: bool,
-    /// What there is to tell of before it is made.
+    /// Issues to be told from before it is made.
     noted: Vec<Told>,
 }
 
@@ -118,7 +118,7 @@ fn unfinished_name(before: u8) -> Vec<u8> {
     PartialId::of_tree(&[b"snapshot/", &[before][..]].concat()).file_name()
 }
 
-/// What a snapshot is called while it is removed.
+/// The name of a snapshot while it is removed.
 fn removed_name() -> Vec<u8> {
     PartialId::of_tree(b"snapshot/removed").file_name()
 }
@@ -171,7 +171,7 @@ fn newest_of(series: &Root, noted: &mut Vec<Told>) -> Result<Option<Basis<Root>>
 /// The moments of all snapshots of a series, from the newest to the oldest.
 struct Moments {
     made: Vec<Moment>,
-    /// Those that are to come.
+    /// Moments in the future.
     to_come: Vec<Moment>,
 }
 
@@ -210,7 +210,7 @@ impl Making {
         let mut told = self.noted.clone();
         told.push(Told { kind: IssueKind::Snapshot, path: made.name().into(), message: "the snapshot was made" });
         for before in 0..UNFINISHED_MAX {
-            // What stays is removed by the next run.
+            // A directory that cannot be removed now is removed by the next run.
             let _ = remove(&self.series, &unfinished_name(before));
         }
         if self.keep != Keep::default() {
@@ -234,7 +234,7 @@ impl Making {
             return Ok(None);
         }
         let Some(newest) = moments(&self.series)?.made.first().map(|moment| moment.name()) else { return Ok(None) };
-        // One that cannot be listed may hold anything.
+        // A snapshot that cannot be listed counts as not empty.
         if is_bare(newest.as_bytes()).unwrap_or(false) {
             return Ok(None);
         }
@@ -307,7 +307,8 @@ impl Making {
 
 impl Drop for Making {
     fn drop(&mut self) {
-        // Nothing is gone on with where nothing was made.
+        // An empty directory must not be left for the next run to go on from. One with entries is not removed by this
+        // call.
         if let Ok(directory) = open(&self.series) {
             let _ = directory.remove_directory(&self.meanwhile);
         }

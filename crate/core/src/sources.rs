@@ -85,7 +85,7 @@ pub(crate) struct Named {
     pub(crate) path: Vec<u8>,
     /// The path at which it arrives, if it is an entry with a name of its own.
     pub(crate) arrives_at: Option<RelPath>,
-    /// What was found.
+    /// The source, or why it was not found.
     pub(crate) part: Result<FsPart>,
 }
 
@@ -364,7 +364,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
             if let Some(led_to) = follow(target.as_bytes()) {
                 match place.top.descend(&led_to?) {
                     Ok(root) => return Ok(Part::at_top(root, None)),
-                    // What leads to no directory stands for itself.
+                    // A symlink that leads to no directory is itself the source.
                     Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
                     Err(error) => return Err(not_found(error)),
                 }
@@ -408,7 +408,7 @@ pub(crate) fn bounds(source: &Source) -> (u64, u64) {
             Some(Err(_)) => (u64::MAX, 1),
             None | Some(Ok(_)) => tree_bounds(&part.root, name, &mut devices),
         };
-        // What devices hold is no part of any file system.
+        // The content of devices is not in any file system's count.
         let more_bytes = if part.root.reads_devices() { u64::MAX } else { more_bytes };
         (bytes.saturating_add(more_bytes), entries.saturating_add(more_entries))
     })

@@ -18,7 +18,7 @@ use sparsync_proto::{ContentDigest, Request, Time};
 use crate::state::StateDir;
 use crate::storage::{Status, Sums};
 
-/// What the file begins with.
+/// The first bytes of the file.
 const MAGIC: &[u8; 16] = b"sparsync sums 1\n";
 
 /// Bytes of a record, and of the digest of all records at the end of the file.
@@ -35,10 +35,10 @@ const MARGIN: Duration = Duration::from_secs(60 * 60);
 /// File systems whose ctime a program can set, or that have no ctime of their own.
 const WEAK: [&str; 10] = ["vfat", "msdos", "exfat", "ntfs", "ntfs3", "cifs", "smb3", "9p", "virtiofs", "hfsplus"];
 
-/// What a file is, whatever its state.
+/// What identifies a file: its device and inode.
 type Key = (u64, u64);
 
-/// What is known of a file.
+/// The digest of a file, and the state for which it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
     size: u64,
@@ -133,7 +133,7 @@ impl Sums for KnownSums {
             return;
         }
         if inner.known.len() >= RECORDS_MAX && !inner.known.contains_key(&key) {
-            // Those of earlier runs make room.
+            // Records of earlier runs make room for those of this one.
             inner.known.retain(|_, known| known.is_used);
             if inner.known.len() >= RECORDS_MAX {
                 return;
@@ -148,7 +148,7 @@ impl Sums for KnownSums {
         if std::mem::take(&mut inner.is_changed) {
             // A record that cannot be written costs the next run time, and must not fail this run.
             let _ = write(&self.file, &mut inner);
-            // What is used next is what later runs of this process use.
+            // From here on, records count as used if later runs of this process use them.
             inner.known.values_mut().for_each(|known| known.is_used = false);
         }
     }
@@ -208,7 +208,7 @@ impl Inner {
     }
 }
 
-/// What stands in a file; nothing where it is not whole.
+/// The records of a file; none if the file is damaged.
 fn records(content: &[u8]) -> Option<Vec<(Key, Known)>> {
     let (all, digest) = content.split_last_chunk::<DIGEST_BYTES>()?;
     let rest = all.strip_prefix(MAGIC.as_slice())?;

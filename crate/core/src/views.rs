@@ -12,22 +12,22 @@ use crate::rule_files::{Place, tree_path};
 use crate::sources::Source;
 use crate::storage::{Access, CallError, Directory as _, Part, Storage as _};
 
-/// What is stored at an end of a run.
+/// Which attributes are stored as others at an end of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stored {
-    /// What takes root is stored as extended attributes.
+    /// Attributes that take root are stored as extended attributes.
     pub(crate) fake_super: bool,
     /// Symlinks are munged, so that they lead nowhere.
     pub(crate) munged_links: bool,
 }
 
 impl Stored {
-    /// What the initiator says of its own end.
+    /// How the initiator stores them at its own end.
     pub(crate) fn at_initiator(request: &Request) -> Self {
         Self { fake_super: request.fake_super, munged_links: request.munge_links }
     }
 
-    /// What it says of the other end, or the operator there.
+    /// How the initiator, or the operator there, has them stored at the other end.
     pub(crate) fn at_acceptor(request: &Request) -> Self {
         Self { fake_super: request.remote_fake_super, munged_links: request.remote_munge_links }
     }

@@ -61,7 +61,7 @@ pub(crate) fn request_of(written: &Request, own: &Request) -> Result<Request> {
         let message = "the batch was written with deleteExcluded: what its rules leave out is deleted only where that is said again";
         return Err(Error::new(ErrorKind::Config, message));
     }
-    // What is deleted of DEST its own run says.
+    // Which missing sources are deleted at the destination is decided by the run that reads the batch.
     let deletes_missing = own.missing_sources == MissingSources::Delete;
     let missing = if deletes_missing { written.missing.clone() } else { Paths::default() };
     let foreign_xattrs = written.attributes.foreign_xattrs && crate::prepare::acts_as_root(own.fake_super);
@@ -81,7 +81,7 @@ pub(crate) fn request_of(written: &Request, own: &Request) -> Result<Request> {
         gitignore: written.gitignore,
         numeric_ids: written.numeric_ids,
         filter: written.filter.clone(),
-        // What is sent of a file is all of it.
+        // A batch has only whole files.
         whole_file: Some(true),
         ..own.clone()
     })

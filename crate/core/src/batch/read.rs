@@ -20,7 +20,7 @@ pub(crate) struct Opened {
     pub(crate) request: Box<Request>,
     /// What its source had.
     pub(crate) tree: BatchTree,
-    /// What could not be had of that.
+    /// The issues of source entries that could not be read then.
     pub(crate) issues: Vec<Issue>,
     /// Names of owners there.
     pub(crate) names: Names,
@@ -94,7 +94,7 @@ struct Reading<'a> {
     issues: Vec<Issue>,
     names: HashMap<(IdKind, u32), Vec<u8>>,
     parts: Vec<Part>,
-    /// What files hold, by their paths.
+    /// The content of files, by their paths.
     content: Vec<(u64, RelPath, Content)>,
 }
 

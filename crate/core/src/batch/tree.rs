@@ -39,7 +39,7 @@ pub(super) struct Part {
     pub(super) from: u64,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) size: u64,
@@ -164,7 +164,7 @@ impl BatchDirectory {
             let (listing, index, _) = self.entry(name)?;
             listing.fields(index).map(|fields| &fields.xattrs)
         };
-        // They could not be read then.
+        // The attributes could not be read when the batch was written.
         if xattrs.is_some_and(Xattrs::is_unread) { Err(Errno::ACCESS.into()) } else { Ok(xattrs) }
     }
 }

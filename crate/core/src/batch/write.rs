@@ -34,7 +34,7 @@ pub(crate) struct BatchWriter {
 
 struct State {
     out: Out,
-    /// What the run asks for, in frames.
+    /// The run's request, in frames.
     request: Vec<Frame>,
     /// The name of a source that is a single file. The file may arrive under another name.
     file_name: Option<Vec<u8>>,
@@ -119,7 +119,7 @@ impl BatchWriter {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
         let file = file.map_err(|error| unwritten(path, error))?;
         let out = Out { file: BufWriter::new(file), hash: blake3::Hasher::new(), temporary, is_named: false };
-        // What a server is, is not of the batch.
+        // Marks, root and path of a server do not belong into a batch.
         let kept = Request { source_marks: Vec::new(), root: Vec::new(), path: RelPath::root(), ..request.clone() };
         let names = prepare::names_told(request, SourceIds::Claimed);
         let mut state = State {

@@ -9,7 +9,7 @@ use super::unset::{AttributeKind, Unset};
 use super::xattrs::{Change, Wanted, has};
 use crate::storage::Adjust;
 
-/// What is to change of an entry's ACLs. Mostly nothing.
+/// The changes of an entry's ACLs. Mostly none.
 #[derive(Debug, Default)]
 pub(super) struct AclChanges(Vec<Change<'static>>);
 

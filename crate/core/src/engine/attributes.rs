@@ -19,7 +19,7 @@ use crate::storage::{Adjust, Found, OWNER_BITS, carried_names};
 /// What one run sets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AttributePolicy<'m> {
-    /// What is carried, and what the source's owners are worth.
+    /// Which attributes are carried, and how far the source's owners can be trusted.
     pub(super) rules: Rules,
     /// Which extended attributes are set, and which may be removed.
     pub(super) matcher: &'m dyn Matcher,
@@ -62,7 +62,7 @@ pub(super) struct Target<'a> {
     xattrs: WantedXattrs<'a>,
     /// The entry was there before this run.
     is_old: bool,
-    /// It may have extended attributes.
+    /// Whether the entry may have extended attributes.
     may_have_xattrs: bool,
 }
 
@@ -305,7 +305,7 @@ impl AttributePolicy<'_> {
     }
 }
 
-/// What an entry has now.
+/// The present owner and mode of an entry.
 fn look(entry: &impl Adjust, unset: &mut Unset) -> Option<Found> {
     match entry.found() {
         Ok(found) => Some(found),
@@ -343,7 +343,7 @@ impl Target<'_> {
         Self { atime, ..self }
     }
 
-    /// The same, with these permission bits where it has none.
+    /// The same, but with these permission bits if it sets none.
     pub(super) fn or_mode(self, bits: Option<u16>) -> Self {
         match (self.bits, bits) {
             (Bits::Untouched, Some(bits)) => Self { bits: Bits::Fixed(bits), ..self },

@@ -26,7 +26,7 @@ pub(super) struct Budget(Arc<Shared>);
 struct Shared {
     held: Mutex<usize>,
     freed: Condvar,
-    /// As many entries may be held to the end.
+    /// While at most this many entries are held, further ones do not wait for room.
     stays: usize,
 }
 

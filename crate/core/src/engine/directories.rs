@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     pub(super) held_in_place: Option<u64>,
     /// A backup of the entry in its place exists already, so its content is written from the beginning.
     pub(super) is_kept: bool,
-    /// It is another file of the destination that was moved.
+    /// The content is that of another file of the destination, which was moved.
     pub(super) is_moved: bool,
     /// Nobody asked for this file. Its content comes all the same, since everything was granted, and is thrown away.
     pub(super) discarded: bool,
@@ -78,9 +78,9 @@ pub(super) struct Incoming {
     expected: Mutex<Expected<Wanted>>,
     /// The files in whose place something stands, ascending.
     replacing: Vec<u32>,
-    /// Those that are made of another file.
+    /// Files that are made of another file.
     older: HashMap<u32, OlderAt>,
-    /// Those that are other files which were moved.
+    /// Files that are other ones of the destination, which were moved.
     moved: HashMap<u32, MovedFrom>,
 }
 
@@ -95,7 +95,7 @@ impl Incoming {
         Self { path, listing, expected: Mutex::new(expected), replacing, older: HashMap::new(), moved: HashMap::new() }
     }
 
-    /// The same, where some are made of other files.
+    /// The same, with some files made of other ones.
     pub(super) fn made_of(self, older: HashMap<u32, OlderAt>, moved: HashMap<u32, MovedFrom>) -> Self {
         Self { older, moved, ..self }
     }

@@ -51,7 +51,7 @@ pub(super) struct FailurePolicy<'a> {
     session: &'a Session,
     report: &'a Report,
     told: Mutex<ToldPaths>,
-    /// What a file system cannot hold is a failure of each entry.
+    /// An attribute that a file system cannot hold is a failure of each entry that has it.
     strict: bool,
     /// The kinds that a file system cannot hold, each told once.
     unheld: Mutex<HashSet<(AttributeKind, FileSystemId)>>,

@@ -7,7 +7,7 @@ use sparsync_proto::{Issue, IssueKind, Kind, RelPath};
 
 use crate::storage::{Access, CallError, Directory, File, Result, Scan, Storage};
 
-/// What is known of the file systems of a source.
+/// For the file systems of a source, whether and where they can freeze files.
 pub(super) struct Freezer<D> {
     /// For each file system a directory in which frozen files can be made; none where there is none.
     places: Mutex<HashMap<u64, Option<Arc<D>>>>,

@@ -13,7 +13,7 @@ const GUARDED_ENTRIES: u64 = 100;
 /// The same for a destination whose whole source is empty, which is hardly ever meant.
 const GUARDED_ENTRIES_WHOLE: u64 = 10;
 
-/// What the comparison has seen.
+/// The counts of the comparison, by which the guard decides.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     /// Entries of the destination that the source does not have.
@@ -67,7 +67,7 @@ struct Emptied {
     path: RelPath,
     /// Entries in it and below.
     entries: u64,
-    /// Those of them that are in another place then.
+    /// How many of them are moved to another place.
     moved: u64,
     /// From how many entries on it is guarded.
     least: u64,
@@ -95,7 +95,7 @@ impl Guard {
 
     /// A directory of the source that holds only entries that are left out of the run.
     pub(super) fn left_out(&mut self, path: RelPath) {
-        // Of those that are not kept the guard takes the worst.
+        // If not all of them can be kept, the guard assumes the worst.
         self.left_out.insert(path);
     }
 

@@ -8,19 +8,19 @@ use sparsync_proto::{
     Attributes, Digest, IdKind, IdMap, Listing, MapRule, MappedTo, Meta, NO_ID, OwnerName, Xattrs, acl_as,
 };
 
-/// Who is who on this machine.
+/// The users and groups of this machine.
 pub(crate) trait Accounts: Send + Sync {
-    /// What a number is called.
+    /// The name of a number.
     fn name_of(&self, kind: IdKind, id: u32) -> Option<Vec<u8>>;
 
-    /// Whose name it is.
+    /// The number of a name.
     fn id_of(&self, kind: IdKind, name: &[u8]) -> Option<u32>;
 
     /// Whether this process is in a group.
     fn is_member(&self, gid: u32) -> bool;
 }
 
-/// What a run asks for.
+/// The owners that a run asks for.
 pub(crate) struct OwnerRules<'a> {
     /// Rules for owners, where those are carried.
     pub(crate) users: Option<&'a IdMap>,
@@ -100,7 +100,7 @@ impl OwnerMap {
         }
     }
 
-    /// What becomes of a number.
+    /// The destination's number for one of the source.
     fn target(&self, ids: &Ids, id: u32, name: Option<&[u8]>) -> u32 {
         let by_rule = ids.rules().find(|(rule, _)| rule.is_for(id, name)).map(|(_, target)| target);
         let by_name = || name.filter(|_| id != 0).and_then(|name| self.accounts.id_of(ids.kind, name));

@@ -19,7 +19,7 @@ pub(super) struct PackBuilder<'a> {
     lane: tokio::sync::mpsc::Sender<Pack>,
     compress: &'a (dyn Fn() -> bool + Send + Sync),
     pack: Vec<u8>,
-    /// What is packed now is not compressed.
+    /// Whether the records of the present pack are left uncompressed.
     is_raw: bool,
 }
 

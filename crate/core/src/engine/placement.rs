@@ -20,7 +20,7 @@ pub(super) enum Placement {
     Delayed,
     /// The entry is made in the same way, and gets its name when all content has come.
     Last,
-    /// What has its name is written over.
+    /// The file that has the name already is written over.
     InPlace,
 }
 
@@ -169,18 +169,18 @@ pub(super) struct Delayed {
     pub(super) temp_name: Vec<u8>,
     /// The name that it is to have.
     pub(super) name: Vec<u8>,
-    /// What it counts as when it has its name.
+    /// The counter that is raised when the entry has its name.
     pub(super) counter: Counter,
-    /// What could not be set on it.
+    /// The attributes that could not be set on it.
     pub(super) unset: Unset,
     /// A directory gives way to it.
     pub(super) replaces_directory: bool,
 }
 
-/// What stood where a delayed entry was put.
+/// The entry that was in the place of a delayed one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Displaced {
-    /// Nothing, or something that was replaced.
+    /// There was none, or it was replaced.
     Gone,
     /// A directory, which now has the entry's temporary name.
     Directory,

@@ -40,7 +40,7 @@ impl Room {
         self.by(other, Ord::max)
     }
 
-    /// What of it is more.
+    /// The part of it by which the room grows.
     fn growth(self) -> Self {
         self.max(Self::default())
     }
@@ -62,7 +62,7 @@ impl Sub for Room {
     }
 }
 
-/// What a tree holds.
+/// The room that a tree takes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Held {
     /// All of it.
@@ -156,7 +156,7 @@ impl Account {
     }
 }
 
-/// What a run has to do with the account of its key.
+/// A run's part in the account of its key.
 #[derive(Debug)]
 pub(crate) struct Quota {
     account: Arc<Account>,
@@ -167,11 +167,11 @@ pub(crate) struct Quota {
 
 #[derive(Debug)]
 struct Own {
-    /// What the part that it writes to held when it began.
+    /// The room of the directory that the run writes to, when the run began.
     before: Room,
     /// The room that the run has reserved, as if nothing that it replaces were removed.
     grown: Room,
-    /// The same less what it replaces.
+    /// The same, less the room of entries that are replaced.
     net: Room,
     /// The room of unfinished entries in its directory, which is no longer counted as used.
     unfinished: Room,

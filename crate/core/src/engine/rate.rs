@@ -18,7 +18,7 @@ pub(crate) struct Rate {
     queue: Mutex<Queue>,
 }
 
-/// What is sent stands in a line, byte for byte.
+/// The bytes to be sent, as a queue in which each byte has its place.
 #[derive(Debug, Default)]
 struct Queue {
     /// How far the line reaches.

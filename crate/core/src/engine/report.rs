@@ -40,7 +40,7 @@ impl Report {
             }
             Self::Peer(control, batch) => {
                 let mut batch = batch.lock().unwrap_or_else(PoisonError::into_inner);
-                // One more item of any size still fits a frame.
+                // Batches are sent well below the cap of a frame, so one more item of any size still fits.
                 batch.bytes += item.path.len() + 24;
                 batch.items.push(item);
                 if batch.bytes >= BATCH_BYTES { send_items(control, &mut batch) } else { Ok(()) }

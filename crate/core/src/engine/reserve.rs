@@ -20,7 +20,7 @@ pub(crate) struct SpaceReserve {
 }
 
 impl SpaceReserve {
-    /// So many bytes stay free.
+    /// A reserve of `bytes` that must stay free.
     pub(crate) fn new(bytes: u64, free: FreeBytes) -> Self {
         Self { bytes, free, granted: AtomicI64::new(0) }
     }

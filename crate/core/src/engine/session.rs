@@ -30,15 +30,15 @@ pub(crate) struct Session {
     counters: Counters,
     /// Where the time goes, when somebody wants to know.
     profiler: Option<Arc<Profiler>>,
-    /// What this end may send over the wire.
+    /// The limit on what this end sends over the wire.
     wire_rate: Rate,
-    /// What its content has beside other sessions, both ways.
+    /// The limits that the session's content shares with other sessions, in both directions.
     shared_rates: OnceLock<Vec<Arc<Rate>>>,
     /// Whether the peer may set that limit.
     peer_limits: AtomicBool,
-    /// What it may send where there is no wire.
+    /// The limit on what this end sends where there is no wire.
     pack_rate: Rate,
-    /// The same of the peer, as it has told.
+    /// The account of the peer, as it has told it.
     peer_profile: Mutex<Option<EndProfile>>,
 }
 
@@ -73,7 +73,7 @@ impl Session {
         self.version.version()
     }
 
-    /// The same for what does not hold the session.
+    /// The agreed version, for holders that do not hold the session.
     pub(crate) fn agreed(&self) -> Agreed {
         self.version.clone()
     }
@@ -88,7 +88,7 @@ impl Session {
         self.wire_rate.set(bytes_per_second);
     }
 
-    /// The same where there is no wire.
+    /// The same for a session without a wire.
     pub(crate) fn limit_packs(&self, bytes_per_second: u64) {
         self.pack_rate.set(bytes_per_second);
     }
@@ -118,7 +118,7 @@ impl Session {
         shared.iter().map(|rate| &**rate).filter(|rate| rate.is_limited())
     }
 
-    /// Those on what goes over it.
+    /// The limits on bytes that go over the wire.
     fn wire_rates(&self) -> impl Iterator<Item = &Rate> {
         std::iter::once(&self.wire_rate).filter(|rate| rate.is_limited()).chain(self.taken_rates())
     }

@@ -19,7 +19,7 @@ pub(super) enum AttributeKind {
 }
 
 impl AttributeKind {
-    /// What they are called in a warning.
+    /// The name of the kind in a warning.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Owners => "owners and groups",
@@ -105,7 +105,7 @@ impl Unset {
         joined(self.failed.iter())
     }
 
-    /// The same without what the file system cannot hold.
+    /// The same, without attributes that the file system cannot hold.
     pub(super) fn message_of_held(&self) -> Option<String> {
         joined(self.failed.iter().filter(|failed| self.file_system.is_none() || failed.unheld().is_none()))
     }

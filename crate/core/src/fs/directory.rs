@@ -30,7 +30,7 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXE
 pub(crate) struct FsDirectory {
     fd: OwnedFd,
     access: Access,
-    /// What takes root is stored as extended attributes.
+    /// Attributes that take root are stored as extended attributes.
     is_fake: bool,
     targets: Targets,
     devices: Devices,
@@ -115,7 +115,7 @@ impl FsDirectory {
         read.map(std::ffi::CString::into_bytes).map_err(CallError::of("readlinkat"))
     }
 
-    /// The same as it is to the run.
+    /// The target as the run sees it.
     fn told_target(&self, name: &[u8]) -> Result<Vec<u8>> {
         self.found_target(name).map(|target| self.targets.read(target))
     }
@@ -125,7 +125,7 @@ impl FsDirectory {
         let Some(place) = self.place.as_ref().filter(|_| !name.is_empty()) else { return Ok(None) };
         match self.found_target(name) {
             Ok(target) => place.led(self.fd.as_fd(), name, || Ok(self.targets.read(target))),
-            // It is no symlink.
+            // The entry is no symlink.
             Err(CallError { errno: Errno::INVAL, .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -85,7 +85,7 @@ fn mode_of(stat: &Stat) -> u16 {
     u16::try_from(stat.st_mode & 0o7777).unwrap_or(0)
 }
 
-/// What the entry is to who reads it.
+/// The attributes that an entry has for its readers.
 fn current(fd: BorrowedFd<'_>) -> Result<FakeStat> {
     let found = fake_status(fd, b"")?;
     let Meta { mode, uid, gid, .. } = found.meta;

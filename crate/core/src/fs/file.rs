@@ -21,12 +21,12 @@ pub(crate) struct FsFile {
     content: Option<DeviceContent>,
 }
 
-/// What a device holds.
+/// The content of a device.
 #[derive(Clone, Copy, Debug)]
 struct DeviceContent {
     /// How much. A character device holds nothing.
     bytes: u64,
-    /// As of when, if not as of the time of its entry.
+    /// The time of the content, if it is not that of the device's entry.
     as_of: Option<Time>,
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Followed {
     pub(crate) all: bool,
     /// Those to directories.
     pub(crate) directories: bool,
-    /// Those that lead out of the tree by their text.
+    /// Symlinks that lead out of the tree by their text.
     pub(crate) unsafe_ones: bool,
 }
 
@@ -57,9 +57,9 @@ pub(crate) struct Limit {
     pub(crate) top: Root,
     /// Its path below the served root.
     pub(crate) prefix: RelPath,
-    /// That of the tree.
+    /// The path of the tree.
     pub(crate) tree: RelPath,
-    /// What the operator hides.
+    /// The paths that the operator hides.
     pub(crate) hidden: Option<Arc<HiddenPaths>>,
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct DestinationLock {
     /// The locked directories, the destination's own first if it could be locked.
     levels: Vec<(Identity, OwnedFd)>,
     hold: Hold,
-    /// Which of the [`HOLDERS`] this is.
+    /// The number of this lock among the [`HOLDERS`].
     number: u64,
 }
 
@@ -57,7 +57,7 @@ struct Holder {
     tree: Option<Identity>,
     /// The directories locked in shared mode.
     shared: Vec<Identity>,
-    /// What others are told.
+    /// The name that others are told.
     name: String,
     since: SystemTime,
 }

@@ -37,7 +37,7 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// The same where so many bytes stay free.
+    /// The same, less the bytes that must stay free.
     pub(crate) fn without(self, bytes: u64) -> Self {
         Self { free_bytes: self.free_bytes.saturating_sub(bytes), ..self }
     }

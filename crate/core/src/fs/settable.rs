@@ -12,7 +12,7 @@ use crate::storage::{Adjust, CallError, FileSystemId, Found, Result};
 /// An entry whose attributes are set.
 pub(super) struct Settable<'a> {
     pub(super) handle: Handle<'a>,
-    /// What takes root is stored.
+    /// Attributes that take root are stored.
     pub(super) is_fake: bool,
 }
 

@@ -59,7 +59,7 @@ pub(super) fn access_time(directory: impl AsFd, name: &[u8]) -> Result<Time> {
     Ok(Time { seconds: found.st_atime, nanos: u32::try_from(found.st_atime_nsec).unwrap_or(0) })
 }
 
-/// What the system's types are to the engine.
+/// The engine's kind for a type of the system.
 pub(super) fn kind_of(found: FileType) -> Kind {
     match found {
         FileType::RegularFile => Kind::File,

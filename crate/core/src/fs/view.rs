@@ -9,17 +9,17 @@ use super::follow::Following;
 /// How a tree is seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
-    /// What takes root is stored as extended attributes.
+    /// Attributes that take root are stored as extended attributes.
     pub(crate) is_fake: bool,
-    /// What symlinks say.
+    /// How targets of symlinks are read and written.
     pub(crate) targets: Targets,
-    /// What devices are.
+    /// How devices are read and written.
     pub(crate) devices: Devices,
     /// The symlinks that are taken for what they lead to.
     pub(crate) following: Option<Arc<Following>>,
 }
 
-/// What devices are to a run.
+/// How a run takes devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Devices {
     /// Devices.
@@ -32,10 +32,10 @@ pub(crate) enum Devices {
     Writable,
 }
 
-/// What the targets of symlinks are to a run.
+/// How a run takes the targets of symlinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Targets {
-    /// What they are.
+    /// The targets as they are.
     #[default]
     Plain,
     /// The targets as they were before they were munged, in a tree that is read.

@@ -178,7 +178,7 @@ pub(super) fn tls_error(error: &std::io::Error) -> Option<Error> {
     let told = match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => alerted(u8::from(*alert), &format!("{alert:?}")),
         rustls::Error::NoApplicationProtocol => no_common_version(),
-        // Nothing that speaks TLS says such a thing.
+        // No TLS server sends such bytes, so the peer speaks something else.
         other @ (rustls::Error::InvalidMessage(_) | rustls::Error::DecryptError) => {
             Error::protocol(format!("what came is no TLS: {other}")).remote()
         }

@@ -142,7 +142,7 @@ impl Connected {
         self.into_quic()
     }
 
-    /// The same, of a known kind.
+    /// The same, with the type of a QUIC connection.
     pub(super) fn into_quic(self) -> Arc<QuicConnection> {
         let principal = principal(self.server_key, || peer_name(&self.connection));
         QuicConnection::start(self.connection, principal, &WindowBudget::default())
@@ -215,11 +215,11 @@ pub struct Announced {
 /// Whether a key is on record.
 #[derive(Clone, Debug)]
 pub enum Recorded {
-    /// It is.
+    /// The key was put on record.
     Yes,
     /// No file decides about this server, only a pin that the user gave and has to change.
     NotHere,
-    /// It could not be written down.
+    /// The key could not be put on record.
     Failed(Error),
 }
 
@@ -305,7 +305,7 @@ pub(super) async fn prepare(options: ConnectOptions) -> Result<Target> {
     let expected = expected_keys(&options)?;
     let is_new = expected.is_empty() && options.trust.accept_new && options.trust.ca_pem.is_none();
     let options = Arc::new(options);
-    // Who a proxy leads to has a name that the proxy knows.
+    // With a proxy, the server's name is resolved by the proxy, and only the proxy's here.
     let (host, port) =
         options.proxy.as_ref().map_or((options.host.as_str(), options.port), |proxy| (proxy.host.as_str(), proxy.port));
     let addresses = match timeout_at(deadline, resolve(host, port)).await {
@@ -373,7 +373,7 @@ pub(super) fn decides(error: &Error) -> bool {
 /// Attempts at the addresses of a server.
 pub(super) struct Attempts<'a> {
     pub(super) options: &'a ConnectOptions,
-    /// What is attempted, for messages.
+    /// What is attempted, for error messages.
     pub(super) what: &'a str,
     pub(super) deadline: Instant,
 }
@@ -441,7 +441,7 @@ impl Attempts<'_> {
     }
 }
 
-/// What is demanded of the server's certificate.
+/// The demand on the server's certificate.
 pub(super) fn demand(options: &ConnectOptions, expected: Vec<KnownKey>) -> ServerDemand {
     let trust = &options.trust;
     ServerDemand {

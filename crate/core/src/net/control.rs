@@ -34,7 +34,7 @@ pub(super) trait StreamOut: Send {
 
 /// A stream from the peer.
 pub(super) trait StreamIn: Send {
-    /// What came next, at most `most` bytes; nothing at the end.
+    /// The next bytes, at most `most`; none at the end.
     fn read_chunk(&mut self, most: usize) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 }
 

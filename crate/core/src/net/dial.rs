@@ -19,9 +19,9 @@ pub(crate) struct Dialed {
     pub(crate) connection: Arc<dyn Connection>,
     /// The server's key; none in CA mode when its certificate is over another kind of key.
     pub(crate) server_key: Option<PublicKey>,
-    /// What the server's certificate says is to follow.
+    /// The next key that the server's certificate announces.
     next_key: Option<NextKey>,
-    /// The same once it is known what becomes of it.
+    /// The same, once it was decided whether it goes on record.
     pub(crate) announced: Option<Announced>,
     /// Where that is, for people.
     pub(crate) address: String,
@@ -30,7 +30,7 @@ pub(crate) struct Dialed {
 }
 
 impl Dialed {
-    /// A connection to somebody who has announced nothing.
+    /// A connection to a peer that has announced no next key.
     pub(crate) fn new(
         connection: Arc<dyn Connection>,
         server_key: Option<PublicKey>,
@@ -44,9 +44,9 @@ impl Dialed {
 /// Why UDP does not carry a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Udp {
-    /// It got no answer.
+    /// UDP got no answer.
     Silent,
-    /// It got none lately, so TCP was not kept waiting.
+    /// UDP got no answer lately, so TCP was tried at once.
     SilentLately,
     /// The machine, or one on the way, says that nobody listens.
     Refused,

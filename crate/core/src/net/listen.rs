@@ -29,7 +29,7 @@ pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients whose first packet waits to be taken by [`Listener::accept`].
 const MAX_INCOMING: usize = 1024;
 
-/// What those may have sent besides, in all.
+/// The most bytes that those clients may have sent besides, all together.
 const INCOMING_BUFFER_BYTES: u64 = 8 << 20;
 
 /// Where to listen and as whom.
@@ -79,7 +79,7 @@ pub struct Listener {
     endpoint: Endpoint,
     address: SocketAddr,
     config: ServerConfig,
-    /// Those of every client but for its address.
+    /// The settings of every client's connection, without its address.
     circumstances: Circumstances,
     /// A private CA vouches for clients.
     by_ca: bool,
@@ -334,7 +334,7 @@ pub(super) fn refused_client(error: Error) -> Error {
     }
 }
 
-/// Who somebody is that has shown a certificate, or none.
+/// The principal of a peer with a certificate, or without one.
 pub(super) fn principal(name: Option<String>, key: Option<PublicKey>, by_ca: bool) -> Principal {
     match (name, key) {
         (Some(name), key) if by_ca => Principal::Certificate { name, key },
@@ -379,7 +379,7 @@ impl Accepted {
         self.into_quic(windows)
     }
 
-    /// The same, of a known kind.
+    /// The same, with the type of a QUIC connection.
     pub(super) fn into_quic(self, windows: &WindowBudget) -> Arc<QuicConnection> {
         let principal = self.principal();
         QuicConnection::start(self.connection, principal, windows)

@@ -92,7 +92,7 @@ pub(super) struct Circumstances {
     pub(super) idle_timeout: Duration,
     /// What decides how much is sent.
     pub(super) congestion: Congestion,
-    /// What the peer may send ahead at first, in bytes.
+    /// The bytes that the peer may send ahead at first.
     pub(super) receive_window: u32,
     /// The bytes that this side's socket holds. On loopback the peer's is taken to hold the same.
     pub(super) socket_buffer_bytes: u64,

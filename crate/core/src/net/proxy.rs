@@ -24,7 +24,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 pub struct Proxy {
     pub(super) host: String,
     pub(super) port: u16,
-    /// What `Basic` takes.
+    /// The credentials for `Basic` authentication.
     credentials: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Proxy {
         let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let status = line.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u16>().ok());
         match status {
-            // Who is led to waits to be spoken to.
+            // The server behind the proxy does not speak first, so nothing may follow the head.
             Some(200..=299) if end == head.len() => Ok(()),
             Some(200..=299) | None => Err(self.no_answer()),
             // A proxy should answer 407 to a wrong password, but some answer 401.

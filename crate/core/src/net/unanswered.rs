@@ -34,13 +34,13 @@ impl Unanswered {
         self.was_silent
     }
 
-    /// It has got none now.
+    /// Notes that the server gave no answer.
     pub(super) fn remember(&self) {
         let Some(file) = &self.file else { return };
         let _ = write(file, b"");
     }
 
-    /// It has got one.
+    /// Notes that the server gave an answer.
     pub(super) fn forget(&self) {
         if let Some(file) = self.file.as_ref().filter(|_| self.was_silent) {
             let _ = fs::remove_file(file);

@@ -127,7 +127,7 @@ impl Window {
         LaneWindow { window: self.clone(), halted: false }
     }
 
-    /// What it is now, in bytes.
+    /// The present window, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u32 {
         LEAST_WINDOW_BYTES + self.0.state().leased
@@ -214,7 +214,7 @@ impl Drop for LaneWindow {
 /// trips.
 const EXPECTED_BYTES_PER_SECOND: u32 = 32 << 20;
 
-/// What a window is when the first lane comes.
+/// The window when the first lane begins.
 fn expected(round_trip: Duration) -> u32 {
     let millis = u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX);
     let window = (EXPECTED_BYTES_PER_SECOND / 1000).saturating_mul(millis);

@@ -163,7 +163,7 @@ impl ConnectedClient {
         self.connection.principal().key()
     }
 
-    /// Who it is, for the log.
+    /// The connection and the client's name, for the log.
     pub(super) fn who(&self) -> (&dyn Connection, &str) {
         (&*self.connection, &self.scope.name)
     }

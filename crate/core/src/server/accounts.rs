@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::fs::{Root, below};
 use crate::prepare::Prepared;
 
-/// What a run writes to.
+/// The part of a key's tree that a run writes to.
 struct Part<'a> {
     top: Root,
     /// The one name that it writes there.
@@ -76,7 +76,7 @@ impl Answer<'_> {
         let mut tops = Vec::new();
         for (root, prefix) in all {
             let (Some(open), Ok(prefix)) = (self.shared.roots.get(root), RelPath::new(&prefix)) else { continue };
-            // Nothing may be there yet.
+            // A prefix that does not exist yet holds nothing.
             let Ok(top) = open.root.descend(&prefix) else { continue };
             let path = path_of(&top)?;
             tops.push((top, path));

@@ -45,7 +45,7 @@ impl Shared {
         }
         match principal {
             Principal::Certificate { name, .. } => Ok(Arc::new(Scope::unrestricted(name.clone()))),
-            // Nothing says yet what a user of this machine may do.
+            // Without authorized keys nothing gives these peers any rights.
             Principal::Anonymous | Principal::Key(_) | Principal::User(_) => Err(unknown()),
         }
     }
@@ -158,7 +158,7 @@ fn check_devices_and_trees(request: &Request, root: &OpenRoot) -> Result<()> {
     Err(Error::new(ErrorKind::Scope, message).at(request.path.as_bytes()))
 }
 
-/// What a key may not do that a pull takes.
+/// The right that a pull takes and the key lacks.
 fn lacks_to_read(request: &Request, rights: Rights) -> Option<&'static str> {
     if !rights.read {
         return Some("read");
@@ -166,7 +166,7 @@ fn lacks_to_read(request: &Request, rights: Rights) -> Option<&'static str> {
     (request.copy_devices && !rights.special).then_some("read devices, which takes the right \"special\"")
 }
 
-/// What a key may not do that a way of writing takes.
+/// The right that a way of writing takes and the key lacks.
 fn lacks(request: &Request, rights: Rights) -> Option<&'static str> {
     if (request.inplace || request.append) && !rights.write {
         return Some("write in place, which takes the right to write");

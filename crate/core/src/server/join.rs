@@ -16,19 +16,19 @@ use crate::net::{Arrived, WindowBudget, network};
 use crate::transport::{Connection, SessionLanes, encoded};
 use crate::trust::{Invitations, PublicKey};
 
-/// All that joining takes of a server.
+/// How long joining may take in all.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time within it until the secret must have come: a silent client must not keep others away.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Who joins is given so long to take the answer.
+/// How long a client may take to read the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections for joining at once: strangers hold them.
 const JOINING_MAX: u32 = 32;
 
-/// Of them, those of one network.
+/// How many of them may be from one network.
 const JOINING_EACH: u32 = 4;
 
 /// Tries are counted over this.
@@ -102,9 +102,9 @@ impl Drop for Place<'_> {
 
 /// Why somebody did not become a client.
 struct Refusal {
-    /// What he hears.
+    /// The error that the client is told.
     told: Error,
-    /// What the log says.
+    /// The error that is logged.
     logged: Error,
 }
 
@@ -209,7 +209,7 @@ async fn redeem(
     });
     match redeemed.await.unwrap_or_else(|_| Err(Error::internal("joining panicked"))) {
         Ok(line) => line.ok_or_else(|| refused().into()),
-        // What is wrong with the server's files is for who runs it.
+        // Errors of the server's own files are told to its operator only.
         Err(logged) => {
             Err(Refusal { told: Error::new(ErrorKind::Connect, "the server cannot take invitations now"), logged })
         }

@@ -177,7 +177,7 @@ impl Asked {
     }
 }
 
-/// What is kept of a path.
+/// The part of a path that is kept.
 fn beginning(path: &[u8]) -> Vec<u8> {
     path.get(..PATH_MAX).unwrap_or(path).to_vec()
 }

@@ -42,7 +42,7 @@ pub(super) struct Metrics {
     keys_usable: Gauge,
 }
 
-/// What is looked at when somebody asks.
+/// Values that are looked up when the metrics are asked for.
 pub(super) struct Now {
     pub(super) connections: u64,
     pub(super) sessions_active: u64,
@@ -198,7 +198,7 @@ impl Metrics {
         self.errors.get_or_create(&vec![("code", kind.code().to_owned())]).inc();
     }
 
-    /// All of it as text.
+    /// All metrics as text.
     pub(super) fn text(&self, now: &Now) -> String {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.connections.set(signed(now.connections));

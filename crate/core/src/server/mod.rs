@@ -85,9 +85,9 @@ pub struct ServerOptions {
     pub profile: bool,
     /// Options that no client may use, by their names in the API or on the command line.
     pub refuse: Vec<String>,
-    /// What happens is kept for [`Server::take_events`].
+    /// Events are kept for [`Server::take_events`].
     pub log: bool,
-    /// What happens is counted for [`Server::metrics`].
+    /// Events are counted for [`Server::metrics`].
     pub metrics: bool,
 }
 
@@ -105,7 +105,7 @@ struct Totals {
     wire: Arc<WireCounters>,
 }
 
-/// What everything that runs on a server shares.
+/// The state that all tasks of a server share.
 struct Shared {
     roots: HashMap<String, OpenRoot>,
     keys: AuthorizedKeys,
@@ -120,11 +120,11 @@ struct Shared {
     own: Option<Own>,
     /// Mount points of sources are remembered for their next run, in the state directory of this account.
     remembers: bool,
-    /// What sessions took, when every session is profiled.
+    /// The profiles of sessions, if every session is profiled.
     profiles: Option<Mutex<ServerProfiles>>,
-    /// What happens, when somebody keeps a log.
+    /// The events, if a log is kept.
     log: Option<ServerLog>,
-    /// Who tries to join.
+    /// Attempts to join.
     tries: Tries,
     /// The key that is shown, when it may be changed.
     own_key: Option<OwnKey>,

@@ -13,7 +13,7 @@ use super::roots::{FILES_ROOT, HOME_ROOT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prepare::open_own;
 
-/// What everything that is served is seen from.
+/// Resolves paths where everything is served by its own paths.
 pub(super) struct Own {
     /// Where relative paths begin.
     home: PathBuf,
@@ -22,9 +22,9 @@ pub(super) struct Own {
 /// Whether a symlink at the end of a path is what is meant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
-    /// It is.
+    /// The entry itself.
     Itself,
-    /// The directory that it leads to is, if it leads to one.
+    /// The directory that it leads to, if it leads to one.
     Directory,
 }
 

@@ -20,7 +20,7 @@ struct Seen {
     /// The files as they were when they were read; none when they could not be used, which may have been a passing
     /// error.
     stamp: Option<Stamp>,
-    /// What was told of that.
+    /// The error that was told of the files, so that it is told once.
     told: Option<String>,
     key: PublicKey,
     next: Option<NextKey>,

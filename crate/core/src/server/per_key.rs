@@ -27,7 +27,7 @@ impl<T> PerKey<T> {
         })
     }
 
-    /// All values that somebody holds.
+    /// All values that are in use.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         lock(&self.0).values().filter_map(Weak::upgrade).collect()
     }

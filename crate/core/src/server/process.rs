@@ -68,7 +68,7 @@ pub fn serve_in_foreground(
     note(&Noted::Closing { signal: signal.as_str(), sessions, grace });
     tell("STOPPING=1");
     let waiting = std::thread::Builder::new().name("sparsync-signals".to_owned());
-    // Nobody waits for it: the process ends with the server.
+    // The thread is not joined: it ends with the process.
     let waits = waiting.spawn(move || {
         while matches!(signals.wait(), Ok(Signal::SIGHUP)) {}
         hurry();

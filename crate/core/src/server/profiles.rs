@@ -39,7 +39,7 @@ impl ServerProfiles {
 }
 
 impl ServerProfiles {
-    /// What was kept, and from now on nothing but the figures.
+    /// Gives the profiles that were kept, and keeps only the figures.
     pub(super) fn take(&mut self) -> Self {
         let figures = self.figures.clone();
         std::mem::replace(self, Self { figures, ..Self::default() })

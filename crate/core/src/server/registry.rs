@@ -32,7 +32,7 @@ pub struct Limits {
     pub handshakes: usize,
     /// Bytes of content in a second, of all sessions together, whatever their direction; 0: as many as there are.
     pub bytes_per_second: u64,
-    /// The same of the sessions of one key.
+    /// The same for the sessions of one key.
     pub bytes_per_second_per_key: u64,
     /// Bytes that came and were not read yet, of all connections together, beyond 1 MiB for each.
     pub unread_bytes: u64,
@@ -62,7 +62,7 @@ pub(super) struct Live {
     pub(super) connection: Weak<dyn Connection>,
     pub(super) root: Vec<u8>,
     pub(super) path: RelPath,
-    /// What it writes to, by the name that its client has for it.
+    /// The place that the session writes to, by its client's name for it.
     pub(super) place: Option<WritePlace>,
     pub(super) session: Weak<Session>,
     /// A way to the peer, for a sign of life.
@@ -74,7 +74,7 @@ struct HeldConnection {
     connection: Arc<dyn Connection>,
     /// The client's key; none for one that a certificate lets in, and on an anonymous server.
     key: Option<PublicKey>,
-    /// None of what came by no network.
+    /// The address; none for a connection that came by no network.
     from: Option<IpAddr>,
     scope: Arc<Scope>,
 }
@@ -174,7 +174,7 @@ impl Registry {
         live.push(session);
     }
 
-    /// What `look` finds in the sessions that are running.
+    /// Calls `look` with the sessions that are running.
     pub(super) fn sessions<T>(&self, look: impl FnOnce(&[Live]) -> T) -> T {
         look(&lock(&self.live))
     }

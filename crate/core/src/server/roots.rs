@@ -24,7 +24,7 @@ pub struct ServedRoot {
     pub name: String,
     /// Where it is.
     pub path: Vec<u8>,
-    /// Nobody may write to it.
+    /// No client may write to it.
     pub read_only: bool,
     /// What takes root is stored as extended attributes, and read from there, in every run.
     pub fake_super: bool,

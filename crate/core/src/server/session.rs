@@ -46,7 +46,7 @@ enum DataLanes {
 
 /// How a run went that did not fail.
 enum Served {
-    /// It was done, but for what was refused in the end.
+    /// The run was done; the error is of deletions that were refused.
     Done(Option<Error>),
     /// The initiator must count first how much room it needs, and ask again.
     HasToCount,
@@ -256,7 +256,7 @@ impl Answer<'_> {
         sources::several(parts, request.missing_sources)
     }
 
-    /// What this end says of a path of a pull.
+    /// This end's explanation of a path of a pull.
     pub(super) fn explain_source(&self, request: &Request) -> Result<Explanation> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
         let place = self.rules(request, &prefix_of)?;
@@ -266,7 +266,7 @@ impl Answer<'_> {
         explain::of_source(&source, &request, (&place, self.client.scope.rights.read))
     }
 
-    /// What this end says of a path of a push.
+    /// This end's explanation of a path of a push.
     pub(super) fn explain_destination(&self, request: &Request) -> Result<Explanation> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
         let place = self.rules(request, &prefix_of)?;
@@ -304,7 +304,7 @@ impl Answer<'_> {
         };
         options.mounts = options.mounts.filter(|_| self.shared.remembers);
         match run_sender(self.session, &source, &options, control, lanes)? {
-            // What was refused was the initiator's own to refuse.
+            // Deletions that were refused are an error of the initiator's run, and not of this session.
             SenderEnd::Finished(_) => Ok(Served::Done(None)),
             SenderEnd::CountFirst { .. } => Err(Error::protocol("an acceptance from the one who asked").remote()),
         }
@@ -390,7 +390,7 @@ impl Answer<'_> {
         }
     }
 
-    /// What the receiver of a request is told besides it.
+    /// The facts for the receiver of a request, besides the request.
     fn terms<'a>(&self, request: &'a Request, rules: &'a RulePlace<'a>) -> ReceiverTerms<'a> {
         let rights = &self.client.scope.rights;
         ReceiverTerms {
@@ -439,7 +439,7 @@ impl Answer<'_> {
         option_dirs::open(&mut prepared.destination, request, &base, terms.stored)
     }
 
-    /// What stays free of the file system that is written to.
+    /// The room of the destination's file system that must stay free.
     fn reserve(&self, request: &Request, prepared: &Prepared) -> Result<Option<SpaceReserve>> {
         let bytes = self.shared.registry.limits().reserve_bytes;
         if request.dry_run || bytes == 0 {

@@ -25,10 +25,10 @@ const SESSIONS_MAX: usize = 16;
 /// How long runs may take to end when their connection is over.
 const RUNS_END_WITHIN: Duration = Duration::from_secs(10);
 
-/// What somebody at the other end may do.
+/// The rights of the client at the other end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StdioRights {
-    /// What this process may do.
+    /// All rights of this process.
     #[default]
     All,
     /// Read.
@@ -42,7 +42,7 @@ pub enum StdioRights {
 pub struct StdioOptions {
     /// The directory that clients cannot leave; without one, everything that this process may use is served.
     pub root: Option<Vec<u8>>,
-    /// What may be done there.
+    /// The rights of clients there.
     pub rights: StdioRights,
     /// No port is opened.
     pub no_quic: bool,

@@ -17,7 +17,7 @@ pub(crate) struct BackupPlace<S> {
     pub(crate) aside: Option<(S, RelPath)>,
     /// Where that is in the destination itself, if it is.
     pub(crate) inside: Option<RelPath>,
-    /// What their names have at their ends.
+    /// The suffix of their names.
     pub(crate) suffix: Vec<u8>,
     /// Backups from earlier runs are deleted like everything else.
     pub(crate) deletes_backups: bool,

@@ -23,10 +23,10 @@ impl CallError {
 /// The reason that a symlink which is followed leads to nothing. No call failed, since the symlink itself is there.
 pub(crate) const NO_REFERENT: CallError = CallError { call: "", errno: Errno::NOLINK };
 
-/// What a file holds is not in the batch that is read.
+/// The batch that is read does not have the content of a file.
 pub(crate) const NOT_HELD: CallError = CallError { call: "batch", errno: Errno::NODATA };
 
-/// What a batch has of a file is not what was written.
+/// The content of a file in a batch is not what was written.
 pub(crate) const DAMAGED: CallError = CallError { call: "batch", errno: Errno::BADMSG };
 
 impl From<Errno> for CallError {

@@ -30,7 +30,7 @@ pub(crate) enum CopyFault {
 }
 
 impl CopyFault {
-    /// What the call said.
+    /// The error of the call.
     pub(crate) fn error(self) -> CallError {
         match self {
             Self::Read(error) | Self::Write(error) => error,
@@ -98,9 +98,9 @@ impl Copier {
 /// How a file got the content of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// It shares its blocks, or there are none.
+    /// The blocks are shared, or there are none.
     Shared,
-    /// It has some of its own.
+    /// The file has blocks of its own.
     Copied,
 }
 

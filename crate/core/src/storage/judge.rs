@@ -51,7 +51,7 @@ impl RulePlaces for Nowhere {
 /// Says which entries belong to a run at one of its ends.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// What decides.
+    /// The matcher that decides.
     pub(crate) matcher: Box<dyn Matcher>,
     /// The rules that are in force above the tops of this end's trees.
     above: InForce,
@@ -60,7 +60,7 @@ pub(crate) struct Judge {
     places: Box<dyn RulePlaces>,
     /// The receiver's rules, in a run that leaves out directories which hold nothing but directories.
     prunes: Option<Box<dyn Matcher>>,
-    /// What could not be read of the rules above the tops.
+    /// Issues of rules above the tops that could not be read.
     pub(crate) issues: Vec<Issue>,
 }
 
@@ -71,7 +71,7 @@ impl Judge {
         Self { matcher, above, tops, places, prunes: None, issues: Vec::new() }
     }
 
-    /// One that takes everything.
+    /// A judge that takes everything.
     pub(crate) fn everything() -> Self {
         Self::new(Box::new(Everything))
     }
@@ -280,7 +280,7 @@ impl<D: Directory> Held<'_, D> {
         self.outside.places.hides(&path.collect::<Vec<_>>().join(&b'/'))
     }
 
-    /// What the symlink `name` leads to, by its text.
+    /// The target of the symlink `name`, as text.
     fn follow(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
         let (target, owner) = self.directory.read_own_link(tree, name)?;
         if !self.outside.places.trusts(owner) {

@@ -6,7 +6,7 @@ use super::Result;
 
 /// A file that is lent to another storage of this process, which may know it by its type.
 pub(crate) trait Lent: Send {
-    /// What it is.
+    /// The file as its own type.
     fn as_any(&self) -> &dyn Any;
 
     /// See [`super::File::read`].

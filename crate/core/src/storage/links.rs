@@ -15,7 +15,7 @@ pub(super) struct Linked {
 }
 
 impl Linked {
-    /// What has this status; nothing for what has one name alone.
+    /// The inode with this status; none if it has only one name.
     pub(super) fn of(status: &Status) -> Option<Self> {
         let (device, ino, names) = (status.device, status.stamp.ino, status.links);
         (names > 1).then_some(Self { device, ino, names })

@@ -17,7 +17,7 @@ pub(super) struct Pruner {
     /// Whether directories that the walk has yet to come to hold anything besides directories.
     known: HashMap<RelPath, bool>,
     names: Vec<MaybeUninit<u8>>,
-    /// What could not be looked at.
+    /// Issues of directories that could not be looked at.
     issues: Vec<Issue>,
 }
 
@@ -30,15 +30,15 @@ const LOOKED_AT_MAX: usize = 20_000;
 struct Level {
     path: RelPath,
     in_force: InForce,
-    /// Those in it that have yet to be looked at.
+    /// Its directories that have yet to be looked at.
     left: Vec<Vec<u8>>,
-    /// Those in which nothing is.
+    /// Directories that hold nothing but directories.
     empty: Vec<RelPath>,
     /// Everything could be looked at.
     is_sure: bool,
 }
 
-/// What is in a directory.
+/// What was found in a directory.
 enum Inside {
     /// Something besides directories, or a directory that is carried whatever it holds.
     Something,

@@ -52,9 +52,9 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) beyond: u64,
     /// Entries that stay because they do not belong to the run.
     pub(crate) protected: u64,
-    /// What could not be removed.
+    /// The entries that could not be removed.
     pub(crate) failed: Vec<(Vec<u8>, CallError)>,
-    /// What is told of files of rules.
+    /// Issues of files of rules.
     pub(crate) issues: Vec<Issue>,
     /// A file of rules that cannot be followed: the directory that it is for stays.
     pub(crate) bad_rules: Option<RuleFileError>,

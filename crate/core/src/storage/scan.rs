@@ -19,15 +19,15 @@ use super::{Access, CallError, Directory, Errno, Result, Stamp, Status, Storage}
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a walk, each set apart from the others")]
 pub(crate) struct ScanOptions<'a> {
-    /// What the run compares.
+    /// The attributes that the run compares.
     pub(crate) attributes: Attributes,
     /// Whether stamps are kept: the sender needs them to know that a file did not change under it.
     pub(crate) stamps: bool,
-    /// What belongs to the run: nothing else is looked at.
+    /// Decides which entries belong to the run: others are not looked at.
     pub(crate) judge: &'a Judge,
     /// Every entry is taken. The judge only decides which extended attributes belong to the run.
     pub(crate) every: bool,
-    /// What becomes of the permission bits that are found.
+    /// The changes of the permission bits that are found, if there are any.
     pub(crate) chmod: Option<&'a Chmod>,
     /// Directories where another file system begins are not gone into.
     pub(crate) one_file_system: bool,
@@ -95,7 +95,7 @@ pub(crate) struct Scan {
     pub(crate) bad_rules: Option<RuleFileError>,
     /// Unfinished files of runs, this one's or others'.
     pub(crate) leftovers: Vec<(Vec<u8>, TempName)>,
-    /// What could not be looked at.
+    /// The issues of entries that could not be looked at.
     pub(crate) issues: Vec<Issue>,
     /// The run does not enter the directory, and so says nothing of its entries.
     pub(crate) unlisted: bool,
@@ -103,7 +103,7 @@ pub(crate) struct Scan {
     pub(crate) boundaries: Vec<(Vec<u8>, Status)>,
 }
 
-/// What an entry is to a run that carries `attributes`.
+/// The kind of an entry for a run that carries `attributes`.
 fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
     if attributes.carries(found) { found } else { Kind::Special }
 }
@@ -123,9 +123,9 @@ struct Entries {
     stamps: Vec<Stamp>,
     contents: Contents,
     xattrs: XattrBuffers,
-    /// Those with several names, by their place.
+    /// Entries with several names, by their index.
     linked: Vec<(u32, Linked)>,
-    /// What the walk has met of those.
+    /// The inodes with several names that the walk has met.
     links: LinkMap,
     /// Directories that are carried only if something is in them.
     held_back: Vec<(Vec<u8>, Status)>,
@@ -137,7 +137,7 @@ impl Default for ScanBuffers {
     }
 }
 
-/// What was to be done, and the call that failed.
+/// The step that failed, and the call.
 type Undone = (&'static str, CallError);
 
 /// When an entry was last read, where the run carries that, and then where a symlink leads, which counts as reading it.
@@ -293,7 +293,7 @@ impl Scan {
         let Ok(valid) = Name::new(name) else {
             return self.issue(name, "cannot carry this name", Errno::INVAL.into());
         };
-        // Of a file nearly every run wants to know no more.
+        // Few runs need to know more of a file than its status.
         let (target, fields) = if kind == Kind::File && !options.attributes.looks_closer() {
             (Vec::new(), None)
         } else {

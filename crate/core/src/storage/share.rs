@@ -9,7 +9,7 @@ use super::{
 
 /// Where sharing a tree has failed.
 pub(crate) struct ShareError {
-    /// What it met.
+    /// The path of the entry that failed.
     pub(crate) path: RelPath,
     /// Why.
     pub(crate) error: CallError,

@@ -93,7 +93,7 @@ impl<S> Union<S> {
         Self { parts }
     }
 
-    /// The same with each tree as `change` makes it.
+    /// The same, with each tree changed by `change`.
     pub(crate) fn try_map<E>(
         self,
         change: impl FnMut(Part<S>) -> std::result::Result<Part<S>, E>,
@@ -179,7 +179,7 @@ struct Layer<D> {
     tree: usize,
     /// The one name of it that is seen.
     only: Option<Vec<u8>>,
-    /// What that name is, where it is on the way to a tree.
+    /// The status of that name, if it is on the way to a tree.
     leads_to: Option<Status>,
 }
 

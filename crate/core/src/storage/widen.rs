@@ -12,7 +12,7 @@ use super::{Access, Adjust, CallError, Errno, Result, Storage, WriteDirectory, W
 /// run.
 pub(crate) const OWNER_BITS: u16 = 0o700;
 
-/// What its owner needs to reach what is in it.
+/// The bits that a directory's owner needs to reach its entries.
 const OWNER_SEARCH: u16 = 0o100;
 
 /// The directories below a root whose mode was widened, and the modes that they had, which they get back when this is

@@ -85,7 +85,7 @@ async fn a_control_lane_carries_words_both_ways_and_its_end() {
 #[tokio::test]
 async fn a_peer_that_is_asked_for_a_sign_of_life_gives_one() {
     for (near, far) in [pipe::tests::connection().await, tcp().await] {
-        // What both ask at the beginning has been answered.
+        // The first questions of both ends were answered.
         while near.heard() < 3 || far.heard() < 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

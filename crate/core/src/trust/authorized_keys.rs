@@ -57,7 +57,7 @@ struct State {
 /// The state of a file, known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stamp {
-    /// Nothing is known: look.
+    /// The state is not known, and the file must be read.
     Unknown,
     Missing,
     File {

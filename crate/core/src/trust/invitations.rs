@@ -24,10 +24,10 @@ use super::key_line::{checked_name, parse_scope, parse_time, words};
 use super::{KeyFile, PublicKey, Scope, private_file};
 use crate::{Error, ErrorKind, Result};
 
-/// What stands before the digest of a secret.
+/// The prefix of a secret's digest.
 const MARK: &str = "invitation:";
 
-/// What an invitation begins with as text.
+/// The beginning of an invitation's text.
 const PREFIX: &str = "sparsync-invite-1.";
 
 /// Bytes of a secret: nobody guesses one of 2^128.
@@ -91,7 +91,7 @@ struct Open<'a> {
 }
 
 impl Invitations {
-    /// Those beside the file of authorized keys at `keys`.
+    /// The invitations in the file beside that of the authorized keys at `keys`.
     #[must_use]
     pub fn beside(keys: &Path) -> Self {
         let mut path = keys.as_os_str().as_bytes().to_vec();

@@ -47,7 +47,7 @@ pub(super) fn checked_name(name: &str) -> std::result::Result<&str, String> {
     Ok(name)
 }
 
-/// What the words behind the key say.
+/// Reads the words behind the key.
 pub(super) fn parse_scope<'a>(
     scope: &mut Scope,
     words: impl IntoIterator<Item = &'a str>,

@@ -18,15 +18,15 @@ use super::key_line::parse_time;
 use super::{Identity, NextKey, private_file};
 use crate::{Error, ErrorKind, Result};
 
-/// What stands before the moment.
+/// The words in front of the moment.
 const COUNTS_FROM: &str = "counts from";
 
-/// What a server shows of itself.
+/// The key of a server and its next one.
 #[derive(Clone, Debug)]
 pub struct ServerKey {
     /// The server's key. Its certificate announces the next key, if there is one.
     pub identity: Identity,
-    /// What is to follow.
+    /// The next key, if there is one.
     pub next: Option<NextKey>,
 }
 
@@ -41,7 +41,7 @@ impl ServerKey {
         Self::load_with(path, |path| Ok(Identity::load_or_create(path)?.0))
     }
 
-    /// The same, where no key is made.
+    /// The same, but no key is made.
     pub(crate) fn reload(path: &Path) -> Result<Self> {
         Self::load_with(path, |path| Identity::load(path)?.ok_or_else(|| no_key(path)))
     }

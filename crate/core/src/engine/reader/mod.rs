@@ -47,17 +47,17 @@ struct Opened<F> {
     may_have_holes: bool,
 }
 
-/// What the attributes of a file are taken for.
+/// How the attributes of a file are taken.
 #[derive(Clone, Copy)]
 pub(super) struct Taken<'a> {
-    /// What becomes of the permission bits that are found.
+    /// The changes of the permission bits that are found, if there are any.
     pub(super) chmod: Option<&'a Chmod>,
     /// The owners of the listing are kept: their names were told with it, and the receiver knows no name of another
     /// owner.
     pub(super) keeps_owners: bool,
     /// Files are read without a change of their access times.
     pub(super) open_noatime: bool,
-    /// Those that are not compressed.
+    /// Endings of names whose files are not compressed.
     pub(super) skips: &'a SkipList,
     /// A file that only grew arrives as it was when it was opened.
     pub(super) takes_prefix: bool,
@@ -86,7 +86,7 @@ impl Taken<'_> {
     }
 }
 
-/// What became of reading a file once.
+/// The result of reading a file once.
 enum Read {
     /// It was packed as it is.
     Done,

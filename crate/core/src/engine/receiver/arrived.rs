@@ -15,7 +15,7 @@ pub(super) struct Arriving {
     directory: RelPath,
     /// The name at the source, and the one here.
     names: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What each was.
+    /// Kind, size and time of each.
     entries: Vec<(Kind, u64, sparsync_proto::Time)>,
 }
 

@@ -23,14 +23,14 @@ pub(crate) type HidesBasis = Box<dyn Fn(&RelPath, Kind) -> bool + Send + Sync>;
 /// How an entry is made that a basis has as the source has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BasisUse {
-    /// It is not made.
+    /// The entry is not made.
     Compare,
     /// It is copied.
     Copy,
     /// The entry is a file of its own that shares the blocks of the basis, or a copy where the file system cannot share
     /// them.
     Reflink,
-    /// It is a hard link to that.
+    /// The entry becomes a hard link to that of the basis.
     Link,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct BasisDirectories(Vec<(usize, Scan)>);
 /// The best that the bases have for an entry.
 #[derive(Clone, Copy, Debug)]
 struct Best {
-    /// Which basis.
+    /// The number of the basis.
     basis: usize,
     /// Its content is that of the source's entry.
     has_content: bool,
@@ -64,14 +64,14 @@ struct Best {
     bytes: u64,
 }
 
-/// What a basis has done for an entry.
+/// The use of a basis for an entry.
 pub(super) enum FromBasis {
     /// The entry is settled; says whether the directory's own time changes by it.
     Settled(bool),
     /// The entry has to be made, and differs so from a basis; for a file, the number of that basis and its length
     /// there.
     Differs(Reasons, Option<(usize, u64)>),
-    /// It has to be made, and nothing is known of it.
+    /// The entry has to be made, and no basis has it.
     Nothing,
 }
 

@@ -19,15 +19,15 @@ use crate::engine::failed::Lost;
 use crate::error::{Error, Result};
 use crate::storage::{Access, Backups, PartialId, Scan, Storage, WriteStorage, is_empty, look_at};
 
-/// What is asked for of a directory, and what waits.
+/// The content that is asked for in a directory, and the entries that wait.
 #[derive(Default)]
 struct Decided {
     wanted: Vec<(u32, Wanted)>,
-    /// What is held of those.
+    /// The parts that are held of those files.
     resume: Vec<Resume>,
-    /// Of which there is an older state.
+    /// Files of which there is an older state.
     bases: Vec<Basis>,
-    /// What those are that are not in the place of a file.
+    /// Bases that are not in the place of the file itself.
     older: Older,
     followers: Followers,
     /// The directory's own time changes by what is done.

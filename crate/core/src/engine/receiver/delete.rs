@@ -16,7 +16,7 @@ pub(super) const PROTECTED: &str = "a directory stands in its place, and holds w
 /// Why a directory stays that the source does not have.
 const KEPT: &str = "the directory is not deleted: it holds what is left out of the run, or backups";
 
-/// What came of a directory that gives way.
+/// The result for a directory that gives way.
 struct GivenWay {
     files: u64,
     directories: u64,

@@ -23,7 +23,7 @@ enum Led {
     Directory,
     /// Out of what may be written; nobody looks at what is there.
     Out,
-    /// Nothing that could be a directory.
+    /// To no entry that could be a directory.
     Other,
 }
 

@@ -19,7 +19,7 @@ use crate::engine::writer::Writing;
 use crate::error::{Error, Result};
 use crate::storage::{self, CallError, Directory, Errno, Scan, Status, WriteDirectory, WriteStorage};
 
-/// What is told of a follower whose leader is not there.
+/// The issue told of a follower whose leader did not arrive.
 const LEADER_FAILED: &str = "what it is a hard link to did not arrive";
 
 /// The issue told of a follower that stays a file of its own, because no file that exists already may get a further
@@ -69,7 +69,7 @@ struct How {
     of_basis: bool,
 }
 
-/// What has the follower's name.
+/// The entry that has the follower's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
     Nothing,

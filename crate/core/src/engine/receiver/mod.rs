@@ -98,7 +98,7 @@ pub(crate) struct Aside<S> {
     pub(crate) partials: Option<PartialPlace<S>>,
     /// Directories with other states of the tree, in their order.
     pub(crate) basis: Vec<Basis<S>>,
-    /// Those that are not there, as they were named.
+    /// The directories to compare with that are missing, as they were named.
     pub(crate) missing_basis: Vec<Vec<u8>>,
     /// Puts the tree in its place, where it is made beside that.
     pub(crate) place: Option<PutInPlace>,
@@ -116,7 +116,7 @@ impl<S> Default for Aside<S> {
 pub(crate) struct WriteOptions {
     /// The paths that missing sources would have here, which are deleted.
     pub(crate) missing: Paths,
-    /// What becomes of what a basis has as the source has it.
+    /// How an entry is made that a basis has as the source has it.
     pub(crate) basis_use: Option<BasisUse>,
     /// The sender removes what has arrived.
     pub(crate) removes_sources: bool,
@@ -148,20 +148,20 @@ pub(crate) struct WriteOptions {
 pub(crate) struct ItemOptions {
     /// There are any.
     pub(crate) told: bool,
-    /// They tell what the source's entries are.
+    /// Items tell the attributes of the source's entries.
     pub(crate) details: bool,
     /// There are some of what is as it should be as well.
     pub(crate) unchanged: bool,
     /// There is one for each backup.
     pub(crate) backups: bool,
-    /// Those of deletions come before all others.
+    /// Items of deletions come before all others.
     pub(crate) deletions_first: bool,
     /// There is one for each entry that was removed at the source.
     pub(crate) removals: bool,
 }
 
 impl ItemOptions {
-    /// Those that a request asks for.
+    /// The items that a request asks for.
     pub(crate) fn of(request: &Request) -> Self {
         Self {
             told: request.itemize,
@@ -180,13 +180,13 @@ pub(crate) type IsSource = Box<dyn Fn(&RelPath) -> bool + Send + Sync>;
 /// How a receiver behaves.
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct ReceiverOptions {
-    /// What the request compares: both sides hash the same.
+    /// The attributes that the request compares. Both sides must hash the same ones.
     pub(crate) attributes: Attributes,
-    /// What is compared and carried, as far as this side may.
+    /// The attributes that are compared and carried, as far as this side may.
     pub(crate) rules: Rules,
     /// Whose names the sender tells.
     pub(crate) names: OwnerNames,
-    /// What becomes of the source's owners.
+    /// How the source's owners are mapped.
     pub(crate) owners: OwnerMap,
     /// Decides which entries belong to the run: the others are neither compared nor deleted.
     pub(crate) judge: Judge,
@@ -194,9 +194,9 @@ pub(crate) struct ReceiverOptions {
     pub(crate) special_right: bool,
     /// Extended attributes of every namespace may be set, as far as the system allows it.
     pub(crate) xattr_right: bool,
-    /// What is deleted.
+    /// What is deleted, and the guards against it.
     pub(crate) deletion: Deletion,
-    /// Nothing of another file system is deleted.
+    /// Entries of another file system are not deleted.
     pub(crate) one_file_system: bool,
     /// Symlinks are taken for the directories that they lead to, where the source has directories.
     pub(crate) keeps_dir_links: bool,
@@ -218,7 +218,7 @@ pub(crate) struct ReceiverOptions {
     pub(crate) keep_partial: bool,
     /// Blocks of zeros become holes.
     pub(crate) sparse: bool,
-    /// What the sender may send.
+    /// The content that the sender may send unasked.
     pub(crate) grant: Grant,
     /// Where the account goes.
     pub(crate) report: Report,
@@ -226,9 +226,9 @@ pub(crate) struct ReceiverOptions {
     pub(crate) session_id: SessionId,
     /// How the destination is held.
     pub(crate) hold: Hold,
-    /// What the key may still put there.
+    /// The room that the key has left at the destination.
     pub(crate) quota: Option<Quota>,
-    /// What stays free of the destination's file system.
+    /// The room of the destination's file system that must stay free.
     pub(crate) reserve: Option<SpaceReserve>,
     /// Whether the directory at a path is a source, where that can be known.
     pub(crate) is_source: Option<IsSource>,
@@ -348,7 +348,7 @@ pub(crate) fn run_receiver(
     }
 }
 
-/// What the writers of a run share.
+/// The state that the writers of a run share.
 fn writing_of<'a, S: WriteStorage>(
     session: &'a Session,
     destination: &'a Destination<S>,
@@ -408,7 +408,7 @@ fn spawn_walk<'scope, S: WriteStorage>(
     spawn(scope, session, "sparsync-walk", move || walk_destination(session, &walk, low_water_mark, budget, &found));
 }
 
-/// What the session's machine has to know of a run.
+/// The facts about a run that the session's machine needs.
 fn terms_of<S>(destination: &Destination<S>, options: &ReceiverOptions) -> ReceiverTerms {
     ReceiverTerms {
         grant: options.grant,
@@ -422,7 +422,7 @@ fn terms_of<S>(destination: &Destination<S>, options: &ReceiverOptions) -> Recei
     }
 }
 
-/// What only the destination has.
+/// An entry that only the destination has.
 struct Extra {
     path: RelPath,
     is_directory: bool,
@@ -455,7 +455,7 @@ struct Receiver<'a, S: WriteStorage> {
     unlisted: Option<RelPath>,
     /// Directories of the source that could not be read.
     source_errors: u64,
-    /// What only the destination has.
+    /// The entries that only the destination has.
     extras: Vec<Extra>,
     /// Items that wait for those of deletions.
     waiting_items: WaitingItems,
@@ -483,7 +483,7 @@ struct Receiver<'a, S: WriteStorage> {
     changed: bool,
     /// The rights that the key lacks and that were told, each once.
     rights_told: Vec<IssueKind>,
-    /// It was told that content is copied which was to be shared.
+    /// It was told that content is copied which should have been shared.
     told_not_shared: bool,
     /// Items of directories that must be told after those of the directories before them.
     held_items: VecDeque<(u32, Item)>,
@@ -548,7 +548,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.writing.filter(|_| !self.options.dry_run).map(|writing| writing.widened)
     }
 
-    /// What is kept of what is replaced or deleted.
+    /// The backups of replaced and deleted entries, if the run makes any.
     fn backups(&self) -> Option<&Backups<'_, S>> {
         self.writing.and_then(|writing| writing.backups.as_ref())
     }

@@ -34,7 +34,7 @@ impl Moves {
     }
 }
 
-/// What a directory lacks.
+/// The content that a directory lacks, whose question is put off.
 pub(super) struct PutOff {
     pub(super) number: u32,
     pub(super) path: RelPath,
@@ -124,7 +124,7 @@ fn next(of: &mut VecDeque<usize>, all: &mut [Option<Gone>]) -> Option<Gone> {
     std::iter::from_fn(|| of.pop_front()).find_map(|at| all.get_mut(at)?.take())
 }
 
-/// What a directory holds that is deleted.
+/// The entries of a directory that are deleted.
 #[derive(Default)]
 struct Below {
     /// Entries that are no directories.

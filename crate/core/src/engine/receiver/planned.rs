@@ -13,12 +13,12 @@ use crate::storage::{Access, CallError, Directory, Errno, WriteStorage};
 
 /// The stamps of a run that makes a plan or applies one.
 pub(crate) struct Stamps {
-    /// Of a plan that is applied, and whether each was met.
+    /// The stamps of a plan that is applied, and whether each was met.
     planned: Option<Mutex<HashMap<String, bool>>>,
 }
 
 impl Stamps {
-    /// Those of a run, where it has any.
+    /// The stamps of a run, if it makes or applies a plan.
     pub(crate) fn of(request: &Request) -> Option<Self> {
         let word = |path: RelPath| String::from_utf8_lossy(path.as_bytes()).into_owned();
         let planned = || Mutex::new(request.planned.iter().map(|path| (word(path), false)).collect());

@@ -15,12 +15,12 @@ pub(crate) struct PutInPlace {
     pub(crate) put: Box<dyn Fn(bool) -> Result<PutOutcome> + Send + Sync>,
 }
 
-/// What came of it.
+/// The result of putting a tree in place.
 #[derive(Default)]
 pub(crate) struct PutOutcome {
     /// Why nothing took its place.
     pub(crate) refused: Option<Error>,
-    /// What there is to tell of it.
+    /// The issues to be told.
     pub(crate) told: Vec<Told>,
 }
 

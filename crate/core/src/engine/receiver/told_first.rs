@@ -22,9 +22,9 @@ fn bytes_of(item: &Item) -> usize {
 
 /// Items that wait for those of deletions.
 pub(super) struct WaitingItems {
-    /// Nothing where none wait, or not any more.
+    /// None if no items wait, or none any more.
     items: RefCell<Option<(Vec<Item>, usize)>>,
-    /// Those of deletions have been told.
+    /// Whether the items of deletions were told.
     pub(super) told: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::engine::budget::WAIT;
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
 
-/// What has come of an answer.
+/// The part of an answer that has come.
 #[derive(Default)]
 struct Answer {
     chunks: Vec<Chunk>,

@@ -38,9 +38,9 @@ pub(in crate::engine) struct ContentJob {
     pub(in crate::engine) held: Arc<HeldScan>,
     /// Indices into it.
     pub(in crate::engine) files: Vec<u32>,
-    /// What the receiver holds already, ascending.
+    /// The parts that the receiver holds already, ascending by file.
     pub(in crate::engine) resume: Vec<Resume>,
-    /// Of which it has an older state.
+    /// Files of which the receiver has an older state.
     pub(in crate::engine) bases: Vec<Basis>,
     pub(in crate::engine) _load: Load,
 }
@@ -75,7 +75,7 @@ pub(super) struct JobQueues {
 #[derive(Clone)]
 struct LaneQueue {
     jobs: mpsc::Sender<ContentJob>,
-    /// What waits there and is worked on.
+    /// The load of the jobs that wait there or are being read.
     load: Arc<AtomicU64>,
 }
 

@@ -42,10 +42,10 @@ pub(crate) trait Recorder: Send + Sync {
     /// A directory of the source.
     fn directory(&self, scan: &Scan);
 
-    /// What could not be had of the source.
+    /// Notes an entry of the source that could not be read.
     fn issue(&self, issue: &Issue);
 
-    /// What is done with an entry.
+    /// Notes an action on an entry.
     fn item(&self, item: &Item);
 }
 
@@ -84,9 +84,9 @@ impl<S> Source<S> {
 /// How a sender behaves.
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct SenderOptions {
-    /// What the run compares.
+    /// The attributes that the run compares.
     pub(crate) attributes: Attributes,
-    /// What belongs to the run.
+    /// Decides which entries belong to the run.
     pub(crate) judge: Judge,
     /// Whether sub-directories are walked.
     pub(crate) recursive: bool,
@@ -94,11 +94,11 @@ pub(crate) struct SenderOptions {
     pub(crate) one_file_system: bool,
     /// Whether directories where it would leave it are left out.
     pub(crate) omit_mount_points: bool,
-    /// What becomes of the permission bits that are found.
+    /// Changes of the permission bits that are found.
     pub(crate) chmod: Chmod,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
-    /// What becomes of a file that changes each time it is read.
+    /// What is done about a file that changes each time it is read.
     pub(crate) changing: Changing,
     /// The receiver answers some listings at the end alone.
     pub(crate) detects_renames: bool,
@@ -117,7 +117,7 @@ pub(crate) struct SenderOptions {
     /// How long records are held back in the hope that the whole tree's digest can go first: about two round trips,
     /// so that a run without changes takes one, whatever the size of the tree.
     pub(crate) hold: Duration,
-    /// Who asked, and what may be sent.
+    /// Which end asked for the run, and which content may be sent.
     pub(crate) terms: SenderTerms,
     /// The initiator's events, when the initiator is here.
     pub(crate) events: Option<Arc<EventQueue>>,
@@ -125,7 +125,7 @@ pub(crate) struct SenderOptions {
     pub(crate) mounts: Option<KnownMounts>,
     /// Digests of content from earlier runs.
     pub(crate) sums: Option<Arc<dyn Sums>>,
-    /// What the walk finds is written down.
+    /// Records what the walk finds.
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
 }
 
@@ -136,7 +136,7 @@ impl SenderOptions {
     }
 }
 
-/// What the threads of a sender share.
+/// The state that the threads of a sender share.
 struct Shared<'a, S> {
     session: &'a Session,
     source: &'a Source<S>,

@@ -12,11 +12,11 @@ use crate::storage::Scan;
 pub(crate) struct TellsNames {
     /// Where names are looked up.
     pub(crate) accounts: Box<dyn Accounts>,
-    /// Whose.
+    /// The owners whose names are told.
     pub(crate) of: OwnerNames,
     /// The same, where the name of number 0 matters, which is the same everywhere unless a rule says otherwise.
     pub(crate) of_zero: OwnerNames,
-    /// Those of whom ACLs name as well.
+    /// Names of the users and groups in ACLs are told, too.
     pub(crate) of_acls: bool,
 }
 

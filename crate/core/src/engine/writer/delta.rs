@@ -15,13 +15,13 @@ use crate::storage::{self, Access, CallError, Cut, Directory, Errno, File, Statu
 /// Parts of one frame: each takes up to 26 bytes there.
 const FRAME_PARTS: usize = BATCH_BYTES / 26;
 
-/// What stands in the place of a file.
+/// The file in the place of a new one, from which content is copied.
 pub(super) struct Basis<F> {
     pub(super) file: F,
     pub(super) bytes: u64,
     /// How it was when it was read.
     state: Seen,
-    /// What it is made of, as the sender was told.
+    /// Its parts, as the sender was told.
     parts: Vec<Chunk>,
     /// The whole digests of the pieces, for as many as are worth the memory.
     digests: Vec<ContentDigest>,
@@ -38,7 +38,7 @@ fn seen(status: &Status) -> Seen {
     (status.size, status.meta.mtime)
 }
 
-/// What an open file is made of.
+/// The basis of an open file.
 pub(super) struct Made<F> {
     pub(super) file: F,
     state: Seen,

@@ -55,7 +55,7 @@ const FLUSH_DELAY_MS: u64 = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MayBeLinked(pub(crate) bool);
 
-/// What the writers of a run share.
+/// The state that the writers of a run share.
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) session: &'a Session,
@@ -73,7 +73,7 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     /// Blocks of zeros become holes.
     pub(super) sparse: bool,
     pub(super) quota: Option<&'a Quota>,
-    /// What stays free of the file system.
+    /// The room of the file system that must stay free.
     pub(super) reserve: Option<&'a SpaceReserve>,
     /// The directory of files that are not complete, if it is not that of their targets.
     pub(super) staging: Option<Arc<S::Directory>>,
@@ -89,9 +89,9 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) preallocate: Option<&'a AtomicBool>,
     /// Directories with other states of the tree.
     pub(super) bases: &'a [TreeBasis<S>],
-    /// What is replaced is kept.
+    /// Replaced entries are kept.
     pub(super) backups: Option<Backups<'a, S>>,
-    /// What is complete and gets its name with the deletions.
+    /// Complete entries that get their names with the deletions.
     pub(super) delayed: Mutex<Vec<Delayed>>,
     /// Where files were that were moved and have arrived so.
     pub(super) moved: Mutex<HashSet<Vec<u8>>>,

@@ -22,7 +22,7 @@ use crate::storage::{self, Directory, Errno, WriteDirectory, WriteFile, WriteSto
 pub(super) enum Open<D: WriteDirectory> {
     /// It is written.
     Arriving(Box<Arriving<D>>),
-    /// Nobody wants it: its content is thrown away as it arrives.
+    /// The file is not wanted: its content is thrown away as it arrives.
     Unwanted(Arc<Incoming>),
 }
 
@@ -37,14 +37,14 @@ pub(super) struct Arriving<D: WriteDirectory> {
     pub(super) data_end: u64,
     /// The last zeros of it, where it is written over.
     zeros: Zeros,
-    /// What came since the last mark.
+    /// The hash of the bytes since the last mark.
     pub(super) hasher: blake3::Hasher,
     /// The digests of the pieces up to there.
     marked: Option<blake3::Hasher>,
-    /// What stood in its place, where it is made of that.
+    /// The file in its place, if it is made of that.
     pub(super) basis: Option<Made<D::File>>,
     pub(super) came: Came,
-    /// What is written of it is kept when the run is interrupted.
+    /// Whether the bytes that were written are kept when the run is interrupted.
     partial: bool,
     pub(super) announced: Announced,
 }

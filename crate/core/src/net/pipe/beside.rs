@@ -42,7 +42,7 @@ const OFFERED_FOR: Duration = Duration::from_secs(30);
 /// How long the address that the other end told is tried alone.
 const NAME_AFTER: Duration = Duration::from_secs(1);
 
-/// What is said by an end that has given it up.
+/// The frame of an end that has given QUIC up.
 const GIVEN_UP: Header = Header::Stands(0);
 
 /// Ports of a range that are tried.
@@ -61,7 +61,7 @@ pub struct BesideOptions {
     pub host: String,
     /// Ports that the other end may use, the lowest and the highest; 0 and 0 for any.
     pub ports: (u16, u16),
-    /// Nothing is carried without it.
+    /// Without QUIC no content is carried.
     pub is_required: bool,
     /// What decides how much this end sends by it.
     pub congestion: Congestion,
@@ -69,20 +69,20 @@ pub struct BesideOptions {
     pub route: Route,
 }
 
-/// What an end does about QUIC.
+/// The role of an end in arranging QUIC.
 pub(super) enum Part {
-    /// Nothing: a peer that speaks of it breaks the protocol.
+    /// None: a peer that mentions QUIC breaks the protocol.
     None,
-    /// It asks for it once there is content.
+    /// The end asks for QUIC once there is content.
     Asks(BesideOptions),
-    /// It offers it when asked, at this address of its own.
+    /// The end offers QUIC when asked, at this address of its own.
     Offers(Option<IpAddr>),
-    /// It says that it has none.
+    /// The end answers that it has no QUIC.
     Refuses,
 }
 
 impl Part {
-    /// That of a process which may have been started by `sshd`.
+    /// The role of a process that may have been started by `sshd`.
     pub(super) fn of_environment() -> Self {
         Self::Offers(std::env::var(SSH_CONNECTION).ok().and_then(|text| server_address(&text)))
     }
@@ -102,7 +102,7 @@ enum State {
     Failed(Udp, Error),
 }
 
-/// What an end that has asked waits for.
+/// The state of an end that has asked and waits for the offer.
 struct Asked {
     identity: Identity,
     known: Unanswered,
@@ -348,7 +348,7 @@ impl Carrier {
             let Ok(Ok((listener, client))) = timeout(OFFERED_FOR, carrier.offer(ask, address)).await else {
                 return carrier.arrange(GIVEN_UP, Bytes::new());
             };
-            // Nobody else comes in by this port.
+            // No other client may use this port.
             listener.endpoint().set_server_config(None);
             let untried = Untried::new(client.into_quic(&WindowBudget::default()));
             carrier.arrange(Header::Stands(untried.quic.number()), Bytes::new());

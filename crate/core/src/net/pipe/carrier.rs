@@ -63,7 +63,7 @@ pub(super) struct Outgoing {
     data: mpsc::UnboundedReceiver<Out>,
 }
 
-/// What comes on a stream.
+/// The content of a stream, or its end.
 pub(super) enum Item {
     Bytes(Bytes),
     End,
@@ -90,7 +90,7 @@ pub(super) struct NewSession {
     pub(super) recv: Vec<RecvStream>,
 }
 
-/// What the streams of one connection share.
+/// The state that the streams of one connection share.
 pub(super) struct Carrier {
     state: Mutex<State>,
     urgent: mpsc::UnboundedSender<Out>,
@@ -112,9 +112,9 @@ pub(super) struct Carrier {
     pub(super) goodput: Goodput,
     /// The process at the other end of the descriptors, which knows more of an end than that it came.
     command: Option<Arc<Command>>,
-    /// What content moves to, where it does.
+    /// The transport that content moves to, if it does.
     pub(super) beside: Beside,
-    /// What lanes may hold unread beyond the least.
+    /// The budget of unread bytes that lanes may hold beyond the least window.
     pub(super) windows: WindowBudget,
 }
 
@@ -306,7 +306,7 @@ impl Carrier {
             for streams in state.sessions.values() {
                 streams.credit.iter().for_each(|credit| credit.close());
             }
-            // What came before is still read; behind it there is no end.
+            // Chunks that have arrived are still read; no end comes behind them.
             state.sessions.clear();
             self.control_room.close();
             self.data_room.close();
@@ -413,7 +413,7 @@ impl Carrier {
         self.say(&self.urgent, Header::Ping(1), Bytes::new(), None);
     }
 
-    /// Nothing more will be written, whatever was said.
+    /// Stops writing, whatever is still queued.
     pub(super) fn give_up_writing(&self) {
         self.written.send_replace(true);
     }

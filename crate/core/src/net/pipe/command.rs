@@ -45,11 +45,11 @@ pub struct CommandOptions {
     pub shown: String,
     /// Where it leads, for people.
     pub address: String,
-    /// What may be put at the other end when it asks for it.
+    /// Programs that may be installed at the other end when it asks for one.
     pub programs: Vec<RemoteProgram>,
     /// How long the other end may take to greet. A command may ask for a password meanwhile.
     pub connect_timeout: Option<Duration>,
-    /// What content may move to, where the command is `ssh`.
+    /// QUIC beside the pipe, if the command is `ssh`.
     pub beside: Option<BesideOptions>,
     /// Ends the command while it has not led anywhere yet.
     pub canceled: Canceled,
@@ -101,7 +101,7 @@ impl Canceled {
 /// A command that runs.
 #[derive(Debug)]
 pub(super) struct Command {
-    /// As it is shown.
+    /// The command as it is shown to people.
     shown: String,
     address: String,
     child: Mutex<Child>,
@@ -236,7 +236,7 @@ impl Command {
     /// its last lines tell.
     pub(super) async fn ended(&self, was_heard: bool) -> Error {
         let status = self.wait(ENDS_WITHIN).await;
-        // What it said last may still be on its way to us.
+        // The command's last lines may still be on their way.
         let settled = Instant::now();
         while lock(&self.stderr).is_empty() && settled.elapsed() < LAST_LINES_WITHIN {
             tokio::time::sleep(Duration::from_millis(5)).await;

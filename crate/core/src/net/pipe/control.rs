@@ -50,7 +50,7 @@ pub(super) async fn receive_control(
             Err(error) if matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Version) => return error,
             Err(error) => {
                 drop(frames);
-                // What came before is still being looked at.
+                // The engine may still be reading the frames that came before.
                 tokio::time::sleep(LAST_FRAMES / 8).await;
                 return error;
             }

@@ -115,7 +115,7 @@ impl PipeConnection {
         command: Option<Arc<Command>>,
         part: Part,
     ) -> Self {
-        // Whoever is at the other end of a pipe has this process for himself.
+        // A process serves one pipe only, so its budget is not shared.
         let windows = WindowBudget::default();
         let (carrier, outgoing, accepted) =
             Carrier::new(Ledger::new(end == End::Initiator), command.clone(), part, windows);
@@ -155,7 +155,7 @@ impl PipeConnection {
         let watched = Arc::clone(&carrier);
         tokio::spawn(async move {
             watched.stay_in_touch(idle_timeout).await;
-            // Whoever does not take the last words or does not go by itself must not hold the socket.
+            // A peer that does not read the last frames, or does not close, must not hold the socket.
             let gone = async {
                 let _ = (&mut writing).await;
                 let _ = (&mut reading).await;

@@ -24,7 +24,7 @@ pub(super) enum Unheard {
 }
 
 impl Unheard {
-    /// As an error for somebody who knows no more than that.
+    /// The error for a caller that knows nothing else about the other end.
     pub(super) fn plainly(self) -> Error {
         match self {
             Self::Ended(error) => {
@@ -68,7 +68,7 @@ pub(super) async fn hear(from: &mut Source) -> Result<BytesMut, Unheard> {
     }
 }
 
-/// What came, with what comes in a moment of its first line.
+/// The bytes that came, with the rest of their first line if it comes soon.
 async fn junk(from: &mut Source, mut heard: BytesMut) -> Vec<u8> {
     let rest = async {
         while heard.len() < JUNK_BYTES_MAX

@@ -34,7 +34,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Nothing without a control lane, which every session has.
+    /// None for a session without a control lane, which every session must have.
     pub(super) fn of(NewSession { place, mut send, mut recv }: NewSession) -> Option<Self> {
         if send.is_empty() || recv.is_empty() {
             return None;
@@ -124,7 +124,7 @@ async fn say_all(out: &mut ControlOut<'_, SendStream>) -> Error {
     }
 }
 
-/// What all lanes of a session work with.
+/// The values that all lanes of a session use.
 #[derive(Clone, Copy)]
 struct LaneContext<'a> {
     carrier: &'a Arc<Carrier>,

@@ -67,7 +67,7 @@ pub(super) struct RecvStream {
     carrier: Arc<Carrier>,
     id: StreamId,
     from: mpsc::UnboundedReceiver<Item>,
-    /// What is left of the chunk that is being read.
+    /// The rest of the chunk that is being read.
     chunk: Bytes,
     window: u32,
     /// Bytes of that which the connection's budget has lent.

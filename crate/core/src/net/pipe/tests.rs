@@ -137,7 +137,7 @@ async fn late_session() {
     let mut late = Header::Data(CONTROL, 1).encode().to_vec();
     late.push(0);
     rustix::io::write(&a, &late).expect("written");
-    // What is read of it is read by a task of this runtime.
+    // The bytes are read by a task of this runtime.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }

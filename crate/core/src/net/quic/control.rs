@@ -136,7 +136,7 @@ pub(super) async fn receive_control(
                 }
                 Err(error) => {
                     drop(frames);
-                    // What came before is still being looked at.
+                    // The engine may still be reading the frames that came before.
                     let gone = matches!(&error, quinn::ReadError::ConnectionLost(lost) if is_gone(lost));
                     tokio::time::sleep(if gone { LAST_FRAMES / 8 } else { LAST_FRAMES }).await;
                     return read_error(&error);

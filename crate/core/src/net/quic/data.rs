@@ -20,7 +20,7 @@ use crate::transport::WireCounters;
 /// A lane whose writer takes nothing for so long no longer counts against the connection's window.
 const LANE_HALTS: Duration = Duration::from_secs(1);
 
-/// What every lane of a session works with.
+/// The values that every lane of a session uses.
 #[derive(Clone)]
 pub(super) struct LaneContext {
     pub(super) session: Arc<Session>,

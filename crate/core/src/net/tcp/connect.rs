@@ -29,7 +29,7 @@ pub(crate) struct Connected {
 }
 
 impl Connected {
-    /// What the connection is made of.
+    /// The TLS stream of the connection.
     pub(in crate::net) fn into_stream(self) -> TlsStream<TcpStream> {
         self.stream
     }
@@ -84,7 +84,7 @@ async fn secure(
         .map_err(|error| refusal.take().unwrap_or_else(|| handshake_error(error)))?;
     let stream = TlsStream::from(stream);
     if stream.get_ref().1.alpn_protocol().is_none() {
-        // What answers is some other service's TLS.
+        // Another service answered with its own TLS.
         return Err(no_common_version());
     }
     let certificate = shown(&stream);

@@ -79,7 +79,7 @@ impl Acceptor {
                 sleep(SHORT_OF).await;
                 continue;
             };
-            // Whoever has connected receives at his address.
+            // A TCP client has shown by connecting that it receives at its address.
             let Admission::Pass(pass) = self.gate.admit(remote.ip(), true) else { continue };
             let _ = stream.set_nodelay(true);
             let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
@@ -130,7 +130,7 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    /// What the connection is made of.
+    /// The TLS stream of the connection.
     pub(in crate::net) fn into_stream(self) -> TlsStream<TcpStream> {
         self.stream
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::storage::{Errno, Result, TempName};
 
-/// What stands for the name of an unfinished entry.
+/// The name that stands for that of any unfinished entry.
 pub(crate) const UNFINISHED: &[u8] = b"<unfinished>";
 
 /// One call of a run. Unfinished entries have other names in each run, so one name stands for all of a directory.
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Call {
     }
 }
 
-/// What becomes of a call.
+/// The effect of a fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strike {
     /// It fails, and does nothing; a write does half of it.

@@ -17,7 +17,7 @@ use super::{
 use adjust::Link;
 pub(crate) use faults::{Call, Faults, Strike, UNFINISHED};
 
-/// What is no data is looked for in pieces of this size.
+/// The size of the pieces in which holes are looked for.
 const BLOCK_BYTES: usize = 4096;
 
 /// The bits that new entries do not get.

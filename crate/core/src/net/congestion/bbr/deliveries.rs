@@ -37,7 +37,7 @@ pub(super) struct Sample {
     pub(super) rate: Option<f64>,
     /// Bytes that were delivered in the time covered.
     pub(super) delivered: u64,
-    /// What had been delivered when the newest packet left.
+    /// The bytes that had been delivered when the newest packet left.
     pub(super) prior_delivered: u64,
     /// There was not enough to send: the path may be faster.
     pub(super) app_limited: bool,

@@ -41,7 +41,7 @@ const LOST_PACKETS_LEAST: u64 = 6;
 /// The most that the first window is, however long the path.
 const FIRST_WINDOW_MOST: f64 = 1_572_864.0;
 
-/// What is left of a bound after too much was lost.
+/// The part of a bound that is left after too much was lost.
 const BETA: f64 = 0.7;
 
 /// The part of the bytes in flight that proved too many which is used until the next probe, so that others find room.
@@ -75,7 +75,7 @@ pub(super) struct Beginning {
     pub(super) rate: f64,
     /// The size of packets, in bytes.
     pub(super) mtu: u64,
-    /// What the times of probes are drawn from.
+    /// The seed of the random times of probes.
     pub(super) seed: u64,
 }
 
@@ -139,7 +139,7 @@ pub(super) struct Bbr {
     full_rounds: u32,
     is_full: bool,
     window: f64,
-    /// What it was made by the first round trip, if it was.
+    /// The window that the first round trip gave, if it did.
     first_window: f64,
 }
 
@@ -360,7 +360,7 @@ impl Bbr {
         self.window = self.window.min(self.bound()).max(self.least_window());
     }
 
-    /// What losses have shown to be the most.
+    /// The most bytes in flight that losses allow.
     fn bound(&self) -> f64 {
         let model = &self.model;
         match self.state {
@@ -374,7 +374,7 @@ impl Bbr {
     }
 }
 
-/// What a round trip is longer than when there is a queue.
+/// A round trip longer than this shows a queue.
 fn grown(least: Duration) -> Duration {
     least + (least / 16).max(Duration::from_millis(1))
 }
@@ -384,7 +384,7 @@ impl Model {
         self.max_rate.get().min(self.rate_low)
     }
 
-    /// What the path holds without a queue, times `gain`.
+    /// The bytes that the path holds without a queue, times `gain`.
     fn holds(&self, gain: f64) -> f64 {
         let rtt = self.min_rtt.unwrap_or_default().max(SHORTEST_ROUND_TRIP);
         self.rate() * rtt.as_secs_f64() * gain

@@ -23,7 +23,7 @@ const PROBE_RTT_TAKES: Duration = Duration::from_millis(200);
 pub(super) enum Cycle {
     /// Less than the path delivers, until the queue is gone.
     Down,
-    /// As much as the path delivers.
+    /// Sends as much as the path delivers.
     Cruise,
     /// The same for a round, without the bounds that losses set: the path must be full when the probe begins.
     Refill,
@@ -99,7 +99,7 @@ pub(super) struct ProbeRtt {
 }
 
 impl ProbeRtt {
-    /// What is used of what the path holds.
+    /// The part of what the path holds that is used meanwhile.
     pub(super) const GAIN: f64 = 0.5;
 }
 
@@ -122,7 +122,7 @@ impl Bbr {
         match cycle {
             Cycle::Down | Cycle::Cruise => {
                 if round_ends && self.probing.advances && self.probing.rounds > 1 {
-                    // What the probe sent has been answered.
+                    // The packets of the probe have been answered.
                     (self.probing.judges, self.probing.advances) = (false, false);
                     if !sample.app_limited {
                         self.model.max_rate.advance();
@@ -152,7 +152,7 @@ impl Bbr {
                 let queue = sample.rtt > grown(self.model.min_rtt.unwrap_or_default());
                 let seen =
                     self.probing.rounds >= if bounded { PROBE_UP_ROUNDS_BOUNDED } else { PROBE_UP_ROUNDS } && queue;
-                // It ends as well when nothing is left to probe with.
+                // The probe also ends when the application has nothing left to send.
                 if (seen && in_flight > self.model.holds(Cycle::Up.gain())) || (sample.app_limited && round_ends) {
                     self.begin_down(now);
                 }
