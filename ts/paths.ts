@@ -74,7 +74,7 @@ export function pathBytes(path: PathLike, what: string): Uint8Array {
 
 /** Checks an option that is a path. */
 export function pathOption(value: unknown, name: string): PathLike {
-  // What is no path is refused.
+  // `pathBytes` refuses a value that is no path.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const path = value as PathLike;
   pathBytes(path, `option ${name}`);

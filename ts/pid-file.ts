@@ -196,7 +196,7 @@ function recordIn(text: string | undefined): ServerRecord | undefined {
     if (typeof record !== 'object' || record === null || !('pid' in record) || !('start' in record)) return undefined;
     const { pid, start } = record;
     if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid < 1 || typeof start !== 'string') return undefined;
-    // What is said besides is shown, and decides nothing.
+    // The other fields are only shown, and not checked.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return { address: '', publicKey: '', roots: [], since: '', graceMs: 0, ...record } as ServerRecord;
   } catch {

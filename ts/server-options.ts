@@ -386,7 +386,7 @@ const CLIENT_CHECKS: Checks<AllowedClient> = {
 };
 
 const allowedClient: Check<AllowedClient | string> = (value, where) => {
-  // What is wrong in a line the engine says, as for the file.
+  // The engine checks a line, as it checks those of the file.
   if (typeof value === 'string' && !value.includes('\n')) return value;
   const { name, key, ...scope } = checkOptions<AllowedClient>(value, CLIENT_CHECKS, where);
   if (name === undefined || key === undefined) throw new ConfigError(`option ${where} needs a name and a key`);

@@ -224,7 +224,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   mapOwners(engine, given);
   return Object.assign(engine, {
     into: given.into ?? false,
-    // What arrives under which path a batch says.
+    // A batch has the paths under which its entries arrive.
     relative: given.readBatch === undefined && (given.relative ?? given.filesFrom !== undefined),
     impliedDirs: given.impliedDirs ?? true,
     filesFrom: given.filesFrom === undefined ? undefined : fileList(given.filesFrom),

@@ -199,7 +199,7 @@ export function toStats(counters: Counters): SyncStats {
 /** What is known once both trees have been walked. */
 function totalsOf(of: (name: string) => number): Pick<SyncStats, 'bytesTotal' | 'bytesToTransfer' | 'bytesUnchanged'> {
   const [total, toTransfer] = [of('bytes_total'), of('bytes_to_transfer')];
-  // What comes again is more than there is.
+  // Content that comes again is counted in `bytes_to_transfer`, which may then exceed the total.
   const unchanged = Math.max(0, total - toTransfer - of('bytes_linked') - of('bytes_copied'));
   return { bytesTotal: total, bytesToTransfer: toTransfer, bytesUnchanged: unchanged };
 }

@@ -63,7 +63,7 @@ export function keep(build: string, after: After, bytes: Buffer): void {
     removeOthers(folder, name);
     write(`${folder}/.${name}.${process.pid}`, `${folder}/${name}`, Buffer.concat([bytes, Buffer.of(MARKS[after])]));
   } catch {
-    // As said above.
+    // A failure only makes the next start slower.
   }
 }
 

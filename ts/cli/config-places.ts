@@ -86,7 +86,7 @@ function openProject(path: string): Opened | undefined {
     const descriptor = orNone(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW));
     if (descriptor !== undefined) {
       const stats = fstatSync(descriptor);
-      // Nobody has put another one there meanwhile.
+      // The file may have been replaced between the two calls.
       if (stats.isFile() && isOwn(stats)) return checked({ place: 'project', path, descriptor, stats });
       closeSync(descriptor);
     }

@@ -42,7 +42,7 @@ export function shared(index: number): unknown {
 }
 
 function started(): Started {
-  // As above.
+  // The build writes this file, too.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return own.exports as Started;
 }

@@ -40,7 +40,7 @@ export async function serverCommand(words: readonly Word[]): Promise<number> {
   if (running === undefined) {
     if (json) await printJson({ type: 'server', schema: JSON_SCHEMA, running: false, pidFile });
     else await print(`no server runs (${safe(pidFile)})`);
-    // Who wants it to be stopped has what he wants.
+    // Stopping a server that does not run is a success.
     return what === 'stop' ? EXIT.ok : EXIT.usage;
   }
   if (what === 'stop') await stopProcess(running);

@@ -82,7 +82,7 @@ export class ServerLog {
       this.#descriptor = fresh;
       this.#isLost = false;
     } catch (error) {
-      // What was open goes on being written.
+      // The log goes on in the old file.
       printError(error);
     }
   }

@@ -227,7 +227,7 @@ class SyncRun {
     if (this.#json) {
       await printLine({ type: 'start', schema: JSON_SCHEMA, version: packageVersion(), dryRun: transfer.dryRun });
     }
-    // Who has nothing to tell does not ask.
+    // A run that shows no events does not read them.
     const isTold = this.#progress !== undefined || transfer.events?.items === true || transfer.retry !== 0;
     if (isTold) for await (const event of job) await this.#tell(event);
     const result = await job.catch(async (error: unknown) => {

@@ -158,7 +158,7 @@ impl NativeClient {
         dial: &NativeDial,
     ) -> napi::Result<PromiseRaw<'env, NativeClient>> {
         let options = throw(env, options.load(dial.canceled.clone()))?;
-        // A command that has not led anywhere yet does not outlive whoever has started it.
+        // A command that has not reached the other end yet must not outlive the environment that started it.
         env.add_env_cleanup_hook(options.canceled.clone(), |canceled| canceled.cancel())?;
         promise(env, Client::connect_by(options), NativeClient::open)
     }

@@ -50,7 +50,7 @@ fn native(told: Explanation, origins: &[RuleOrigin]) -> NativeExplanation {
 
 /// The run of a request that asks for an explanation, and where its rules were written.
 fn asked(mut request: NativeRequest, path: &[u8]) -> Result<(sparsync_core::Run, Vec<RuleOrigin>), Error> {
-    // Files of rules are read here, and not where the rest of the request is.
+    // Files of rules are read here, before the rest of the request is converted.
     let given = given_rules(&std::mem::take(&mut request.options.filter));
     let RuleList { rules, origins } = RuleList::read(&given)?;
     let mut run = request.load()?;

@@ -308,7 +308,7 @@ pub fn stat_names() -> Vec<String> {
 pub fn start_local(env: &Env, request: NativeRequest, destination: Uint8Array) -> napi::Result<NativeJob> {
     let run = throw(env, request.load())?;
     let job = throw(env, sparsync_core::start_local(run, destination.to_vec()))?;
-    // Both ends are here.
+    // Both ends are in this process.
     let mut native = NativeJob::new(env, Arc::new(job), Direction::Push)?;
     native.sides.receiver = Side::Local;
     Ok(native)

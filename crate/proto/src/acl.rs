@@ -136,7 +136,7 @@ pub fn acl_as(value: &[u8], id: impl Fn(IdKind, u32) -> u32) -> Vec<u8> {
             entry.id = id(kind, entry.id);
         }
     }
-    // Those that come to be one keep their order.
+    // The sort keeps the order of entries that get the same id.
     acl.0.sort_by_key(|entry| (entry.tag, entry.id));
     acl.0.dedup_by(|later, first| {
         let is_one = (later.tag, later.id) == (first.tag, first.id);

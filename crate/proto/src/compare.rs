@@ -128,7 +128,7 @@ impl Attributes {
     pub fn meta_differences(&self, kind: Kind, source: &Meta, destination: &Meta) -> Reasons {
         let mut reasons = Reasons::default();
         reasons.add(self.perms && kind != Kind::Symlink && source.mode != destination.mode, Reasons::MODE);
-        // What nobody may read nobody comes to execute.
+        // A file that nobody may read does not become executable either.
         let differs = self.carries_executability_of(kind)
             && with_executability_of(source.mode, destination.mode) != destination.mode;
         reasons.add(differs, Reasons::MODE);

@@ -71,8 +71,7 @@ impl Time {
 
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
         let time = Self { seconds: reader.signed("time")?, nanos: reader.small("time")? };
-        // What the kernel's 64-bit time can hold on every file system is far less than i64; a year beyond
-        // 2^40 seconds is nobody's file.
+        // The kernel's times on every file system are far within this, and later ones are refused.
         if time.nanos >= 1_000_000_000 || time.seconds.unsigned_abs() > 1 << 40 {
             return malformed("time");
         }

@@ -238,7 +238,7 @@ impl Selected {
         }
         let Ok(full) = RelPath::new(&path.join_bytes(name)) else { return false };
         match self.place(&full) {
-            // One that rules leave out is there for what it leads to.
+            // A selected directory that rules leave out is still carried for the selected paths below it.
             Place::Selected => below() || (on_the_way && self.leads_on(&full)),
             Place::OnTheWay => on_the_way,
             Place::Beside => false,

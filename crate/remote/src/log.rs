@@ -61,7 +61,7 @@ enum Value {
 struct Fields(Vec<(&'static str, Value)>);
 
 impl Log {
-    /// Opens the file, so that a place that cannot be written is known before anything is served.
+    /// Opens the file, so that an error is known before anything is served.
     pub(crate) fn open(options: LogOptions) -> Result<Self> {
         let file = open(&options)?;
         Ok(Self { options, file: Mutex::new(file) })
@@ -70,7 +70,7 @@ impl Log {
     /// Writes of something that happened.
     pub(crate) fn note(&self, noted: &Noted<'_>) {
         if matches!(noted, Noted::Reload) {
-            // What cannot be opened again goes on being written where it was.
+            // If the file cannot be opened again, the log goes on in the old one.
             match open(&self.options) {
                 Ok(file) => *self.lock() = file,
                 Err(error) => tell(&error.to_string()),
@@ -81,7 +81,7 @@ impl Log {
         self.write(at, level, kind, &fields);
     }
 
-    /// Says where the server is. On stderr it would say once more what stdout does.
+    /// Tells the server's address. On stderr it would repeat the line of stdout.
     pub(crate) fn listening(&self, server: &Server, roots: &str) {
         if self.options.path.is_some() {
             let mut fields = Fields::default();

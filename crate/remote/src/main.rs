@@ -67,7 +67,7 @@ fn announce(server: &Server, roots: &[(String, Vec<u8>)], ports: &str, key: &str
     print(&format!("serving {} on {ports} {address}.  Server key {public_key} ({key}).\n", offered.join(", ")));
 }
 
-/// Files are safe at every instant: only leftovers may stay for the next run to sweep.
+/// Ends at once. Files are safe at every moment, and the next run sweeps what is left.
 #[expect(clippy::disallowed_methods, reason = "this process is its own")]
 fn hurry() {
     std::process::exit(INTERRUPTED.into());

@@ -25,7 +25,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 struct Flag {
     name: &'static str,
-    /// What its value is called, in brackets where it may be missing; a flag without one is on or off.
+    /// The name of the value, in brackets if it may be missing; a flag without it is on or off.
     value: &'static str,
     default: &'static str,
     /// This executable has it.
@@ -74,7 +74,7 @@ pub(crate) struct Serving {
     pub(crate) grace: Duration,
 }
 
-/// Reads the arguments behind the verb; nothing when they ask for help.
+/// Reads the arguments behind the verb; none when they ask for help.
 pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Option<Serving>, String> {
     let mut given = Vec::new();
     let mut words = words.iter();
@@ -271,7 +271,7 @@ impl Serving {
         })
     }
 
-    /// Where versions of the root at `path` are kept: below the folder that is named, else beside the root.
+    /// The directory for versions of the root at `path`: below the folder that is named, or else beside the root.
     fn versions(&self, name: &str, path: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(below) = self.last("versions") else { return Ok(None) };
         if below.is_empty() {
@@ -284,8 +284,8 @@ impl Serving {
         Ok(Some(below.join(name).into_os_string().into_vec()))
     }
 
-    /// The file that is named, or this account's: it need not be there, for somebody may be invited later. Where a private CA
-    /// vouches for clients, it decides only when it is.
+    /// The file that is named, or this account's. It may be missing, since clients may be invited later; with a private
+    /// CA it counts only if it exists.
     fn authorized_keys(&self, is_optional: bool) -> Result<Option<PathBuf>> {
         if let Some(path) = self.last("authorized-keys") {
             return Ok(Some(path.into()));
@@ -332,7 +332,7 @@ fn pem(flag: &str, path: &OsStr) -> Result<String> {
     Ok(text)
 }
 
-/// Where the command has this account's key and clients: `ts/config.ts` says the same.
+/// The folder of this account's key and clients, which must be the same as in `ts/config.ts`.
 fn config_dir() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("SPARSYNC_CONFIG_DIR")

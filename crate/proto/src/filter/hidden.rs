@@ -76,7 +76,7 @@ impl Hiding {
 
 impl fmt::Debug for Hiding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What is hidden is in no message.
+        // Hidden patterns must not appear in a message.
         f.debug_struct("Hiding").field("matcher", &self.matcher).finish_non_exhaustive()
     }
 }
@@ -118,7 +118,7 @@ impl Matcher for Hiding {
         if self.matcher.ends_differ() {
             return self.matcher.above(trees, files);
         }
-        // Where the trees are decides what is hidden in them.
+        // The place of a tree decides which of its entries are hidden.
         InForce::above(trees, Sought { files: &[], syntax: None }, files)
     }
 

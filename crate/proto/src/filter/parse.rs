@@ -145,7 +145,7 @@ pub fn parse_file(content: &[u8], style: &Style) -> Result<Vec<(u32, Said)>, Par
     for line in content.split(|&byte| byte == b'\n') {
         number = number.saturating_add(1);
         for line in line.split(|&byte| byte == b'\r') {
-            // What follows a NUL is not seen.
+            // As in rsync, the rest of a line behind a NUL is ignored.
             let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
             if style.word_split {
                 line.split(u8::is_ascii_whitespace)
