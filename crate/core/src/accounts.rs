@@ -11,7 +11,7 @@ use crate::engine::Accounts;
 /// The users and groups of this machine.
 #[derive(Default)]
 pub(crate) struct SystemAccounts {
-    /// The groups of this process, once somebody has asked.
+    /// The groups of this process, read when they are first asked for.
     groups: OnceLock<Vec<u32>>,
 }
 

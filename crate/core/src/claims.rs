@@ -53,7 +53,7 @@ impl WritePlace {
         if self.root != new.root || (self.single && new.single) {
             return None;
         }
-        // Only a tree reaches what is below its path.
+        // A run of a tree writes below its path, others only at it.
         if self.path == new.path {
             Some("the destination")
         } else if !self.single && new.path.is_within(&self.path) {
@@ -74,8 +74,8 @@ impl Claims {
     /// Claims the destination of a push, waiting for as long as the request allows; the rest of that time is written
     /// into the request. A dry run claims nothing.
     ///
-    /// Fails with [`ErrorKind::Busy`] when another run of the connection is still in the way, and with what `check`
-    /// says when the run is called off.
+    /// Fails with [`ErrorKind::Busy`] when another run of the connection is still in the way, and with the error of
+    /// `check` when the run was canceled.
     pub(crate) fn claim(
         self: &Arc<Self>,
         request: &mut Request,

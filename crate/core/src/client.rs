@@ -34,7 +34,7 @@ impl Client {
         Self::dial("sparsync-net", net::dial(options)).await
     }
 
-    /// Connects to what a command leads to.
+    /// Connects to the other end of a command.
     pub async fn connect_by(options: CommandOptions) -> Result<Self> {
         Self::dial("sparsync-pipe", async {
             let address = options.address.clone();

@@ -104,7 +104,7 @@ pub(crate) fn refuse_removal<'a>(request: &Request, directories: impl Iterator<I
     Ok(())
 }
 
-/// Says that what a run would remove is what it would leave.
+/// The error of a run that would remove the only copy: its source is its destination.
 pub(crate) fn only_copy() -> Error {
     Error::new(ErrorKind::Config, "a source is what stands at the destination: to remove it would remove the only copy")
 }

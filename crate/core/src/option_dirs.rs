@@ -56,7 +56,7 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
         path => {
             let place = find(destination, base, path, "backupDir")?;
             let inside = inside(destination, base, &place);
-            // There a backup has the path of what it is a backup of.
+            // In that directory a backup has the path of its original.
             if !inside.as_ref().is_some_and(RelPath::is_root) {
                 (Some((seen(place.top, stored), place.path)), inside)
             } else if request.suffix.as_ref().is_none_or(Vec::is_empty) {

@@ -72,7 +72,7 @@ pub(crate) fn trim_slashes(path: &[u8]) -> &[u8] {
 pub(crate) struct ReceiverTerms<'a> {
     /// The name of the source when it is a single file.
     pub(crate) file_name: Option<&'a [u8]>,
-    /// Upper bounds of what the source holds.
+    /// Upper bounds of the source's bytes and entries.
     pub(crate) bounds: (u64, u64),
     /// How far the source's numbers of owners and groups can be trusted.
     pub(crate) source_ids: SourceIds,
@@ -86,7 +86,7 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) may_make_specials: bool,
     /// Extended attributes of every namespace may be set, as far as the system allows it.
     pub(crate) may_set_foreign_xattrs: bool,
-    /// What is stored at the destination.
+    /// Which attributes are stored as others at the destination.
     pub(crate) stored: Stored,
     /// How far symlinks may lead there.
     pub(crate) place: &'a RulePlace<'a>,
@@ -218,7 +218,7 @@ pub(crate) fn narrow_to_system(request: &mut Request) {
     request.attributes.foreign_xattrs = request.attributes.xattrs && acts_as_root(request.fake_super);
 }
 
-/// Whether what takes root can be done, or stored.
+/// Whether attributes that take root can be set, or are stored.
 pub(crate) fn acts_as_root(fake_super: bool) -> bool {
     fake_super || rustix::process::geteuid().is_root()
 }

@@ -39,7 +39,7 @@ struct Staged {
 }
 
 /// Refuses options that write into the old tree, and places at which no trees can be exchanged. `is_top`: the
-/// destination is the top of a served root, or of what a key reaches.
+/// destination is the top of a served root, or of a key's prefix.
 pub(crate) fn check(request: &Request, is_top: bool) -> Result<()> {
     if !request.publish {
         if request.keep_previous {

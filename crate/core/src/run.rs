@@ -36,7 +36,7 @@ use crate::views::{self, Stored};
 /// A run that a caller asks for.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// What is to be done. [`Request::file_name`], bounds and grant are filled in by the run.
+    /// The request. [`Request::file_name`], bounds and grant are filled in by the run.
     pub request: Request,
     /// The local end.
     pub local_path: Vec<u8>,
@@ -322,7 +322,7 @@ fn known_sums(request: &Request, job: &JobContext) -> Option<Arc<dyn Sums>> {
     sums
 }
 
-/// The terms of a receiver of this machine's own user; `what` says of the run what its process does not.
+/// The terms of a receiver that runs as this machine's own user; `what` has the facts that depend on the run.
 fn own_terms<'a>(
     stored: Stored,
     (file_name, bounds): (Option<&'a [u8]>, (u64, u64)),
@@ -424,7 +424,7 @@ fn apply(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
 /// The source of a run on this machine.
 struct Near<'a, S> {
     source: &'a engine::Source<S>,
-    /// Upper bounds of what it holds.
+    /// Upper bounds of the source's bytes and entries.
     bounds: (u64, u64),
     source_ids: SourceIds,
     /// Refuses a destination that overlaps with it.

@@ -16,7 +16,7 @@ use crate::storage::{self, CallError, Directory as _, Part, Storage as _, Union}
 /// The sources of a run as one.
 pub(crate) type Source = engine::Source<Union<Root>>;
 
-/// One source: what is in a directory, or one entry of it.
+/// One source: the content of a directory, or one entry of it.
 type FsPart = Part<Root>;
 
 /// The error of a missing source, which is a fault of the request and not of the destination.
@@ -293,8 +293,8 @@ fn own_failure(error: CallError, path: &[u8]) -> Error {
     }
 }
 
-/// Finds the operator's own source. Its last name may be a symlink: with `itself` the link is what is meant, otherwise
-/// the directory that it leads to. A path with a slash at its end must lead to a directory.
+/// Finds the operator's own source. Its last name may be a symlink: with `itself` the source is the link, otherwise the
+/// directory to which it leads. A path with a slash at its end must lead to a directory.
 pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
     if path.ends_with(b"/") {
         return match Root::open(path) {

@@ -59,7 +59,7 @@ struct Inner {
     weak: HashSet<u64>,
 }
 
-/// What is known of the files of this machine.
+/// The known digests of this machine's files.
 #[derive(Debug)]
 pub(crate) struct KnownSums {
     file: PathBuf,
@@ -94,7 +94,7 @@ fn shared(file: &Path) -> Result<Arc<KnownSums>, (PathBuf, io::Error)> {
 }
 
 impl KnownSums {
-    /// Reads what is known. Fails where nothing could be kept.
+    /// Reads the known digests. Fails if none could be kept.
     fn open(file: PathBuf) -> io::Result<Self> {
         if let Some(folder) = file.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -269,7 +269,7 @@ fn write(file: &Path, inner: &mut Inner) -> io::Result<()> {
         inner.add(file);
     }
     let new = file.with_extension("new");
-    // Left by somebody who was killed; nobody else is here.
+    // A killed process has left the file: the lock keeps others out.
     let _ = std::fs::remove_file(&new);
     let mut writing = open(&new, File::options().write(true).create_new(true))?;
     let written = writing.write_all(&inner.kept()).and_then(|()| std::fs::rename(&new, file));

@@ -111,7 +111,7 @@ pub(crate) fn of_destination(
     Ok(root.with_view(view))
 }
 
-/// How far symlinks lead in a tree, of which the run has only the entry `name`, or everything.
+/// How far symlinks lead in a tree. `name` is the entry that the run has of it; without it, the run has everything.
 fn reach(root: &Root, name: Option<&Vec<u8>>, place: &Place<'_>) -> Result<Reach> {
     let failed = |error: CallError| Error::io("cannot follow symlinks of the source", b"", error.into());
     let Place::Served { root: served, .. } = place else {
@@ -122,8 +122,8 @@ fn reach(root: &Root, name: Option<&Vec<u8>>, place: &Place<'_>) -> Result<Reach
     limit(&tree, &entry, place).map(Reach::Below)
 }
 
-/// The directory that symlinks must not leave, in the tree at the path `tree` of a served root, of which the run has
-/// the entry `entry`.
+/// The directory that symlinks must not leave, in the tree at the path `tree` of a served root, whose entry `entry` the
+/// run has.
 fn limit(tree: &RelPath, entry: &RelPath, place: &Place<'_>) -> Result<Limit> {
     let outside = || Error::new(ErrorKind::Scope, "the path lies outside of what the key may use").at(entry.as_bytes());
     let Place::Served { root, prefix_of, hidden } = place else { return Err(outside()) };

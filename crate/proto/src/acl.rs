@@ -23,7 +23,7 @@ const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 
-/// What stands in place of an id where there is none.
+/// The value in place of an id for entries that have none.
 const NO_ID: u32 = u32::MAX;
 
 /// One entry, in the order of the kernel's form.
@@ -105,7 +105,7 @@ impl Acl {
         out
     }
 
-    /// The same with what a mode says as these bits say it.
+    /// The same, with the rights of the mode for the entries that repeat it.
     fn under(mut self, mode: u16) -> Self {
         let group = if self.has(MASK) { MASK } else { GROUP_OBJ };
         for entry in &mut self.0 {
@@ -148,7 +148,7 @@ pub fn acl_as(value: &[u8], id: impl Fn(IdKind, u32) -> u32) -> Vec<u8> {
     acl.write()
 }
 
-/// What an ACL says, entry by entry.
+/// The entries of an ACL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AclParts {
     pub(crate) owner: u16,
@@ -186,7 +186,7 @@ impl AclParts {
         entries.extend(named(USER, &self.users));
         entries.extend(named(GROUP, &self.groups));
         entries.extend(self.mask.map(|perms| one(MASK, perms)));
-        // Read again: what says too much or too little is none.
+        // Reading the result checks that no entry is missing or repeated.
         Acl::read(&Acl(entries).write()).map(|acl| acl.write())
     }
 }

@@ -57,7 +57,7 @@ impl Ask {
         out
     }
 
-    /// Reads what travels.
+    /// Reads the wire form.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let bytes: &[u8; ASK_BYTES] = bytes.try_into().map_err(|_| malformed("an ask of another length"))?;
         let mut key = [0; KEY_BYTES];
@@ -87,7 +87,7 @@ impl Offer {
         out
     }
 
-    /// Reads what travels.
+    /// Reads the wire form.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let bytes: &[u8; OFFER_BYTES] = bytes.try_into().map_err(|_| malformed("an offer of another length"))?;
         let mut key = [0; KEY_BYTES];

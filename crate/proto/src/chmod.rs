@@ -24,7 +24,7 @@ struct Step {
     change: Change,
 }
 
-/// What a change is for.
+/// The entries that a change is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum On {
     Everything,
@@ -42,7 +42,7 @@ enum Change {
         who: u16,
         /// The permission bits that it may change.
         within: u16,
-        /// What is cleared before bits are given anew.
+        /// The bits that are cleared before bits are given.
         cleared: u16,
         bits: Bits,
     },
@@ -147,7 +147,7 @@ impl Change {
     }
 }
 
-/// What a change is for, and the rest of its text.
+/// The entries that a change is for, and the rest of its text.
 fn prefix(part: &str) -> (On, &str) {
     match part.as_bytes().first() {
         Some(b'D') => (On::Directories, &part[1..]),

@@ -6,10 +6,10 @@ use crate::version::Version;
 /// What is wrong with bytes from a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// They are not what the protocol allows.
+    /// The bytes are not allowed by the protocol.
     #[error("malformed {what}")]
     Malformed {
-        /// What could not be read.
+        /// The value that could not be read.
         what: &'static str,
     },
     /// The message has a critical field that this build does not know: the peer is newer.
@@ -18,7 +18,7 @@ pub enum DecodeError {
         Version::range()
     )]
     UnknownField {
-        /// What it is a field of.
+        /// The message of the field.
         message: &'static str,
         /// Its number.
         number: u64,
@@ -28,7 +28,7 @@ pub enum DecodeError {
 /// The result of decoding.
 pub type Decoded<T> = Result<T, DecodeError>;
 
-/// Shorthand for what is malformed.
+/// The error of a malformed value.
 pub(crate) fn malformed<T>(what: &'static str) -> Decoded<T> {
     Err(DecodeError::Malformed { what })
 }
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// What is left.
+    /// The bytes that are left.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The text of bytes; what is not UTF-8 is replaced.
+/// Bytes as text. Those that are no UTF-8 are replaced.
 pub(crate) fn text_of(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     // Replacing makes text longer, and leaves room unused.

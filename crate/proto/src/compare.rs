@@ -45,7 +45,7 @@ const HASHED_FOLLOWER: u8 = 1 << 7;
 /// The expected number of bytes that are hashed for an entry with a name of ordinary length.
 const HASHED_ENTRY_BYTES: usize = 64;
 
-/// The bits that let somebody execute a file.
+/// The bits that let anybody execute a file.
 const EXECUTION: u16 = 0o111;
 
 const fn is_executable(mode: u16) -> bool {
@@ -71,7 +71,7 @@ impl Attributes {
         !matches!(self.window, Window::Within(_)) && self.compare != Compare::None
     }
 
-    /// Whether a run carries entries of this kind as what they are.
+    /// Whether a run carries entries of this kind.
     #[must_use]
     pub fn carries(&self, kind: Kind) -> bool {
         match kind {

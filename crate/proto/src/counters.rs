@@ -97,7 +97,7 @@ counters! {
     directories_new,
 }
 
-/// Counters of what there is of each kind but for directories: files, symlinks, devices, FIFOs and sockets.
+/// Counters of entries by kind, except directories: files, symlinks, devices, FIFOs and sockets.
 #[derive(Clone, Copy, Debug)]
 pub struct OfKind {
     /// Regular files, where they have a counter of their own.
@@ -111,7 +111,7 @@ pub struct OfKind {
 }
 
 impl OfKind {
-    /// What the source has.
+    /// Entries of the source.
     pub const SOURCE: Self = Self {
         files: None,
         symlinks: Counter::symlinks_source,
@@ -119,7 +119,7 @@ impl OfKind {
         specials: Counter::specials_source,
     };
 
-    /// What the destination does not have yet.
+    /// Entries that the destination does not have yet.
     pub const NEW: Self = Self {
         files: Some(Counter::files_new),
         symlinks: Counter::symlinks_new,
@@ -127,7 +127,7 @@ impl OfKind {
         specials: Counter::specials_new,
     };
 
-    /// What is deleted.
+    /// Entries that are deleted.
     pub const DELETED: Self = Self {
         files: None,
         symlinks: Counter::symlinks_deleted,

@@ -14,7 +14,7 @@ const STORED: &[u8] = b"user.rsync.";
 const STORED_ACCESS: &[u8] = b"user.rsync.%aacl";
 const STORED_DEFAULT: &[u8] = b"user.rsync.%dacl";
 
-/// What an entry is to whoever reads it with `--fake-super`.
+/// The attributes of an entry for readers with `--fake-super`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FakeStat {
     /// What it is.
@@ -92,7 +92,7 @@ pub fn name_of_stored(stored: &[u8]) -> Option<&[u8]> {
         STORED_DEFAULT => Some(ACL_DEFAULT),
         _ => match stored.strip_prefix(STORED) {
             Some([b'%', ..]) => None,
-            // A name without a namespace is one that somebody chose.
+            // A name without a namespace was chosen by a user.
             Some(name) if name.contains(&b'.') => Some(name),
             Some(_) => Some(stored),
             None => stored.starts_with(b"user.").then_some(stored),
@@ -100,10 +100,10 @@ pub fn name_of_stored(stored: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What stands for an entry that an ACL does not have.
+/// The rights of an entry that an ACL does not have.
 const NO_ENTRY: u32 = 0x80;
 
-/// What tells a user from a group.
+/// The bit that tells users from groups.
 const IS_USER: u32 = 1 << 31;
 
 /// The stored form of an ACL of the kernel's form. The rights of the owner and of others in an access ACL are not

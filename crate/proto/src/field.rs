@@ -133,7 +133,7 @@ pub(crate) fn put_field(out: &mut Vec<u8>, number: u64, critical: bool, put: imp
     out.bytes(&value);
 }
 
-/// Reads a message that goes to the end of what is there.
+/// Reads a message that takes all bytes that are left.
 pub(crate) fn get_message<M: Message>(reader: &mut Reader<'_>) -> Decoded<M> {
     let mut message = M::default();
     let mut last = None;

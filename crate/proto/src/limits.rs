@@ -69,7 +69,8 @@ pub const XATTR_VALUE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of all extended attributes of one entry, names and values.
 pub const XATTRS_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes of the extended attributes of all entries of one directory: what one end holds of it in memory.
+/// Bytes of the extended attributes of all entries of one directory: this bounds the memory that one end holds of a
+/// directory.
 pub const XATTRS_DIRECTORY_BYTES_MAX: usize = 64 << 20;
 
 /// Sources of one request.

@@ -125,7 +125,7 @@ impl Listing {
         self.content = files.map(|(digest, _)| digest).collect();
     }
 
-    /// What the entry at `index` has that few entries have.
+    /// The attributes of the entry at `index` that few entries have.
     #[must_use]
     pub fn fields(&self, index: usize) -> Option<&EntryFields> {
         of_entry(&self.fields, index)
@@ -149,7 +149,7 @@ impl Listing {
         self.fields(index)?.atime
     }
 
-    /// What few entries have, of all entries that have any of it.
+    /// The entries with attributes that few entries have, and these.
     pub fn all_fields(&self) -> impl Iterator<Item = (&Entry, &EntryFields)> {
         self.fields.iter().filter_map(|(index, fields)| Some((self.get(*index as usize)?, fields)))
     }
@@ -160,7 +160,7 @@ impl Listing {
         self.fields.iter().map(|(_, fields)| fields.xattrs.as_bytes().len()).sum()
     }
 
-    /// Gives the entry that was added last what few entries have.
+    /// Gives the entry that was added last the attributes that few entries have.
     pub fn set_last_fields(&mut self, fields: EntryFields) {
         if let (false, Some(last)) = (fields.is_empty(), self.entries.len().checked_sub(1)) {
             // An index of a listing fits: its names would not otherwise.

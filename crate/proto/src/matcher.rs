@@ -45,7 +45,7 @@ pub trait Matcher: Debug + Send + Sync {
         self.narrowed().is_none_or(|narrowed| narrowed.takes_xattr(name))
     }
 
-    /// Whether the operator of this end hides the entry from whoever is at the other one.
+    /// Whether the operator of this end hides the entry from the other end.
     fn hides(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
         self.narrowed().is_some_and(|narrowed| narrowed.hides(at, name, kind))
     }
@@ -128,7 +128,7 @@ impl Request {
         self.recursive || self.dirs
     }
 
-    /// Whether the sender removes what has arrived.
+    /// Whether the sender removes the entries that have arrived.
     #[must_use]
     pub const fn removes_sources(&self) -> bool {
         self.remove_source_files && !self.dry_run
@@ -143,7 +143,7 @@ impl Request {
         !self.selection.leaves_new_out() && !has_basis
     }
 
-    /// What belongs to the run, as one of its ends sees it; `syntax` gives the language of git's files.
+    /// The matcher of the run, as one of its ends sees it; `syntax` gives the language of git's files.
     #[must_use]
     pub fn matcher(&self, end: End, syntax: impl FnOnce() -> Arc<dyn IgnoreSyntax>) -> Box<dyn Matcher> {
         let ignores = self.gitignore.then(|| Ignores { syntax: syntax(), may_be_deleted: self.deletion.excluded });

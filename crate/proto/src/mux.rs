@@ -57,7 +57,7 @@ pub struct StreamId {
     pub stream: u8,
 }
 
-/// What stands in front of a frame's content.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
     /// So many bytes of a stream follow.
@@ -117,7 +117,7 @@ impl Header {
         out
     }
 
-    /// Reads what travels.
+    /// Reads the wire form.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, DecodeError> {
         let malformed = |what| DecodeError::Malformed { what };
         let [kind, stream, s0, s1, s2, s3, v0, v1, v2, v3] = *bytes;
@@ -154,7 +154,7 @@ pub enum Arrival {
     Gone,
 }
 
-/// The streams that are open on one connection, and what may still come on them.
+/// The streams that are open on one connection, and the frames that may still come on them.
 #[derive(Debug)]
 pub struct Ledger {
     opens: bool,

@@ -94,7 +94,7 @@ pub struct IdMap(Box<str>);
 /// Whom a rule is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum From<'a> {
-    /// Whoever has no name.
+    /// Owners without a name.
     Nameless,
     /// These numbers.
     Ids(u32, u32),
@@ -104,7 +104,7 @@ enum From<'a> {
     Pattern(&'a str),
 }
 
-/// What a rule makes of them.
+/// The owner to which a rule maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MappedTo<'a> {
     /// This number.
@@ -117,12 +117,12 @@ pub enum MappedTo<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapRule<'a> {
     from: From<'a>,
-    /// What it makes of those whom it is for.
+    /// The owner to which it maps.
     pub to: MappedTo<'a>,
 }
 
 impl IdMap {
-    /// A map out of its text; nothing when it is none.
+    /// Reads the text of a map; none when it is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_map =

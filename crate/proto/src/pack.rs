@@ -128,7 +128,7 @@ pub enum Record<'a> {
     },
     /// Asks the receiver for the chunks of pieces that it has told.
     Ask {
-        /// Of which file.
+        /// The file.
         file: FileId,
         /// The ascending numbers of the pieces.
         pieces: Vec<u32>,

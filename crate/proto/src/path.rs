@@ -128,7 +128,7 @@ impl RelPath {
         if rest.is_empty() { Some(Self::root()) } else { rest.strip_prefix(b"/").map(|rest| Self(rest.to_vec())) }
     }
 
-    /// Its last name as a path; nothing for the root.
+    /// Its last name as a path; none for the root.
     #[must_use]
     pub fn last_name(&self) -> Option<Self> {
         self.split_last().map(|(_, name)| Self::root().join(name))

@@ -9,7 +9,7 @@ use crate::reasons::Reasons;
 use crate::request::{Attributes, Selection};
 use crate::set_id::{CAPABILITY, SourceIds};
 
-/// What is to be done with one name of a directory. Indices are into the source's or the destination's listing.
+/// The action for one name of a directory. Indices are into the source's or the destination's listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The entry must be made, or made anew; `old` is the entry in its place now.
@@ -65,16 +65,16 @@ impl Step {
     }
 }
 
-/// What a plan depends on besides the two listings.
+/// The rules of a plan, besides the two listings.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// What is compared and carried.
+    /// The attributes that are compared and carried.
     pub attributes: Attributes,
-    /// What the source's owners are worth, for set-id bits.
+    /// How far the source's owners can be trusted, for set-id bits.
     pub source_ids: SourceIds,
     /// Whether the run enters sub-directories.
     pub recursive: bool,
-    /// What is left alone.
+    /// The entries that are left alone.
     pub selection: Selection,
     /// Whether nothing that exists may change.
     pub append_only: bool,

@@ -9,7 +9,7 @@ pub struct Snapshot {
     pub is_asked: bool,
     /// Unchanged files are linked to those of the newest snapshot that exists.
     pub links_newest: bool,
-    /// What is linked shares its blocks and is a file of its own.
+    /// Unchanged files are not linked, but files of their own that share blocks.
     pub reflinks: bool,
     /// Which are kept then; without a rule all are.
     pub keep: Keep,
@@ -106,7 +106,7 @@ impl Moment {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}Z")
     }
 
-    /// The moment of which this is the name.
+    /// The moment that has this name.
     #[must_use]
     pub fn of_name(name: &[u8]) -> Option<Self> {
         let mut numbers = [0; 6];

@@ -4,7 +4,7 @@ use crate::codec::{Decoded, Reader, Write};
 use crate::entry::{Kind, Meta};
 use crate::field::Value as _;
 
-/// What stands at a path: the answer to [`crate::Frame::StatRequest`].
+/// The entry at a path: the answer to [`crate::Frame::StatRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// What it is. A symlink is not followed.

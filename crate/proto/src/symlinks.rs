@@ -27,7 +27,7 @@ pub fn munged(target: &[u8]) -> Vec<u8> {
     [MUNGED, target].concat()
 }
 
-/// The target that was munged; nothing for one that was not.
+/// The target that was munged; none for a target that was not.
 #[must_use]
 pub fn unmunged(target: &[u8]) -> Option<&[u8]> {
     target.strip_prefix(MUNGED)

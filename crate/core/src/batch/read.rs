@@ -111,7 +111,7 @@ impl Reading<'_> {
         self.refuse("edited", why)
     }
 
-    /// Reads what counts for the digest of the whole.
+    /// Reads bytes that are part of the whole file's digest.
     fn take(&mut self, bytes: usize) -> Result<Vec<u8>> {
         let mut taken = vec![0; bytes];
         match self.input.read_exact(&mut taken) {

@@ -29,7 +29,7 @@ impl Held {
     }
 }
 
-/// A part of what a file holds.
+/// A part of a file's content.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     /// Where in the file.
@@ -44,7 +44,7 @@ pub(super) struct Part {
 pub(super) struct Content {
     pub(super) size: u64,
     pub(super) digest: ContentDigest,
-    /// In ascending order. What none has are zeros.
+    /// The parts, ascending. Bytes that no part covers are zeros.
     pub(super) parts: Vec<Part>,
 }
 
@@ -70,7 +70,7 @@ impl Tree {
         Self { file, directories, numbers, links: HashMap::new(), content: HashMap::new() }
     }
 
-    /// Finds what hard links lead to.
+    /// Finds the leaders of hard links.
     pub(super) fn link(&mut self) -> std::result::Result<(), &'static str> {
         let mut links = HashMap::new();
         for (number, held) in self.directories.iter().enumerate() {
@@ -266,7 +266,7 @@ pub(crate) struct BatchFile {
 }
 
 impl BatchFile {
-    /// Looks whether its content is what was written.
+    /// Checks that the content is the one that was written.
     fn verify(&self) -> Result<()> {
         let mut hash = blake3::Hasher::new();
         let mut buffer = Vec::new();

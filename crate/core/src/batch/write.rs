@@ -210,7 +210,7 @@ impl Recorder for BatchWriter {
 }
 
 impl State {
-    /// Writes what stands before everything else.
+    /// Writes the frames that come before everything else.
     fn begin(&mut self) -> std::io::Result<()> {
         self.out.put(MAGIC)?;
         self.out.put(&[VERSION])?;
@@ -235,7 +235,7 @@ impl State {
         self.begin()
     }
 
-    /// Adds a frame, and writes what is there when it is much.
+    /// Adds a frame, and writes the frames so far when there are many.
     fn add(&mut self, frame: &Frame) -> std::io::Result<()> {
         frame.encode(Version::NEWEST, &mut self.frames);
         if self.frames.len() >= FRAMES_BYTES { self.flush() } else { Ok(()) }
@@ -326,7 +326,7 @@ impl State {
         Ok(())
     }
 
-    /// Writes what a file holds, if it still is what the run saw.
+    /// Writes the content of a file, if the file still is as the run saw it.
     fn content(
         &mut self,
         root: &impl Storage,

@@ -138,8 +138,8 @@ impl AttributePolicy<'_> {
         }
     }
 
-    /// The target of an entry that has the right content: only what differs is set, since an owner that is right
-    /// already may not be ours to set.
+    /// The target of an entry that has the right content: only attributes that differ are set, since this process may
+    /// not be allowed to set an owner that is right already.
     pub(super) fn adjustment<'a>(&self, entry: &Entry, xattrs: Option<&'a Xattrs>, reasons: Reasons) -> Target<'a> {
         let all = self.target(entry.kind, &entry.meta);
         // A change of owner clears set-id bits, and one of an ACL may, so the mode is set again after it.
@@ -167,7 +167,7 @@ impl AttributePolicy<'_> {
         }
     }
 
-    /// Sets what `target` says, but for what `found` says is there. Each attribute is set by itself.
+    /// Sets the attributes of `target` that differ from those in `found`. Each one is set by itself.
     pub(super) fn set(&self, target: &Target<'_>, entry: &impl Adjust, found: Option<Found>) -> Unset {
         let mut unset = Unset::default();
         let (mut owner, mut group) = (found.map(|found| found.uid), found.map(|found| found.gid));
@@ -388,7 +388,7 @@ impl Target<'_> {
         Self { bits, ..self }
     }
 
-    /// Whether a file that was something else before, `was`, has in the end what a `fresh` one would have.
+    /// Whether a file that was another one before, `was`, would have in the end what a `fresh` one would have.
     pub(super) fn suits(&self, was: &Meta, fresh: &Meta) -> bool {
         let has_owner = self.uid.is_some() || was.uid == fresh.uid;
         let has_group = self.gid.is_some() || was.gid == fresh.gid;

@@ -139,7 +139,7 @@ impl Incoming {
         self.expected().known(index).is_some_and(|wanted| wanted.has_basis)
     }
 
-    /// Takes a file off what is expected; each can be taken once.
+    /// Takes a file off the expected ones. Each can be taken once.
     pub(super) fn take(&self, index: u32) -> Result<Wanted> {
         let known = self.expected().take(index).ok_or_else(|| {
             Error::protocol("content of a file that was not asked for").at(self.path.as_bytes()).remote()

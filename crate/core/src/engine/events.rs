@@ -48,7 +48,7 @@ pub(crate) struct EventQueue {
     room: Condvar,
     arrived: Notify,
     lossless: bool,
-    /// Takes each item first; without `true` nobody else does.
+    /// Takes each item first. Unless the flag is set, items go nowhere else.
     recorder: OnceLock<(Arc<dyn Recorder>, bool)>,
 }
 

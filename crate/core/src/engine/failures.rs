@@ -104,7 +104,7 @@ impl<'a> FailurePolicy<'a> {
         self.issue(IssueKind::Write, path, format!("{doing}: {error}"), old_kept)
     }
 
-    /// A path that arrived, with what could not be set on it.
+    /// Tells of a path that arrived, with the attributes that could not be set on it.
     pub(super) fn attributes(&self, path: impl FnOnce() -> Vec<u8>, unset: &Unset) -> Result<()> {
         if unset.is_empty() {
             return Ok(());

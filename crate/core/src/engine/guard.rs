@@ -135,7 +135,7 @@ impl Guard {
         self.refused.extend(self.emptied.take().filter(Emptied::is_guarded));
     }
 
-    /// Forgets what was told to be in another place.
+    /// Forgets the entries that were told as moved to another place.
     pub(super) fn forget_moved(&mut self) {
         self.close();
         self.refused.iter_mut().for_each(|emptied| emptied.moved = 0);

@@ -99,7 +99,7 @@ fn weight(frame: &Frame) -> u32 {
 }
 
 impl FrameSender {
-    /// Waits for room. Fails when nobody reads any more.
+    /// Waits for room. Fails when the receiver is gone.
     pub(crate) async fn send(&self, frame: Frame) -> std::result::Result<(), Gone> {
         let permit = Arc::clone(&self.room).acquire_many_owned(weight(&frame)).await.map_err(|_| Gone)?;
         self.frames.send((frame, permit)).await.map_err(|_| Gone)
@@ -111,12 +111,12 @@ impl FrameSender {
 pub(crate) struct Gone;
 
 impl FrameReceiver {
-    /// The next frame; nothing when no more will come.
+    /// The next frame; none when no more will come.
     pub(crate) fn blocking_recv(&mut self) -> Option<Frame> {
         self.0.blocking_recv().map(|(frame, _)| frame)
     }
 
-    /// The next frame; nothing when no more will come.
+    /// The next frame; none when no more will come.
     #[cfg(test)]
     pub(crate) async fn recv(&mut self) -> Option<Frame> {
         self.0.recv().await.map(|(frame, _)| frame)
@@ -157,7 +157,7 @@ pub(crate) struct Urgent {
 }
 
 impl Urgent {
-    /// The frame, which is taken off what waits.
+    /// Gives the frame, which then does not count as waiting any more.
     pub(crate) fn taken(self) -> Vec<u8> {
         self.encoded
     }

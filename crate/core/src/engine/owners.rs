@@ -64,11 +64,11 @@ struct Ids {
 
 #[derive(Default)]
 struct Known {
-    /// Numbers of the source, and what becomes of them.
+    /// The destination's number for each number of the source.
     targets: HashMap<u32, u32>,
     /// For each number of the destination the number at the source that maps to it; [`NO_ID`] if there are several.
     sources: HashMap<u32, u32>,
-    /// Somebody has another number here.
+    /// Whether a user or group has another number here.
     moved: bool,
 }
 
@@ -239,7 +239,7 @@ impl Ids {
         self.rules.rules().zip(&self.targets).filter_map(|(rule, target)| Some((rule, (*target)?)))
     }
 
-    /// Notes what becomes of somebody who has a name.
+    /// Notes the destination's number for a user or group with a name.
     fn add(&self, id: u32, target: u32) {
         let mut known = self.known();
         if known.targets.insert(id, target).is_some() || target == NO_ID {

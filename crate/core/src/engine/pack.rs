@@ -32,7 +32,7 @@ impl<'a> PackBuilder<'a> {
         Self { session, lane, compress, pack: Vec::new(), is_raw: false }
     }
 
-    /// Says whether what is packed from now on is not compressed.
+    /// Sets whether packs from now on are left uncompressed.
     pub(super) fn leave_raw(&mut self, is_raw: bool, clock: &mut ThreadClock) -> Result<()> {
         if is_raw != self.is_raw {
             self.flush(clock)?;
@@ -125,7 +125,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// What was written of the pack, this record last; for appending.
+    /// The bytes of the pack so far, this record last, to append to.
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         self.pack
     }

@@ -51,7 +51,7 @@ pub(super) enum Committed {
 }
 
 impl<D: WriteDirectory> Unplaced<D> {
-    /// Begins a file, in another directory where there is one for that; `bits` is what its permissions start from.
+    /// Begins a file, in another directory if there is one for that. `bits` are the permissions that it is made with.
     pub(super) fn file(
         placement: Placement,
         (directory, staging): (&Arc<D>, Option<&Arc<D>>),

@@ -13,7 +13,7 @@ use crate::storage::{Access, Directory, Judge, ScanOptions, Storage, WalkItem, e
 
 use super::session::Session;
 
-/// An amount of what is stored, or of what it grows by.
+/// An amount of stored bytes and entries, or a change of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Room {
     /// Content of files.
@@ -235,7 +235,7 @@ impl Quota {
         }
     }
 
-    /// Takes room for content beyond what was announced.
+    /// Takes room for content beyond the announced bytes.
     pub(super) fn take_bytes(&self, bytes: u64) -> Result<()> {
         self.take(Room::new(bytes, 0))
     }

@@ -10,7 +10,7 @@ const CREDIT: Duration = Duration::from_millis(40);
 /// How often a waiting thread looks whether the limit has changed, or the run is over.
 const STEP: Duration = Duration::from_millis(50);
 
-/// Spreads what is sent evenly over time.
+/// Spreads sent bytes evenly over time.
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
     /// 0 is no limit.

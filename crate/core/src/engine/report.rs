@@ -31,7 +31,7 @@ impl Report {
         Self::Peer(control, Mutex::default())
     }
 
-    /// Tells what is done with an entry.
+    /// Tells the action on an entry.
     pub(super) fn item(&self, item: Item, session: &Session) -> Result<()> {
         match self {
             Self::Local(events) => {
@@ -59,7 +59,7 @@ impl Report {
         }
     }
 
-    /// Sends what waits to be sent together.
+    /// Sends the items that wait to be sent together.
     pub(super) fn flush(&self) -> Result<()> {
         match self {
             Self::Local(_) => Ok(()),

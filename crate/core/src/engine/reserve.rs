@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Asks for free bytes; nothing where the file system does not say.
+/// Gives the free bytes; none if the file system does not tell.
 type FreeBytes = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// The most that is written between two looks at the file system, and the part of its free bytes that may be.

@@ -28,7 +28,7 @@ pub(crate) struct Session {
     /// Long pieces of work under way that cannot be counted as they go.
     long: AtomicU64,
     counters: Counters,
-    /// Where the time goes, when somebody wants to know.
+    /// The profiler, if the session is profiled.
     profiler: Option<Arc<Profiler>>,
     /// The limit on what this end sends over the wire.
     wire_rate: Rate,
@@ -78,7 +78,7 @@ impl Session {
         self.version.clone()
     }
 
-    /// Takes the version that both ends have agreed on. It stays what it was first.
+    /// Sets the version that both ends have agreed on. Later calls do not change it.
     pub(crate) fn agree(&self, version: Version) {
         let _ = self.version.0.set(version);
     }
@@ -107,7 +107,7 @@ impl Session {
         Ok(())
     }
 
-    /// Limits what comes and goes beside other sessions.
+    /// Sets the limits on content that the session shares with others.
     pub(crate) fn share_rates(&self, rates: impl IntoIterator<Item = Arc<Rate>>) {
         let _ = self.shared_rates.set(rates.into_iter().collect());
     }
@@ -150,7 +150,7 @@ impl Session {
         }
     }
 
-    /// Whether what goes where there is no wire is limited now.
+    /// Whether packs of a session without a wire are limited now.
     pub(crate) fn limits_packs(&self) -> bool {
         self.pack_rate.is_limited()
     }
@@ -187,7 +187,7 @@ impl Session {
         ThreadClock::session(self.profiler())
     }
 
-    /// Takes the peer's profile, of which there is one.
+    /// Takes the peer's profile. There may be only one.
     pub(crate) fn set_peer_profile(&self, profile: EndProfile) -> Result<()> {
         let mut told = self.peer_profile.lock().unwrap_or_else(PoisonError::into_inner);
         if self.profiler.is_none() || told.is_some() {
@@ -266,7 +266,7 @@ impl Session {
         done
     }
 
-    /// Takes the next step of a walk, which is long work where it hashes what it finds or looks ahead.
+    /// Takes the next step of a walk, which is long work if it hashes files or looks ahead.
     pub(crate) fn walk_step<T>(&self, is_long: bool, step: impl FnOnce() -> T) -> T {
         if is_long { self.long_work(step) } else { step() }
     }

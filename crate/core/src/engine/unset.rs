@@ -93,7 +93,7 @@ impl Unset {
         self.failed.is_empty()
     }
 
-    /// Adds what failed later on the same entry.
+    /// Adds the failures of a later attempt on the same entry.
     pub(super) fn and(mut self, later: Self) -> Self {
         self.failed.extend(later.failed);
         self.file_system = self.file_system.or(later.file_system);
@@ -110,7 +110,7 @@ impl Unset {
         joined(self.failed.iter().filter(|failed| self.file_system.is_none() || failed.unheld().is_none()))
     }
 
-    /// The kinds that the file system cannot hold, each with that file system and what the system said.
+    /// The kinds that the file system cannot hold, each with that file system and the system's message.
     pub(super) fn unheld(&self) -> impl Iterator<Item = (AttributeKind, FileSystemId, String)> {
         let located = self.file_system.into_iter();
         located.flat_map(|place| {

@@ -36,7 +36,7 @@ pub(crate) struct FsDirectory {
     devices: Devices,
     /// Where it is in a tree in which symlinks are followed.
     place: Option<Box<Place>>,
-    /// Where what loses its name goes, or is written over.
+    /// The place of versions of entries that lose their names or are written over.
     versions: Option<Arc<Versions>>,
 }
 

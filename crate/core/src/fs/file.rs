@@ -31,7 +31,7 @@ struct DeviceContent {
 }
 
 impl FsFile {
-    /// `is_fake`: what takes root is stored.
+    /// `is_fake`: attributes that take root are stored.
     pub(super) fn new(fd: OwnedFd, is_fake: bool) -> Self {
         Self { fd, is_fake, content: None }
     }
@@ -53,7 +53,7 @@ impl FsFile {
     }
 }
 
-/// How much a device holds; nothing where it is none.
+/// The size of a device; none for another file.
 fn device_bytes(fd: &OwnedFd) -> Result<Option<u64>> {
     let stat = rustix::fs::fstat(fd).map_err(CallError::of("fstat"))?;
     match FileType::from_raw_mode(stat.st_mode) {

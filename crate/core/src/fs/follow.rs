@@ -227,7 +227,7 @@ impl Limit {
                     if target.as_bytes().starts_with(b"/") {
                         return Err(LEADS_OUT);
                     }
-                    // A slash at the end stands for what is in a directory.
+                    // A slash at the end means the content of a directory.
                     let names = target.as_bytes().split(|&byte| byte == b'/').rev();
                     todo.extend(names.map(|name| if name.is_empty() { b"." } else { name }.to_vec()));
                 }

@@ -50,7 +50,7 @@ pub(crate) struct Root {
     /// Whether `openat2` works. A sandbox may forbid it, so the first use finds out.
     has_openat2: AtomicBool,
     view: View,
-    /// Where what is replaced or removed in it goes.
+    /// The place of versions of entries that are replaced or removed.
     versions: Option<Arc<Versions>>,
 }
 
@@ -143,7 +143,7 @@ impl Root {
         Self { fd, has_openat2, view, versions: self.versions.clone() }
     }
 
-    /// Whether devices are taken for files of what they hold.
+    /// Whether devices are taken for files with their content.
     pub(crate) fn reads_devices(&self) -> bool {
         matches!(self.view.devices, Devices::Content(_))
     }

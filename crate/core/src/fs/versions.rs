@@ -126,7 +126,7 @@ impl Versions {
         place_copy(made, &to, &temp_name, name)
     }
 
-    /// Where to keep an entry; nothing when it is not to be kept.
+    /// The place of an entry's version; none if no version is kept of it.
     fn place(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Arc<OwnedFd>>> {
         if TempName::parse(name).is_some() {
             return Ok(None);

@@ -15,7 +15,7 @@ pub(crate) struct View {
     pub(crate) targets: Targets,
     /// How devices are read and written.
     pub(crate) devices: Devices,
-    /// The symlinks that are taken for what they lead to.
+    /// The symlinks that are followed.
     pub(crate) following: Option<Arc<Following>>,
 }
 

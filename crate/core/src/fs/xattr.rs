@@ -37,12 +37,12 @@ pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8], attribute: &[u8], buffer: &mu
     got.map_err(CallError::of("getxattr"))
 }
 
-/// Sets one attribute of what is held, whether it has it or not.
+/// Sets one attribute of the open entry, new or not.
 pub(super) fn set(fd: BorrowedFd<'_>, attribute: &[u8], value: &[u8]) -> Result<()> {
     rustix::fs::setxattr(path_of(fd, b""), attribute, value, XattrFlags::empty()).map_err(CallError::of("setxattr"))
 }
 
-/// Removes one attribute of what is held.
+/// Removes one attribute of the open entry.
 pub(super) fn remove(fd: BorrowedFd<'_>, attribute: &[u8]) -> Result<()> {
     rustix::fs::removexattr(path_of(fd, b""), attribute).map_err(CallError::of("removexattr"))
 }

@@ -157,7 +157,7 @@ pub(super) fn no_common_version() -> Error {
     Error::new(ErrorKind::Version, "the two sides have no protocol version in common; update the older one").remote()
 }
 
-/// What the peer has said by a TLS alert.
+/// The error for a TLS alert of the peer.
 fn alerted(alert: u8, reason: &str) -> Error {
     match alert {
         NO_APPLICATION_PROTOCOL => no_common_version(),

@@ -283,7 +283,7 @@ impl Target {
         };
         let mut recorded = Recorded::Yes;
         if !is_known || self.expected.iter().any(is_over) {
-            // The run is not to fail for what matters on another day.
+            // The run must not fail because of a key that matters only later.
             if let Err(error) = hosts.learn(host, *port, key, next_key) {
                 recorded = Recorded::Failed(error);
             }

@@ -24,11 +24,11 @@ const LAST_WORDS_UNHEARD: Duration = Duration::from_millis(250);
 
 /// A stream to the peer.
 pub(super) trait StreamOut: Send {
-    /// Hands over what there is room for, takes that off `bytes`, and says how much it was. A caller that stops waiting
-    /// loses nothing.
+    /// Writes as much of `bytes` as there is room for, removes that from `bytes`, and gives its length. A caller that
+    /// stops waiting loses nothing.
     fn write_some(&mut self, bytes: &mut Bytes) -> impl Future<Output = Result<usize>> + Send;
 
-    /// Ends the stream behind what was written.
+    /// Ends the stream behind the bytes that were written.
     fn finish(&mut self);
 }
 
@@ -84,7 +84,7 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
         Self { stream, control, unsent: Bytes::new(), wire, profiler }
     }
 
-    /// Sends what the engine says, until it says no more.
+    /// Sends the engine's frames until there are no more.
     pub(super) async fn send_all(&mut self) -> Result<()> {
         loop {
             let (encoded, is_bulk) = tokio::select! {
@@ -138,7 +138,7 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
                         self.send(encoded).await?;
                     }
                 }
-                // The peer knows already what it told us.
+                // The error came from the peer, which need not be told it.
                 Some(error) if error.side() == Side::Remote && error.kind() != ErrorKind::Protocol => {}
                 Some(error) => {
                     self.send_unsent().await?;

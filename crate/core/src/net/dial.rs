@@ -25,7 +25,7 @@ pub(crate) struct Dialed {
     pub(crate) announced: Option<Announced>,
     /// Where that is, for people.
     pub(crate) address: String,
-    /// Why it is TCP, when nobody has asked for that.
+    /// Why TCP was taken, if it was not asked for.
     pub(crate) udp: Option<Udp>,
 }
 
@@ -48,7 +48,7 @@ pub enum Udp {
     Silent,
     /// UDP got no answer lately, so TCP was tried at once.
     SilentLately,
-    /// The machine, or one on the way, says that nobody listens.
+    /// The machine, or one on the way, reports that nothing listens.
     Refused,
     /// A proxy leads to the server, which knows TCP alone.
     Proxy,
@@ -85,7 +85,7 @@ const PATIENCE: Patience = Patience {
     once_refused: Duration::from_secs(2),
 };
 
-/// Connects to a server by what the options name. Fails as [`super::connect`].
+/// Connects to the server that the options name. Fails as [`super::connect`].
 pub(crate) async fn dial(options: ConnectOptions) -> Result<Dialed> {
     dial_with(options, PATIENCE, StateDir::of_user).await
 }
@@ -183,7 +183,7 @@ async fn over_either(target: &Target, patience: Patience, state: impl FnOnce() -
     }
 }
 
-/// UDP has failed at once: TCP is what is left.
+/// UDP has failed at once, which leaves TCP.
 async fn once_refused(target: &Target, patience: Patience, refused: Error) -> Result<Dialed> {
     match tokio::time::timeout(patience.once_refused, target.over_tcp()).await {
         Ok(Ok(connected)) => Ok(over_tcp(connected, Some(Udp::Refused))),

@@ -152,7 +152,7 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Ends when the place is needed for somebody else.
+    /// Ends when another client needs the place.
     pub(super) async fn gives_way(&self) {
         self.gives_way.notified().await;
     }

@@ -201,7 +201,7 @@ impl Listener {
         self.gate.open() + self.tcp_gate.open()
     }
 
-    /// Shows another key to whoever connects from now on.
+    /// Shows another key to clients that connect from now on.
     pub(crate) fn show(&self, identity: &Identity) -> Result<()> {
         self.shown.change(identity)
     }

@@ -18,27 +18,27 @@ pub const MIN_MTU: u16 = 1200;
 /// more than the kernel takes, and quinn drops that error in silence: a black hole.
 pub const MAX_MTU: u16 = 6500;
 
-/// What is tried where the system does not tell the route's MTU: Ethernet less IPv6 and UDP headers.
+/// The payload that is tried where the system does not tell the route's MTU: Ethernet less IPv6 and UDP headers.
 const ETHERNET_PAYLOAD: u16 = 1452;
 
-/// What one stream may hold unread, 16 MiB: 1.3 Gbit/s at 100 ms. quinn fixes it for a connection's life, so it cannot
+/// The unread bytes of one stream, 16 MiB: 1.3 Gbit/s at 100 ms. quinn fixes it for a connection's life, so it cannot
 /// start small and grow; memory is bounded by the connection's window, which does, see [`super::Window`].
 pub(super) const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 
 /// The number of lanes whose windows may be full of unread bytes without the control stream being held up.
 pub const MAX_DATA_LANES: u32 = 4;
 
-/// What a connection may hold unread at first, and always: four packs. It keeps two lanes busy wherever the round trip is
-/// a millisecond or less, and is all that a fast sender can park at a slow receiver.
+/// The unread bytes that a connection may always have: four packs. It keeps two lanes busy wherever the round trip is a
+/// millisecond or less, and is all that a fast sender can park at a slow receiver.
 pub(super) const LEAST_WINDOW_BYTES: u32 = 1 << 20;
 
-/// What one connection may hold unread: every data lane's window and one more, for control.
+/// The unread bytes of one connection at most: every data lane's window, and one more for control.
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (MAX_DATA_LANES + 1);
 
-/// What a connection may hold unread before its key is known to be authorized: the first frames, no more.
+/// The unread bytes of a connection before its key is known to be authorized: enough for the first frames.
 pub(super) const STRANGER_WINDOW_BYTES: u32 = 256 << 10;
 
-/// What one connection may have sent and not seen acknowledged.
+/// The bytes that one connection may have sent without an acknowledgement.
 const SEND_WINDOW_BYTES: u64 = 16 << 20;
 
 const MAX_BIDI_STREAMS: u32 = 16;
@@ -109,7 +109,7 @@ pub(super) fn connection(circumstances: Circumstances) -> Result<Arc<TransportCo
     let route = socket::path_payload_bytes(remote).unwrap_or(ETHERNET_PAYLOAD);
     let upper_mtu = route.clamp(MIN_MTU, MAX_MTU);
     let initial_mtu = initial_mtu.unwrap_or(match reach {
-        // No path to discover: what the interface takes arrives.
+        // On loopback there is no path to discover: every packet that the interface takes arrives.
         Reach::Loopback => upper_mtu,
         Reach::Private | Reach::Public => MIN_MTU,
     });

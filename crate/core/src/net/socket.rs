@@ -7,8 +7,8 @@ use super::address::{any_address, canonical};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// What each direction of a socket should hold, 4 MiB. With the kernel's 208 KiB a receiver that loses the processor
-/// for a few milliseconds loses packets: a third of the throughput on a busy machine.
+/// The buffer of a socket in each direction, 4 MiB. With the kernel's 208 KiB a receiver that loses the processor for a
+/// few milliseconds loses packets: a third of the throughput on a busy machine.
 const BUFFER_BYTES: usize = 4 << 20;
 
 /// An unbound socket for an address, ready for an asynchronous runtime. A wildcard IPv6 address also takes IPv4, every
@@ -51,7 +51,7 @@ fn enlarge_buffers(socket: &Socket) {
     let _ = socket.set_send_buffer_size(BUFFER_BYTES);
 }
 
-/// What the socket's receive buffer really holds, in bytes; 0 when the system does not say.
+/// The real size of the socket's receive buffer, in bytes; 0 when the system does not tell.
 pub(super) fn receive_buffer_bytes(socket: &UdpSocket) -> u64 {
     // Linux doubles what was asked for, to account for its own bookkeeping, and reports the double.
     let share = if cfg!(any(target_os = "linux", target_os = "android")) { 2 } else { 1 };

@@ -240,7 +240,7 @@ impl ShownKey {
         Ok(Self(RwLock::new(certified(identity)?)))
     }
 
-    /// Shows another key to whoever connects from now on.
+    /// Shows another key to clients that connect from now on.
     pub(super) fn change(&self, identity: &Identity) -> Result<()> {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified(identity)?;
         Ok(())

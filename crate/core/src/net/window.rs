@@ -20,7 +20,7 @@ pub struct WindowBudget(Arc<Bytes>);
 #[derive(Debug)]
 struct Bytes {
     most: AtomicU64,
-    /// Below 0 where the budget became smaller than what is out.
+    /// Below 0 if the budget became smaller than the bytes that are taken.
     left: AtomicI64,
 }
 

@@ -171,7 +171,7 @@ fn sum(threads: &[ThreadProfile], name: Option<&str>, phases: &[Phase]) -> u64 {
 }
 
 /// Adds the figures of a session to those of the sessions before it: amounts and times are summed, the largest depth of
-/// a queue stays, and what describes a path is that of the last session.
+/// a queue stays, and figures of the path are those of the last session.
 pub(crate) fn add_figures(total: &mut Vec<u64>, session: &EndProfile) {
     total.resize(FIGURES.len(), 0);
     for (place, (total, &value)) in total.iter_mut().zip(&session.figures).enumerate() {

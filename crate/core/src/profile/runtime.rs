@@ -67,7 +67,7 @@ impl RuntimeClock {
                 recording.used(cpu.saturating_sub(worker.cpu_before));
                 continue;
             }
-            // Until now it was what it no longer is.
+            // Until now the thread was in the other state.
             let before = if phase == Phase::idle { Phase::network } else { Phase::idle };
             let recording = profiler.record(TRANSPORT_THREAD, before, 0);
             lock(&recording).enter(phase, now);

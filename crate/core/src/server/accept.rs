@@ -76,7 +76,7 @@ pub(super) fn read_keys(shared: &Shared) {
     end_revoked(shared);
 }
 
-/// Puts into the log what the authorized keys are now.
+/// Logs the state of the authorized keys.
 fn tell_keys(shared: &Shared) {
     shared.tell(None, || match shared.keys.problem() {
         None => Happening::KeysRead(shared.keys.len()),
@@ -95,7 +95,7 @@ fn end_revoked(shared: &Shared) {
 }
 
 impl Shared {
-    /// Puts into the log what happened, when there is one.
+    /// Logs an event, if there is a log.
     pub(super) fn tell(&self, client: Option<(&dyn Connection, &str)>, what: impl FnOnce() -> Happening) {
         let Some(log) = &self.log else { return };
         let client = client.map(|(connection, name)| ClientInfo {
@@ -107,7 +107,7 @@ impl Shared {
         log.tell(client, what());
     }
 
-    /// Somebody who may do nothing here was refused.
+    /// Logs the refusal of a client without any rights.
     pub(super) fn stranger_refused(&self, stranger: Stranger, asked: Option<Asked>, error: &Error) {
         self.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
         if let Some(log) = &self.log {
@@ -118,7 +118,7 @@ impl Shared {
     }
 }
 
-/// Somebody of whom nothing says yet that he may do anything.
+/// A client that has no rights yet.
 #[derive(Clone, Copy)]
 pub(super) struct Stranger {
     pub(super) key: Option<PublicKey>,
@@ -258,7 +258,7 @@ pub(super) async fn refuse(mut lanes: Box<dyn SessionLanes>, error: &Error) {
     lanes.finish();
 }
 
-/// Reads what the session is for, and the version to speak.
+/// Reads the purpose of the session, and the version of the protocol.
 pub(super) async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(Version, Opened)> {
     let mut opening = Opening::default();
     loop {

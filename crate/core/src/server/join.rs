@@ -37,7 +37,7 @@ const TRIES_OVER: Duration = Duration::from_secs(60);
 /// Tries of one address.
 const TRIES_EACH: u32 = 5;
 
-/// Tries of all addresses: somebody may have many of them.
+/// The most attempts of all addresses: a guest may have many.
 const TRIES_IN_ALL: u32 = 60;
 
 /// Counts recent attempts to join, and those that are under way.
@@ -100,7 +100,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Why somebody did not become a client.
+/// Why a guest did not become a client.
 struct Refusal {
     /// The error that the client is told.
     told: Error,

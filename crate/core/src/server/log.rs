@@ -39,7 +39,7 @@ pub struct ServerEvent {
 /// Who a client is.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
-    /// The name of its key; nothing for a stranger.
+    /// The name of its key; none for a stranger.
     pub name: Option<String>,
     /// Its key, when it has shown one.
     pub key: Option<PublicKey>,
@@ -63,25 +63,25 @@ pub enum Happening {
     Session(SessionEnd),
     /// A question was answered.
     Answered {
-        /// What was asked for.
+        /// The session's request.
         asked: Asked,
         /// Why there is no better answer.
         error: Option<Error>,
     },
-    /// A client, or what it asked for, was refused.
+    /// A client or its request was refused.
     Refused {
         /// The session's request; none when the connection itself was refused.
         asked: Option<Asked>,
         /// Why.
         error: Error,
     },
-    /// Somebody became a client by an invitation.
+    /// A guest became a client by an invitation.
     Joined,
     /// A connection was ended because the rights of its key were changed or revoked.
     Revoked,
     /// The authorized keys were read, and so many are in force.
     KeysRead(usize),
-    /// They cannot be used: nobody new is let in.
+    /// The authorized keys cannot be used: no new client is let in.
     KeysUnreadable(Error),
     /// The server shows this key from now on, and tells its clients which one is to follow.
     KeyShown {
@@ -160,7 +160,7 @@ impl Asked {
         }
     }
 
-    /// What a control lane was opened for.
+    /// The purpose of a control lane.
     pub(super) fn of(opened: &Opened) -> Self {
         let at = |operation, root: &[u8], path: &[u8]| Self {
             operation,
@@ -185,7 +185,7 @@ fn beginning(path: &[u8]) -> Vec<u8> {
 /// A run as its server saw it: all figures are the server's own.
 #[derive(Clone, Debug)]
 pub struct SessionEnd {
-    /// What was asked for.
+    /// The request.
     pub asked: Asked,
     /// Nothing was to be changed.
     pub dry_run: bool,
@@ -262,7 +262,7 @@ impl Waiting {
 }
 
 impl ServerLog {
-    /// For a log, for metrics, or for both; nothing for neither.
+    /// The log, for a log, for metrics, or for both; none for neither.
     pub(super) fn new(log: bool, metrics: bool) -> Option<Self> {
         let taken = Self { waiting: log.then(Mutex::default), metrics: metrics.then(Metrics::default) };
         (log || metrics).then_some(taken)
@@ -297,13 +297,13 @@ impl ServerLog {
         self.add(ServerEvent { at: SystemTime::now(), client, what }, |_| true);
     }
 
-    /// Somebody who may do nothing here was refused.
+    /// Notes the refusal of a client without any rights.
     pub(super) fn refuse_stranger(&self, client: ClientInfo, asked: Option<Asked>, error: Error) {
         let what = Happening::Refused { asked, error };
         self.add(ServerEvent { at: SystemTime::now(), client: Some(client), what }, Waiting::may_tell_of_stranger);
     }
 
-    /// What has happened since this was last called.
+    /// The events since the last call.
     pub(super) fn take(&self) -> Vec<ServerEvent> {
         let Some(waiting) = &self.waiting else { return Vec::new() };
         let mut waiting = lock(waiting);

@@ -73,7 +73,7 @@ pub struct ServerOptions {
     pub anonymous: bool,
     /// Listen on TCP too, at the same port.
     pub tcp: bool,
-    /// The least durability of what is written here; a request may ask for more.
+    /// The least durability of files that are written here; a request may ask for more.
     pub durability: Durability,
     /// How much there may be at the same time.
     pub limits: Limits,
@@ -231,19 +231,19 @@ impl Server {
         ]
     }
 
-    /// What sessions that have ended took; nothing when sessions are not profiled.
+    /// The profiles of sessions that have ended; none when sessions are not profiled.
     #[must_use]
     pub fn take_profiles(&self) -> Option<ServerProfiles> {
         Some(lock(self.shared.profiles.as_ref()?).take())
     }
 
-    /// What has happened since this was last called; nothing when no log is kept.
+    /// The events since the last call; none when no log is kept.
     #[must_use]
     pub fn take_events(&self) -> Vec<ServerEvent> {
         self.shared.log.as_ref().map(ServerLog::take).unwrap_or_default()
     }
 
-    /// Figures for a monitoring system, in the text form of `OpenMetrics`; nothing when they are not kept.
+    /// Figures for a monitoring system, in the text form of `OpenMetrics`; none when they are not kept.
     #[must_use]
     pub fn metrics(&self) -> Option<String> {
         let shared = &self.shared;

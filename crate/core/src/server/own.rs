@@ -19,7 +19,7 @@ pub(super) struct Own {
     home: PathBuf,
 }
 
-/// Whether a symlink at the end of a path is what is meant.
+/// Which entry a path with a symlink at its end means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     /// The entry itself.
@@ -36,7 +36,7 @@ impl Own {
         Ok(Self { home })
     }
 
-    /// Replaces the paths of what is asked for.
+    /// Replaces the paths of a request by real ones.
     pub(super) fn find(&self, opened: &mut Opened) -> Result<()> {
         match opened {
             Opened::Session(request) => self.find_request(request),

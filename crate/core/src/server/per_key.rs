@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use super::lock;
 use crate::trust::PublicKey;
 
-/// A value for each key, for as long as somebody holds it.
+/// A value for each key, for as long as it is in use.
 pub(super) struct PerKey<T>(Mutex<HashMap<Option<PublicKey>, Weak<T>>>);
 
 impl<T> Default for PerKey<T> {
@@ -16,7 +16,7 @@ impl<T> Default for PerKey<T> {
 }
 
 impl<T> PerKey<T> {
-    /// The value of a key; a new one where nobody holds any.
+    /// The value of a key; a new one if none is in use.
     pub(super) fn get(&self, key: Option<PublicKey>, new: impl FnOnce() -> T) -> Arc<T> {
         let mut values = lock(&self.0);
         values.retain(|_, value| value.strong_count() > 0);

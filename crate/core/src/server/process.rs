@@ -9,10 +9,10 @@ use nix::sys::signal::{SigSet, Signal};
 use super::{Server, ServerEvent, ServerOptions, notify_manager};
 use crate::error::{Error, Result};
 
-/// How often what has happened is taken to the log.
+/// How often events are taken to the log.
 const LOG_EVERY: Duration = Duration::from_millis(100);
 
-/// What there is to note of a server and its process.
+/// Events of a server and its process.
 #[derive(Debug)]
 pub enum Noted<'a> {
     /// Something happened to a client, or to the keys.
@@ -34,8 +34,8 @@ pub enum Noted<'a> {
 
 /// Serves until SIGINT or SIGTERM, which give runs `grace` to finish; SIGHUP has the authorized keys read again.
 ///
-/// `listening` is called once the server listens, `note` with what happens where the options ask for a log, `hurry` at a second signal while it closes. To be called before there are
-/// other threads: those have the signals kept from them.
+/// `listening` is called once the server listens, `note` with each event if the options ask for a log, `hurry` at a
+/// second signal while it closes. To be called before there are other threads: those have the signals kept from them.
 pub fn serve_in_foreground(
     options: ServerOptions,
     grace: Duration,
@@ -80,7 +80,7 @@ pub fn serve_in_foreground(
     Ok(())
 }
 
-/// Takes what happens to the log, on a thread of its own.
+/// Takes events to the log, on a thread of its own.
 struct LogWriter {
     is_over: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,

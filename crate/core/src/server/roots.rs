@@ -26,7 +26,7 @@ pub struct ServedRoot {
     pub path: Vec<u8>,
     /// No client may write to it.
     pub read_only: bool,
-    /// What takes root is stored as extended attributes, and read from there, in every run.
+    /// Attributes that take root are stored as extended attributes, and read from there, in every run.
     pub fake_super: bool,
     /// Patterns of paths that no client lists, reads, writes, deletes or asks about, as `--exclude` takes them.
     pub exclude: Vec<Vec<u8>>,
@@ -37,7 +37,7 @@ pub struct ServedRoot {
 }
 
 impl ServedRoot {
-    /// What is at `path`, as it is: to be read and written, with nothing hidden or kept.
+    /// The directory at `path`, readable and writable, with nothing hidden or kept.
     #[must_use]
     pub fn new(name: &str, path: Vec<u8>) -> Self {
         Self {

@@ -180,7 +180,7 @@ pub(super) struct Answer<'a> {
     pub(super) shared: &'a Shared,
     pub(super) client: &'a ConnectedClient,
     pub(super) session: &'a Arc<Session>,
-    /// The root of a run that keeps what it replaces or removes.
+    /// The root of a run that keeps versions of replaced and removed entries.
     pub(super) keeping: Option<&'a Root>,
 }
 
@@ -196,7 +196,7 @@ impl Answer<'_> {
         top.map_err(|error| Error::io("cannot open the destination", path.as_bytes(), error.into()))
     }
 
-    /// The top of what a run reads or writes.
+    /// The root that a run reads or writes.
     fn top<'b>(&'b self, open: &'b OpenRoot) -> &'b Root {
         self.keeping.unwrap_or(&open.root)
     }

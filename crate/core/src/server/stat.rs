@@ -36,7 +36,7 @@ pub(super) async fn stat(shared: &Arc<Shared>, client: &ConnectedClient, root: &
 
 fn look(root: &Root, path: &RelPath) -> Result<Stat> {
     let not_found = || Error::new(ErrorKind::NotFound, "no such file or directory").at(path.as_bytes());
-    // Unfinished files are nobody's business.
+    // Unfinished files are not shown to clients.
     if TempName::is_in(path) {
         return Err(not_found());
     }

@@ -33,7 +33,7 @@ pub enum StdioRights {
     All,
     /// Read.
     ReadOnly,
-    /// Read, and make what is not there.
+    /// Reads, and makes new entries.
     AppendOnly,
 }
 

@@ -40,7 +40,7 @@ impl Rival {
         Some(Self { session, connection, urgent: live.urgent.clone(), heard })
     }
 
-    /// Sends what its client has to acknowledge.
+    /// Sends a frame that its client has to acknowledge.
     fn probe(&self) {
         self.urgent.send(&Frame::Heartbeat(self.session.work()));
         self.connection.probe();
@@ -88,7 +88,7 @@ pub(super) fn supersede(
         if rival.session.is_over() {
             superseded = true;
         } else if rival.is_silent() && client.key().is_some() {
-            // Without a key nobody could tell whose run it is.
+            // Without a key, it is not known whose run it is.
             let error = Error::new(ErrorKind::Closed, "superseded by a new run of the same key");
             rival.session.fail(error.clone());
             rival.connection.close(Some(&error));

@@ -92,7 +92,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
                 return kept.and_then(|()| directory.rename(temp_name, name));
             }
             Err(CallError { errno: Errno::NOENT, .. }) => return directory.rename(temp_name, name),
-            // A directory, and what cannot have further names.
+            // A directory, or an entry that cannot have further names.
             Err(_) => {}
         }
         match directory.exchange(temp_name, name) {

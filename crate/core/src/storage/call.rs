@@ -14,7 +14,7 @@ pub(crate) struct CallError {
 }
 
 impl CallError {
-    /// Names the call of which the error is.
+    /// Adds the name of the failed call to an error number.
     pub(crate) fn of(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self { call, errno }
     }

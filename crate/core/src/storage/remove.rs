@@ -40,7 +40,7 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
     pub(crate) stop: Option<&'a (dyn Fn() -> bool + 'a)>,
-    /// Where what is removed goes.
+    /// The place of removed entries.
     pub(crate) backups: Option<&'a Backups<'a, S>>,
     /// Makes directories of the process's own user usable for the removal, or for looking at its entries.
     pub(crate) widened: Option<&'a Widened<'a, S>>,
@@ -98,7 +98,7 @@ impl<S: WriteStorage> Removal<'_, S> {
         has_room
     }
 
-    /// Whether an entry belongs to what may be removed.
+    /// Whether an entry may be removed by the rules.
     fn takes(&mut self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
         let takes = self.judge.is_none_or(|judge| {
             judge.matcher.deletes(at, name, kind, true)
@@ -207,8 +207,8 @@ pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &m
     Ok(())
 }
 
-/// Removes what is at `path` with all that is in it, also from directories that do not let their owner do that. Fails
-/// with the error of the first entry that could not be removed.
+/// Removes the entry at `path` with everything below it, also from directories whose modes forbid that to their owner.
+/// Fails with the error of the first entry that could not be removed.
 pub(crate) fn remove_all<S: WriteStorage>(root: &S, path: &RelPath) -> Result<()> {
     let widened = Widened::new(root);
     let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
@@ -297,7 +297,7 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
 
 pub(crate) type Found = Vec<(Vec<u8>, Kind)>;
 
-/// The directory at `path` below `root` and the names in it, in their order, with what they are. No symlink is followed below
+/// The directory at `path` below `root` and the names in it, in order, with their kinds. No symlink is followed below
 /// `above`.
 pub(crate) fn entries<S: Storage>(root: &S, above: &RelPath, path: &RelPath) -> Result<(S::Directory, Found)> {
     let directory = root.open_below(above, path, Access::Read)?;

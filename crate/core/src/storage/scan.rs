@@ -15,7 +15,7 @@ use super::temp::TempName;
 use super::xattrs::{Unread, XattrBuffers};
 use super::{Access, CallError, Directory, Errno, Result, Stamp, Status, Storage};
 
-/// What a scan looks at.
+/// The options of a scan.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a walk, each set apart from the others")]
 pub(crate) struct ScanOptions<'a> {
@@ -29,7 +29,7 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) every: bool,
     /// The changes of the permission bits that are found, if there are any.
     pub(crate) chmod: Option<&'a Chmod>,
-    /// Directories where another file system begins are not gone into.
+    /// Directories on which another file system is mounted are not entered.
     pub(crate) one_file_system: bool,
     /// Nor are they carried.
     pub(crate) omit_mount_points: bool,
@@ -209,8 +209,8 @@ impl Scan {
         self.listing.weight(&self.xattrs)
     }
 
-    /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; nothing
-    /// when it has vanished. Attributes that cannot be read are told, and the rest of the entry is still carried.
+    /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; none when
+    /// it has vanished. Attributes that cannot be read are told, and the rest of the entry is still carried.
     fn read_xattrs(
         &mut self,
         directory: &impl Directory,

@@ -15,9 +15,9 @@ pub(crate) struct ShareError {
     pub(crate) error: CallError,
 }
 
-/// Makes the empty directory `to` a tree like the one at `from`: directories of its own, and everything else further names of what is
-/// there. What is unfinished is left out. A directory whose owner, group or mode cannot be given to another one fails with
-/// [`Errno::PERM`]. `check` is asked before each directory.
+/// Makes the empty directory `to` a tree like the one at `from`: directories of its own, and further names for all
+/// other entries. Unfinished files are left out. Fails with [`Errno::PERM`] if owner, group or mode of a directory
+/// cannot be set on the new one. `check` is asked before each directory.
 pub(crate) fn share_tree<S: WriteStorage, E: From<ShareError>>(
     root: &S,
     (from, to): (&RelPath, &RelPath),
@@ -32,7 +32,7 @@ pub(crate) fn share_tree<S: WriteStorage, E: From<ShareError>>(
         below.extend(found.iter().map(|name| named(&path, name)));
         at += 1;
     }
-    // The deepest first, since what is made in a directory changes its time.
+    // The deepest directories come first, since making an entry changes its directory's time.
     for path in below.iter().rev() {
         let set = || -> Result<()> {
             let like = root.open(&from.join_path(path), Access::Read)?;

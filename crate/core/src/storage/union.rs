@@ -20,17 +20,17 @@ pub(crate) struct Part<S> {
     pub(crate) above: Vec<(S, Vec<u8>)>,
     /// The tree.
     pub(crate) root: S,
-    /// The one name of its top that is seen, with all that is below it; nothing when everything is.
+    /// The only name of its top that is seen, with everything below it; without it, all are.
     pub(crate) name: Option<Vec<u8>>,
 }
 
 impl<S> Part<S> {
-    /// A tree of which everything is seen, or one entry, at the top of the union.
+    /// A tree at the top of the union, of which everything is seen, or one entry.
     pub(crate) fn at_top(root: S, name: Option<Vec<u8>>) -> Self {
         Self { above: Vec::new(), root, name }
     }
 
-    /// The path below the union's top at which its tree, or its entry, is seen; nothing when it has one that is no path.
+    /// The path below the union's top at which the tree, or its entry, is seen; none when its name is no path.
     pub(crate) fn path(&self) -> Option<RelPath> {
         let names: Vec<&[u8]> = self.above.iter().map(|(_, name)| name).chain(&self.name).map(Vec::as_slice).collect();
         RelPath::new(&names.join(&b'/')).ok()
@@ -210,7 +210,7 @@ impl<D: Directory> UnionDirectory<D> {
         Ok(&layer.directory)
     }
 
-    /// Where `name` is seen, and what it is there.
+    /// The layer in which `name` is seen, and its status there.
     fn find(&self, name: &[u8]) -> Result<(&Layer<D>, Status)> {
         let mut first = None;
         for layer in &self.layers {
@@ -236,8 +236,8 @@ impl<D: Directory> UnionDirectory<D> {
         Ok(whole.or(self.layers.first()).map(|layer| &layer.directory))
     }
 
-    /// The directory itself: as the uppermost is that is seen in full. Whether the attributes of one of which only single
-    /// names are seen belong to the run, is not decided here.
+    /// The status of the directory itself: that of the uppermost layer that is seen in full. Whether attributes of a
+    /// layer with single names belong to the run is decided elsewhere.
     fn own_status(&self) -> Result<Status> {
         let whole = self.layers.iter().find(|layer| layer.only.is_none());
         let Some(layer) = whole.or(self.layers.first()) else { return Ok(EMPTY) };

@@ -26,7 +26,7 @@ struct Pending {
     path: RelPath,
     /// The rules that are in force above it.
     above: InForce,
-    /// What it is, where another file system begins at it that is not gone into.
+    /// The status of a directory on which another file system is mounted, if that is not entered.
     boundary: Option<Box<Status>>,
 }
 

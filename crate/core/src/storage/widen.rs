@@ -88,7 +88,7 @@ impl<S: WriteStorage> Storage for Widened<'_, S> {
 }
 
 impl<S: WriteStorage> Drop for Widened<'_, S> {
-    /// Puts the modes back as far as possible, the deepest first: nobody can be told any more.
+    /// Restores the modes as far as possible, the deepest first. Failures can no longer be told.
     fn drop(&mut self) {
         for (path, bits) in self.take().into_iter().rev() {
             let _ = open_to_adjust(self.root, &path).and_then(|directory| directory.handle().set_mode(bits));

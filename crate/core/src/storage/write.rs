@@ -6,7 +6,7 @@ use sparsync_proto::{Kind, RelPath};
 
 use super::{Access, CallError, Directory, Errno, Result, Storage, WriteDirectory, WriteFile};
 
-/// Cuts off what lies behind `bytes`. A shorter file stays as it is: a file system may write a new length to disk long
+/// Cuts a file off behind `bytes`. A shorter file stays as it is: a file system may write a new length to disk long
 /// before the data, and a power cut in between leaves zeros that no comparison of size and time tells apart.
 pub(crate) fn cut(file: &impl WriteFile, bytes: u64) -> Result<()> {
     if file.status()?.size > bytes { file.set_length(bytes) } else { Ok(()) }

@@ -8,7 +8,7 @@ use super::{CallError, Directory, Errno};
 /// Bytes of all names of one entry, as on Linux (`XATTR_LIST_MAX`).
 pub(crate) const XATTR_NAMES_BYTES_MAX: usize = 64 << 10;
 
-/// What attributes are read through. It has no room until a run carries them.
+/// Buffers for reading attributes. They have no room until a run carries attributes.
 #[derive(Default)]
 pub(super) struct XattrBuffers {
     names: Vec<u8>,

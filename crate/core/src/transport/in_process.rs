@@ -224,7 +224,7 @@ async fn last_words(control: &mut TransportControl, to: Option<&mpsc::Sender<Vec
     }
 }
 
-/// Sends what the engine says; ends only with the session.
+/// Sends the engine's frames; ends only with the session.
 async fn send_all(control: &mut TransportControl, to: Option<&mpsc::Sender<Vec<u8>>>) {
     while let Some(to) = to {
         let (encoded, is_bulk) = tokio::select! {

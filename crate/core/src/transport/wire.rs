@@ -31,12 +31,12 @@ pub(crate) struct WireCounters {
     asked: AtomicBool,
     /// When, by the session's profile.
     asked_at: AtomicU64,
-    /// Counters of which these are a part: those of a server.
+    /// The counters of the server, to which these are added.
     total: Option<Arc<WireCounters>>,
 }
 
 impl WireCounters {
-    /// Counters of one session, of which `total` counts the bytes as well.
+    /// Counters of one session. Bytes are also added to `total`.
     pub(crate) fn part_of(total: &Arc<Self>) -> Self {
         Self { total: Some(Arc::clone(total)), ..Self::default() }
     }

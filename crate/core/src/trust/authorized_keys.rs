@@ -135,7 +135,7 @@ impl AuthorizedKeys {
         }
     }
 
-    /// Why nobody new is let in, when the file is unusable.
+    /// Why no new client is let in, when the file is unusable.
     #[must_use]
     pub fn problem(&self) -> Option<Error> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -171,7 +171,7 @@ impl AuthorizedKeys {
         state.keys.as_ref().map_or(0, HashMap::len)
     }
 
-    /// Whether nobody is authorized now.
+    /// Whether no key is authorized now.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -225,7 +225,7 @@ impl AuthorizedKeys {
         self.path.as_deref()
     }
 
-    /// The given lines together with what the file says now.
+    /// The keys of the given lines and of the file.
     fn read_all(&self) -> State {
         let Some(path) = &self.path else {
             return State { stamp: Stamp::Missing, keys: Ok(self.given()) };

@@ -20,7 +20,7 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const NEXT_KEY: &[u64] = &[2, 25, 35_554_863_424_053_835];
 const NEXT_KEY_ID: &[u8] = &[0x69, 0xbf, 0x94, 0x9e, 0xdb, 0xe3, 0xb6, 0xc4, 0x4b];
 
-/// The end of the year 9999: what comes later has no form for people.
+/// The end of the year 9999: later moments have no text form.
 const MOMENT_MAX: u64 = 253_402_300_799;
 
 const SEQUENCE: u8 = 0x30;
@@ -73,7 +73,7 @@ pub(crate) fn announced_key(certificate: &CertificateDer<'_>) -> Option<NextKey>
     None
 }
 
-/// `value` is what follows the extension's name.
+/// `value` is the part behind the extension's name.
 fn told_key(mut value: &[u8]) -> Option<NextKey> {
     let mut content = match element(&mut value)? {
         (BOOLEAN, _) => expect(&mut value, OCTET_STRING)?,

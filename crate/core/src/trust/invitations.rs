@@ -30,7 +30,7 @@ const MARK: &str = "invitation:";
 /// The beginning of an invitation's text.
 const PREFIX: &str = "sparsync-invite-1.";
 
-/// Bytes of a secret: nobody guesses one of 2^128.
+/// Bytes of a secret: 2^128 of them are too many to guess.
 const SECRET_BYTES: usize = 16;
 
 /// The digest of secrets has a context of its own.

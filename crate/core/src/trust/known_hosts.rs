@@ -125,7 +125,7 @@ impl KnownHosts {
         private_file::change(&self.path, |text, _| {
             let known = self.known(text, &wanted)?;
             let shown = known.iter().find(|entry| entry.key == key).copied();
-            // Somebody has taken it off the record meanwhile.
+            // The key was removed from the record meanwhile.
             let Some(shown) = shown else { return Ok((None, ())) };
             let goes = |entry: &KnownKey| {
                 let is_over = entry.after == Some(key) && Some(entry.key) != next;

@@ -156,7 +156,7 @@ pub(super) fn change<T>(
     Ok(given)
 }
 
-/// What is wrong with a line of a file; lines are counted from 1.
+/// The error of a line of a file; lines are counted from 1.
 pub(super) fn malformed(path: &Path, line: u64, why: &str) -> Error {
     Error::new(ErrorKind::Config, format!("line {line}: {why}")).at(path.as_os_str().as_bytes()).with("line", line)
 }
@@ -173,7 +173,7 @@ pub(super) fn push_line(text: &mut String, line: &str) {
     text.extend([line, "\n"]);
 }
 
-/// Ends the last line where somebody's editor has not.
+/// Ends the last line if an editor has not.
 pub(super) fn end_last_line(text: &mut String) {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');

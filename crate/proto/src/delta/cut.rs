@@ -59,7 +59,7 @@ impl Cutter {
         self.level
     }
 
-    /// In what its parts are cut again.
+    /// The cutter into which its parts are cut again.
     #[must_use]
     pub const fn below(self) -> Option<Self> {
         match self {

@@ -56,7 +56,7 @@ impl Span {
     }
 }
 
-/// What becomes of the next pieces of one's own file.
+/// How the next pieces of the own file are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipe {
     /// They are pieces of the other end's file.
@@ -147,7 +147,7 @@ impl Places {
 /// A part of a piece of the own file: its length, and where the other end holds it.
 type Part = (u64, Option<u64>);
 
-/// What was found of a piece of one's own.
+/// The matches of a piece of the own file.
 #[derive(Clone, Debug)]
 enum Found {
     Nothing,
@@ -205,7 +205,7 @@ impl Match {
         (self.asked.iter().map(|(number, ..)| *number).collect(), self.asked.iter().map(|(.., bytes)| bytes).sum())
     }
 
-    /// Takes the chunks of what was asked for.
+    /// Takes the chunks that were asked for.
     pub fn take_chunks(&mut self, chunks: &[Chunk]) {
         let mut chunks = (0..).zip(chunks);
         let mut all = Vec::new();
@@ -305,7 +305,7 @@ impl Match {
         *hasher.finalize().as_bytes()
     }
 
-    /// What becomes of each piece.
+    /// How each piece is sent.
     #[must_use]
     pub fn recipe(self) -> Vec<Recipe> {
         let mut all: Vec<Recipe> = Vec::new();

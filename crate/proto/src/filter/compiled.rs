@@ -16,14 +16,14 @@ pub enum Origin {
     File(Arc<[u8]>, u32),
 }
 
-/// What part of an entry's path a pattern is compared with.
+/// The part of an entry's path that a pattern is compared with.
 #[derive(Clone, Copy, Debug)]
 enum Compared {
     /// The path below the top of the transfer.
     BelowTop,
     /// The path in the file system.
     Whole,
-    /// What of the path in the file system begins there.
+    /// The part of the path in the file system that begins there.
     From(usize),
 }
 
@@ -161,7 +161,7 @@ impl Files {
     }
 }
 
-/// What one file says, and what those above it say.
+/// The rules of one file, and those of the files above it.
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) elements: Vec<Element>,

@@ -67,7 +67,7 @@ pub struct Hiding {
 }
 
 impl Hiding {
-    /// Takes what `matcher` takes and is not hidden.
+    /// Takes the entries that `matcher` takes, without hidden ones.
     #[must_use]
     pub fn new(hidden: Arc<HiddenPaths>, matcher: Box<dyn Matcher>) -> Self {
         Self { hidden, matcher }

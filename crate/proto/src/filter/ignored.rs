@@ -13,13 +13,13 @@ use crate::path::RelPath;
 /// The name of the files.
 const FILE: &[u8] = b".gitignore";
 
-/// What a directory has that begins a repository.
+/// The entry by which a directory begins a repository.
 const REPOSITORY: &[u8] = b".git";
 
 /// The patterns of a repository that are not in its tree.
 const EXCLUDE: &[u8] = b".git/info/exclude";
 
-/// What a file says of a path.
+/// The verdict of a file on a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoreVerdict {
     /// The path is ignored; otherwise it is not, whatever files above say.

@@ -10,7 +10,7 @@ use super::parse::{self, ParseError, Style, parse_file};
 use crate::limits::{FILTER_BYTES_IN_FORCE_MAX, FILTER_FILES_MAX, FILTER_MERGE_DEPTH_MAX};
 use crate::path::RelPath;
 
-/// What reading a file of rules gives.
+/// The result of reading a file of rules.
 #[derive(Debug)]
 pub enum RuleFile {
     /// Its content.
@@ -41,7 +41,7 @@ pub trait RuleFiles {
 pub struct RuleFileError {
     /// The file, by its path in the file system or below the server's root.
     pub file: Vec<u8>,
-    /// What is wrong. Nothing of the file's content is in it.
+    /// The error. It has nothing of the file's content.
     pub why: String,
 }
 
@@ -69,13 +69,13 @@ struct Directory {
     top: Arc<TreeTop>,
     /// The files that are looked for: those that the request names, then those that files have named.
     files: Vec<Arc<Files>>,
-    /// What each of them says here.
+    /// The rules that each of them has here.
     said: Vec<Option<Arc<Said>>>,
     /// The files of another language that apply here.
     ignored: Option<Arc<Ignored>>,
 }
 
-/// What a filter looks for in directories.
+/// The files that a filter looks for in directories.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sought<'a> {
     /// Files of rules.
@@ -145,7 +145,7 @@ impl Directory {
         Ok(())
     }
 
-    /// What is in force below, when that is something else.
+    /// The rules in force below, if they are others.
     fn enter(
         &self,
         path: &RelPath,
@@ -260,7 +260,7 @@ impl Directory {
     }
 }
 
-/// What is taken in of a file.
+/// The parts of a file that were read.
 struct Taken {
     elements: Vec<Element>,
     above: Option<Arc<Said>>,
@@ -361,7 +361,7 @@ impl<'a> At<'a> {
         self.in_force.0.as_ref().and_then(|trees| trees.get(self.tree.get())).map(AsRef::as_ref)
     }
 
-    /// What files say here.
+    /// The rules of files here.
     pub(super) fn said(&self) -> &'a [Option<Arc<Said>>] {
         self.directory().map_or(&[], |directory| &directory.said)
     }

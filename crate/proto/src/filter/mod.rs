@@ -55,12 +55,12 @@ pub struct Filter {
     ignores: Option<Ignores>,
 }
 
-/// What files of another language mean for a filter.
+/// The use of files of another language in a filter.
 #[derive(Clone, Debug)]
 pub struct Ignores {
     /// The language.
     pub syntax: Arc<dyn IgnoreSyntax>,
-    /// What they leave alone may be deleted.
+    /// Entries that they ignore may be deleted.
     pub may_be_deleted: bool,
 }
 
@@ -141,7 +141,7 @@ fn is_ignored(at: &At<'_>, (name, kind): (&[u8], Kind)) -> bool {
 /// The rule that decides about an entry.
 #[derive(Clone, Debug)]
 pub struct Decider {
-    /// What matches belongs to the run.
+    /// Whether matching entries belong to the run.
     pub include: bool,
     /// The rule, as people write it.
     pub text: Vec<u8>,

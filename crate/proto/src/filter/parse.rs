@@ -13,7 +13,7 @@ pub struct ParseError {
     pub rule: Option<Vec<u8>>,
     /// The line of the file, from 1.
     pub line: u32,
-    /// What is wrong with it.
+    /// The error in it.
     pub why: &'static str,
 }
 
@@ -28,10 +28,10 @@ impl Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// What stands before a pattern.
+/// The prefixes of patterns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefixes {
-    /// What the rule does, and its modifiers.
+    /// The action of the rule, and its modifiers.
     #[default]
     Rules,
     /// No prefix: either all patterns are included, or all are excluded.
@@ -42,7 +42,7 @@ pub enum Prefixes {
     /// No prefix, or `+ ` or `- `; a `!` alone drops all rules before it. `--exclude` and `--exclude-from` take
     /// patterns so.
     Optional {
-        /// What a pattern without one is.
+        /// Whether a pattern without a prefix includes.
         include: bool,
     },
 }
@@ -51,7 +51,7 @@ pub enum Prefixes {
 #[expect(clippy::struct_excessive_bools, reason = "what a list says, each apart from the others")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
-    /// What stands before a pattern.
+    /// The prefixes of patterns.
     pub prefixes: Prefixes,
     /// Rules stand between blanks, and not one on each line.
     pub word_split: bool,
@@ -59,7 +59,7 @@ pub struct Style {
     pub cvs: bool,
     /// All rules are for the sender, or for the receiver, alone.
     pub ends: Option<(bool, bool)>,
-    /// What does not match is meant.
+    /// The rule is for entries that do not match.
     pub negated: bool,
     /// They keep nothing in a directory that is deleted.
     pub perishable: bool,
@@ -103,7 +103,7 @@ impl Style {
     }
 }
 
-/// What a rule says to a list of rules.
+/// The effect of a rule on a list of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// One more rule.
@@ -130,7 +130,7 @@ pub fn parse_rule(text: &[u8], style: &Style) -> Result<Vec<Said>, ParseError> {
     said(text, style).map_err(|why| ParseError { rule: Some(text.to_vec()), line: 0, why })
 }
 
-/// What the rules of a file say, each with its line.
+/// Reads the rules of a file, each with its line.
 ///
 /// # Errors
 /// As for [`parse_rule`]; the error has the line, and nothing of its content.
@@ -237,7 +237,7 @@ fn prefixed(text: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
     modifiers.said(sort, pattern, style)
 }
 
-/// What a rule is, apart from its modifiers.
+/// The type of a rule, without its modifiers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sort {
     /// A pattern for both ends, or for the one that its modifiers say.
@@ -270,7 +270,7 @@ impl Sort {
     }
 }
 
-/// What the modifiers of a rule say.
+/// The modifiers of a rule.
 #[expect(clippy::struct_excessive_bools, reason = "modifiers, each apart from the others")]
 #[derive(Default)]
 struct Modifiers {
@@ -387,7 +387,7 @@ impl Modifiers {
     }
 }
 
-/// The rules that CVS has for what it leaves alone.
+/// The rules of CVS for ignored files.
 fn cvs(style: &Style) -> Vec<Said> {
     // Such rules are for files that can be made again, and protect no directory.
     let rule = |pattern: &&[u8]| {

@@ -5,7 +5,7 @@
 
 use crate::entry::Kind;
 
-/// What one place of a pattern takes.
+/// A part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     /// This byte.
@@ -213,7 +213,7 @@ fn parse(text: &[u8]) -> Option<Vec<Token>> {
     Some(tokens)
 }
 
-/// The set of a class, and what follows it; `text` begins behind the `[`.
+/// The set of a class, and the text behind it; `text` begins behind the `[`.
 fn class(text: &[u8]) -> Option<([u64; 4], &[u8])> {
     let negated = matches!(text.first(), Some(b'!' | b'^'));
     let mut rest = if negated { &text[1..] } else { text };

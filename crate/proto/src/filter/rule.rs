@@ -8,15 +8,15 @@ use crate::limits::{FILTER_BYTES_MAX, PATH_BYTES_MAX};
 #[expect(clippy::struct_excessive_bools, reason = "what a rule says, each apart from the others")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What matches belongs to the run; otherwise it does not.
+    /// Whether matching entries belong to the run.
     pub include: bool,
-    /// It decides what the sender sends.
+    /// It decides which entries the sender sends.
     pub sender: bool,
-    /// It decides what the receiver deletes.
+    /// It decides which entries the receiver deletes.
     pub receiver: bool,
-    /// It is for what the pattern does not match.
+    /// It is for entries that the pattern does not match.
     pub negated: bool,
-    /// It does not keep what lies in a directory that is deleted.
+    /// It does not protect entries of a directory that is deleted.
     pub perishable: bool,
     /// The pattern is compared with the path in the file system.
     pub absolute: bool,

@@ -11,7 +11,7 @@ use crate::path::RelPath;
 pub struct Arrived {
     /// Where, in the source.
     pub path: RelPath,
-    /// What it was there.
+    /// Its kind at the source.
     pub kind: Kind,
     /// Bytes of a regular file; 0 otherwise.
     pub size: u64,

@@ -6,7 +6,7 @@ use crate::filter::{Decider, End, Origin};
 use crate::limits::{MESSAGE_BYTES_MAX, PATH_BYTES_MAX};
 use crate::path::RelPath;
 
-/// What an end says of a path.
+/// The explanation of a path by an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The end.
@@ -19,7 +19,7 @@ pub struct Explanation {
     pub included: bool,
     /// Whether a rule decides; where none matches, the path belongs to the run.
     pub decided: bool,
-    /// What the rule says, where this end may tell that.
+    /// The text of the rule, if this end may tell it.
     pub rule: Vec<u8>,
     /// The place of the rule in the request's list, from 0.
     pub number: Option<u64>,

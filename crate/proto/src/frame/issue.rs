@@ -117,7 +117,7 @@ pub struct Issue {
     pub path: Vec<u8>,
     /// The text for people.
     pub message: String,
-    /// Whether the destination still holds what it held before.
+    /// Whether the destination still has the old entry.
     pub old_kept: bool,
 }
 

@@ -35,7 +35,7 @@ closed_set! {
 /// One line of a plan or of a run's account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// What is done.
+    /// The action.
     pub action: Action,
     /// With what.
     pub kind: Kind,
@@ -45,13 +45,13 @@ pub struct Item {
     pub size: u64,
     /// Where, relative to the tree; empty for the tree's root.
     pub path: Box<[u8]>,
-    /// What it becomes a hard link to.
+    /// The leader of which it becomes a further name.
     pub leader: Option<Box<RelPath>>,
-    /// What the source's entry is, where the run tells that.
+    /// The attributes of the source's entry, if the run tells them.
     pub details: Option<Box<ItemDetails>>,
 }
 
-/// What the source's entry is, beside its kind and, of a file, its size.
+/// The attributes of the source's entry, besides its kind and size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemDetails {
     /// Its attributes.
@@ -64,7 +64,8 @@ pub struct ItemDetails {
     pub stamp: Option<Stamp>,
 }
 
-/// See [`ItemDetails::stamp`]. Its first [`STAMP_OWN_BYTES`] leave out what a run may change itself before it comes to the entry.
+/// See [`ItemDetails::stamp`]. Its first [`STAMP_OWN_BYTES`] leave out attributes that a run may change itself before
+/// it comes to the entry.
 pub type Stamp = [u8; 24];
 
 /// Bytes of a stamp by which a run knows an entry again when its turn comes.
@@ -73,7 +74,7 @@ pub const STAMP_OWN_BYTES: usize = 16;
 /// Set beside the action's number when tagged fields follow the path.
 const FIELDS_FOLLOW: u8 = 1 << 7;
 
-/// What an item may have besides.
+/// Further fields of an item.
 #[derive(Default)]
 struct ItemFields {
     leader: Option<Box<RelPath>>,
@@ -153,7 +154,8 @@ impl Item {
         }
     }
 
-    /// The stamp of this item, with what the destination has there: `own`, and `others`, which the run may change itself.
+    /// The stamp of this item, with the state of the destination's entry: `own`, and `others`, which the run may change
+    /// itself.
     #[must_use]
     pub fn stamp_with(&self, own: &[u8], others: &[u8]) -> Stamp {
         let mut all = Vec::with_capacity(self.path.len() + own.len() + others.len() + 64);

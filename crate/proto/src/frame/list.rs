@@ -21,7 +21,8 @@ pub struct ListEntry {
     pub meta: Meta,
 }
 
-/// Appends what follows the type of a [`super::Frame::List`] with the entries of `range`, without building a listing.
+/// Appends the part of a [`super::Frame::List`] behind its type, with the entries of `range`, without building a
+/// listing.
 pub(super) fn put(directory: u32, more: bool, listing: &Listing, range: std::ops::Range<usize>, out: &mut Vec<u8>) {
     out.number(u64::from(directory));
     out.byte(u8::from(more));

@@ -83,7 +83,7 @@ fn request_bytes(request: &Request) -> usize {
         + more
 }
 
-/// A list, and what each of its members holds besides.
+/// The memory of a list, and of each of its members.
 fn list<T>(all: &Vec<T>, held: impl Fn(&T) -> usize) -> usize {
     all.capacity() * size_of::<T>() + all.iter().map(held).sum::<usize>()
 }

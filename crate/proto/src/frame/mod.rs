@@ -60,7 +60,7 @@ pub enum Frame {
     Request(Box<Request>),
     /// Before a request: paths of it, which it continues.
     Paths {
-        /// What they are to it.
+        /// Their meaning for it.
         set: PathSet,
         /// Behind those that came before.
         paths: Paths,
@@ -99,7 +99,7 @@ pub enum Frame {
         directory: u32,
         /// Ascending indices into its listing.
         files: Vec<u32>,
-        /// What is held already of some of them.
+        /// The parts that are held already of some of them.
         resume: Vec<Resume>,
     },
     /// Sent before the Want of this directory: files of which the receiver has an older state, whose parts it tells
@@ -121,9 +121,9 @@ pub enum Frame {
     },
     /// Every directory below this number has been decided upon.
     Settled(u32),
-    /// Names of owners and groups, before what has their numbers.
+    /// Names of owners and groups, before the frames that have their numbers.
     Owners(Vec<OwnerName>),
-    /// What the receiver does, for the initiator.
+    /// Items of the receiver's actions, for the initiator.
     Items(Vec<Item>),
     /// A path that did not arrive.
     Issue(Issue),
@@ -135,7 +135,7 @@ pub enum Frame {
     Finished {
         /// Counters in the order of [`crate::COUNTERS`].
         counters: Vec<u64>,
-        /// What was refused.
+        /// The error of deletions that were refused.
         refused: Option<WireError>,
     },
     /// The receiver lets the sender remove these entries of the source; the last part has `more` unset.

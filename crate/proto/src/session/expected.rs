@@ -7,9 +7,9 @@ use std::collections::HashMap;
 #[derive(Clone, Debug)]
 pub struct Expected<T> {
     files: usize,
-    /// Files of which nothing is known, by index.
+    /// Files without further facts, by index.
     plain: Vec<u64>,
-    /// Files of which something is known.
+    /// Files with further facts.
     known: HashMap<u32, T>,
 }
 
@@ -49,7 +49,7 @@ impl<T> Expected<T> {
         self.files += usize::from(was_new);
     }
 
-    /// What is known of a file that is expected.
+    /// The facts about an expected file.
     #[must_use]
     pub fn known(&self, index: u32) -> Option<&T> {
         self.known.get(&index)

@@ -7,7 +7,7 @@ use crate::frame::IssueKind;
 use crate::limits::FILE_BYTES_MAX;
 use crate::pack::{FileId, Record};
 
-/// What a record of a data lane means where it stands.
+/// The meaning of a record at its place in a data lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaneStep<'a> {
     /// A whole file.
@@ -69,16 +69,16 @@ pub enum LaneStep<'a> {
         /// How long it is.
         bytes: u64,
     },
-    /// What a file's basis is made of is to be told.
+    /// The sender asks for the parts of a file's basis.
     Sign {
-        /// Of which file.
+        /// The file.
         file: FileId,
         /// Where it is cut.
         cutter: Cutter,
     },
     /// The chunks of some pieces of that are to be told.
     Ask {
-        /// Of which file.
+        /// The file.
         file: FileId,
         /// The ascending numbers of the pieces.
         pieces: Vec<u32>,
@@ -125,13 +125,13 @@ struct Open {
     basis: Basis,
 }
 
-/// What stood in a file's place before.
+/// The file that was in the place of the open one.
 #[derive(Clone, Debug, Default)]
 struct Basis {
     bytes: u64,
     /// Where each of its pieces begins.
     starts: Vec<u64>,
-    /// Where in the file what is copied of it may end.
+    /// The offset in the new file at which copies must end.
     end_max: u64,
 }
 
@@ -252,7 +252,7 @@ impl Lane {
         }
     }
 
-    /// The same by what is copied of the basis.
+    /// The same for bytes that are copied from the basis.
     fn advance_by_copy(&mut self, bytes: u64) -> Result<u64, Violation> {
         let open = self.opened()?;
         if open.at.checked_add(bytes).is_none_or(|end| end > open.basis.end_max) {

@@ -34,7 +34,7 @@ use crate::request::Request;
 /// Which end tells its account of time, in a session that is profiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProfileExchange {
-    /// Nobody asked, or both ends are in one process.
+    /// No profile was asked for, or both ends are in one process.
     #[default]
     None,
     /// This end asked, and waits for the other's account.

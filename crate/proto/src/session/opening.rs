@@ -12,7 +12,7 @@ use crate::paths::{PathSet, Paths};
 use crate::request::Request;
 use crate::version::Version;
 
-/// What an initiator opened a control lane for.
+/// The purpose for which an initiator opened a control lane.
 #[derive(Clone, Debug)]
 pub enum Opened {
     /// A session.
@@ -106,7 +106,7 @@ fn check_selected(request: &Request, accept: &Accept) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The first frames of a control lane, as the acceptor takes them: a hello, then what is wanted.
+/// The first frames of a control lane, as the acceptor reads them: a hello, then the request.
 #[derive(Clone, Debug, Default)]
 pub enum Opening {
     /// Nothing has come.
@@ -116,7 +116,7 @@ pub enum Opening {
     Greeted(Result<Version, RangeInclusive<u16>>),
     /// Paths of a request have come, and the rest of it is to follow.
     Listing {
-        /// What both ends speak.
+        /// The version that both ends speak.
         version: Version,
         /// The paths that are selected.
         selected: Paths,
@@ -125,12 +125,12 @@ pub enum Opening {
         /// Stamps of a plan.
         planned: Paths,
     },
-    /// What is wanted has come; nothing more may come by this way.
+    /// The request has come, and no further frame may be taken here.
     Done,
 }
 
 impl Opening {
-    /// Takes the next frame. Gives what is wanted, and the version to speak, once that is known.
+    /// Takes the next frame. Gives the request, and the version to speak, once they are known.
     ///
     /// # Errors
     /// A frame that has no place here.

@@ -8,7 +8,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// A heartbeat goes out at least this often, in looks.
 const TICKS_BETWEEN_HEARTBEATS: u32 = 5;
 
-/// What follows from a look at the work.
+/// The consequence of a look at the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// Nothing.

@@ -15,22 +15,22 @@ use crate::profile::EndProfile;
 use crate::request::Attributes;
 use crate::xattrs::Xattrs;
 
-/// What is settled before a receiver's session begins.
+/// The facts that are settled before a receiver's session begins.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiverTerms {
-    /// What the sender may send.
+    /// The content that the sender may send unasked.
     pub grant: Grant,
     /// Sub-directories belong to the run.
     pub recursive: bool,
     /// The source is one entry that is no directory, or a missing one.
     pub single: bool,
-    /// What is carried.
+    /// The attributes that are carried.
     pub attributes: Attributes,
     /// Owners and groups of the source have names.
     pub names: OwnerNames,
     /// The digest of the sender's tree can prove that nothing has to be done.
     pub tree_digest_decides: bool,
-    /// Who tells whom where the time went.
+    /// Which end tells its account of time.
     pub profile: ProfileExchange,
     /// Whether a name is that of an unfinished file: entries with such names must not be taken.
     pub is_unfinished: fn(&[u8]) -> bool,
@@ -88,7 +88,7 @@ pub enum ToReceiver {
         /// Directories that could not be read: nothing is deleted then.
         errors: u64,
     },
-    /// The sender has removed what it was let.
+    /// The sender has removed the entries that it may remove.
     Removed,
     /// Where the sender's time went.
     Profile(Box<EndProfile>),
@@ -100,11 +100,11 @@ struct Waiting {
     path: RelPath,
     meta: Meta,
     xattrs: Xattrs,
-    /// Bytes of the extended attributes in what has come.
+    /// Bytes of the extended attributes in the parts that have come.
     xattrs_bytes: usize,
     /// How many entries the listing will have.
     entries: u32,
-    /// What has come of it.
+    /// The parts of the listing that have come.
     listing: Listing,
 }
 
@@ -112,7 +112,7 @@ struct Waiting {
 enum Phase {
     /// Records, listings and questions.
     Comparing,
-    /// The sender removes what has arrived.
+    /// The sender is removing entries that have arrived.
     Removing,
     /// That is done.
     HasRemoved,

@@ -27,18 +27,18 @@ impl Holds for Listing {
     }
 }
 
-/// What is settled before a sender's session begins.
+/// The facts that are settled before a sender's session begins.
 #[derive(Clone, Debug)]
 pub enum SenderTerms {
     /// This end asked (a push): the acceptance of this request comes first.
     Asked(Box<Request>),
     /// The receiver asked (a pull), and granted this.
     Granted {
-        /// What may be sent.
+        /// The content that may be sent unasked.
         grant: Grant,
-        /// Who tells whom where the time went.
+        /// Which end tells its account of time.
         profile: ProfileExchange,
-        /// The receiver may let this end remove what has arrived.
+        /// The receiver may let this end remove entries that have arrived.
         removes: bool,
     },
 }
@@ -61,16 +61,16 @@ pub enum ToSender<T> {
     Send {
         /// The directory's number.
         directory: u32,
-        /// What was kept of it.
+        /// The directory that was held.
         held: T,
         /// Ascending indices of regular files of its listing.
         files: Vec<u32>,
-        /// What the receiver holds of some of them.
+        /// The parts that the receiver holds of some of them.
         resume: Vec<Resume>,
-        /// Of which it has an older state, ascending.
+        /// Files of which it has an older state, ascending.
         bases: Vec<Basis>,
     },
-    /// What the receiver has of a file that was asked about.
+    /// The parts of the receiver's file that was asked about.
     Chunks {
         /// Which.
         file: FileId,
@@ -83,7 +83,7 @@ pub enum ToSender<T> {
     Nothing,
     /// Nothing: listings were let go.
     Settled,
-    /// What the receiver does.
+    /// Items of the receiver's actions.
     Items(Vec<Item>),
     /// A path that did not arrive.
     Issue(Issue),
@@ -100,7 +100,7 @@ pub enum ToSender<T> {
     Finished {
         /// Its counters.
         counters: Vec<u64>,
-        /// What it refused.
+        /// The error of deletions that it refused.
         refused: Option<WireError>,
     },
 }
@@ -132,7 +132,7 @@ pub struct Sender<T> {
     grant: Option<Grant>,
     profile: ProfileExchange,
     directories: BTreeMap<u32, (Stage, T)>,
-    /// Directories of which the answer is awaited.
+    /// Directories whose answer is awaited.
     asked: u32,
     /// Directories that have a number.
     told: u32,
@@ -154,7 +154,7 @@ pub struct Sender<T> {
 enum Removes {
     /// Nothing: it was not asked for, or all of it was told.
     Nothing,
-    /// What has arrived.
+    /// Entries that have arrived.
     Arrived,
     /// Every entry was told, and the sender has not said yet that it is done.
     Told,
@@ -196,7 +196,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         self.grant == Some(Grant::All)
     }
 
-    /// Who tells whom where the time went.
+    /// Which end tells its account of time.
     #[must_use]
     pub const fn profile(&self) -> ProfileExchange {
         self.profile
@@ -343,7 +343,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         Ok(ToSender::Settled)
     }
 
-    /// Says that what may be removed is, or was told not to be.
+    /// Notes that every entry was removed, or told as kept. Gives the frame that tells it.
     pub fn removed(&mut self) -> Frame {
         self.removes = Removes::Nothing;
         Frame::Removed

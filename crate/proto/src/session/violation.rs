@@ -32,7 +32,7 @@ impl Violation {
 }
 
 impl Frame {
-    /// What the frame is, in words, for an error message.
+    /// The name of the frame, for an error message.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

@@ -102,7 +102,7 @@ pub(super) struct LaneReader<'a, S: Storage> {
     pays: &'a Pays,
     taken: Taken<'a>,
     answers: &'a Answers<'a>,
-    /// The receiver writes over what it has.
+    /// The receiver writes over its own file.
     in_place: bool,
     way: Way,
     freezer: Option<&'a Freezer<S::Directory>>,

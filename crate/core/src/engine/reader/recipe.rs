@@ -121,7 +121,7 @@ impl<S: Storage> LaneReader<'_, S> {
         if read < want {
             return Ok(false);
         }
-        // The room may be larger than what was wanted.
+        // The buffer may have more room than was asked for.
         let end = draft.out().len() - (read - want);
         draft.out().truncate(end);
         if let Some(hasher) = hasher {

@@ -10,7 +10,7 @@ impl SkipList {
         Self(text.split(|&byte| byte == b'/').filter(|end| !end.is_empty()).map(end).collect())
     }
 
-    /// Whether nobody is left out.
+    /// Whether the list is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

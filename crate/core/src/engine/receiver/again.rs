@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::storage::{CallError, Directory, Errno, TempName, WriteStorage, entries};
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Decides once more what is deleted, where that was put off until files of rules have arrived.
+    /// Decides again which entries are deleted, if that was put off until files of rules have arrived.
     pub(super) fn decide_again(&mut self) -> Result<()> {
         let (Some(all), Some(root)) = (self.source_names.take(), &self.destination.root) else { return Ok(()) };
         let judge = &self.options.judge;

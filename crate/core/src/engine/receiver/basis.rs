@@ -227,7 +227,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(FromBasis::Settled(true))
     }
 
-    /// Links or copies an entry of a basis. Says whether that has worked; what is still missing then travels.
+    /// Links or copies an entry of a basis. Says whether that has worked. If not, the content is asked for.
     fn place_from_basis(
         &mut self,
         basis: usize,

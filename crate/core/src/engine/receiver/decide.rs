@@ -30,7 +30,7 @@ struct Decided {
     /// Bases that are not in the place of the file itself.
     older: Older,
     followers: Followers,
-    /// The directory's own time changes by what is done.
+    /// Whether the directory's own time changes by these steps.
     touched: bool,
     /// The source's entries that do not arrive, ascending.
     left: Vec<usize>,
@@ -481,7 +481,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if reasons.intersects(Reasons::APPEND_ONLY) {
             self.issue(IssueKind::Scope, full, "it differs, and the key may only add new names")?;
         } else if entry.kind != Kind::Special && reasons.intersects(Reasons::SPECIAL) {
-            // The sender has told of what was not asked for.
+            // The sender has told of entries that were not asked for.
             self.tell_not_made(full)?;
         }
         Ok(false)

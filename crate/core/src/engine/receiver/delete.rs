@@ -91,7 +91,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if refused.is_some() { Ok(refused) } else { self.remove_extras(removed) }
     }
 
-    /// Gives what has waited for all content its name.
+    /// Gives entries that have waited for all content their names.
     fn place_last(&mut self, delayed: &[Delayed]) -> Result<()> {
         let (Some(root), Some(writing)) = (&self.destination.root, self.writing) else { return Ok(()) };
         for entry in delayed.iter().filter(|entry| !entry.replaces_directory) {
@@ -368,7 +368,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok((gone.files + gone.directories, gone.stays || gone.failed.is_some()))
     }
 
-    /// Gives up what would have taken the place of a directory.
+    /// Gives up an entry that would have taken the place of a directory.
     fn withdraw(&self, entry: &Delayed, why: &str) -> Result<()> {
         if let Some(root) = &self.destination.root {
             entry.discard(root);

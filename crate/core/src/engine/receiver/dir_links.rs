@@ -21,7 +21,7 @@ const LEADS_OUT: &str = "a symlink stands in its place that leads out of what ma
 enum Led {
     /// A directory that may be written to.
     Directory,
-    /// Out of what may be written; nobody looks at what is there.
+    /// Out of the tree that may be written to; its target is not looked at.
     Out,
     /// To no entry that could be a directory.
     Other,
@@ -103,7 +103,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Whether a directory is what the source has, with some of its symlinks taken for directories.
+    /// Whether a directory equals the source's, with some of its symlinks taken for directories.
     pub(super) fn is_equal_by_links(&self, old: &Scan, digest: &Digest) -> bool {
         if !self.options.keeps_dir_links {
             return false;

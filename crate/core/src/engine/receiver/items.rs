@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::storage::{OnMade, WriteStorage};
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Tells what is done with an entry of the source.
+    /// Tells the action on an entry of the source.
     pub(super) fn item(
         &self,
         action: Action,
@@ -37,7 +37,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Tells what is done with a directory, of which `meta` are the attributes.
+    /// Tells the action on a directory, whose attributes are `meta`.
     pub(super) fn item_of_directory(&self, action: Action, path: &RelPath, meta: Meta, reasons: Reasons) -> Result<()> {
         self.tell_item(|| self.directory_item(action, path, meta, reasons))
     }
@@ -55,7 +55,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// A stamp is also of what the source has.
+    /// Whether items have details. A stamp depends on them, too.
     fn has_details(&self) -> bool {
         self.options.items.details || self.options.stamps.is_some()
     }
@@ -65,7 +65,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.tell(item)
     }
 
-    /// Tells what was [prepared](Self::prepared).
+    /// Tells an item that was [prepared](Self::prepared).
     pub(super) fn tell(&self, item: Option<Item>) -> Result<()> {
         match item.filter(|_| self.options.items.told) {
             Some(item) => self.waiting_items.take(item, |item| self.options.report.item(item, self.session)),
@@ -89,7 +89,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Tells what was held back of directories up to `number`.
+    /// Tells the items that were held back of directories up to `number`.
     pub(super) fn tell_held(&mut self, number: u32) -> Result<()> {
         while self.held_items.front().is_some_and(|(at, _)| *at <= number) {
             let Some((_, item)) = self.held_items.pop_front() else { break };
@@ -174,7 +174,7 @@ pub(super) fn count_kinds((session, options): (&Session, &ReceiverOptions), list
     }
 }
 
-/// What is told of each backup, where the run tells it.
+/// Called for each backup, if the run tells backups.
 pub(super) fn backups_told<'a>(session: &'a Session, options: &'a ReceiverOptions) -> Option<Box<OnMade<'a>>> {
     let tell = |path: Vec<u8>, kind| {
         let item = Item {

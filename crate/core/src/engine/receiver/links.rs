@@ -415,7 +415,7 @@ struct Ends<D> {
     other: Option<Status>,
 }
 
-/// The status of what has this name, if something has.
+/// The status of the entry with this name, if there is one.
 fn status_of(directory: &impl Directory, name: &[u8]) -> storage::Result<Option<Status>> {
     match directory.status(name) {
         Ok(status) => Ok(Some(status)),

@@ -64,7 +64,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(None)
     }
 
-    /// Keeps what a directory takes the place of.
+    /// Keeps a backup of the entry in whose place a directory is made.
     fn keep_file(&self, parent: &RelPath, directory: &S::Directory, name: &[u8]) -> storage::Result<()> {
         let Some(backups) = self.backups().filter(|_| !self.options.rules.append_only) else { return Ok(()) };
         match directory.status(name) {
@@ -207,7 +207,7 @@ pub(super) fn counter_without_content(kind: Kind) -> Option<Counter> {
     }
 }
 
-/// What failed when an entry of this kind was not made.
+/// The text of the failure to make an entry of this kind.
 fn doing_to(kind: Kind) -> &'static str {
     match kind {
         Kind::Symlink => "cannot make the symlink",

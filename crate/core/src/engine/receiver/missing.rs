@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Access, Directory, WriteStorage, is_empty};
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Adds what the missing sources would be to what is deleted.
+    /// Adds the paths of missing sources to the entries that are deleted.
     pub(super) fn add_missing(&mut self) -> Result<()> {
         if self.options.writes.missing.is_empty() {
             return Ok(());

@@ -82,7 +82,7 @@ pub(crate) struct Destination<S> {
 }
 
 impl<S> Destination<S> {
-    /// A destination of which no option names other places.
+    /// A destination without further directories of options.
     pub(crate) fn new(root: Option<S>, file_name: Option<Vec<u8>>, created: bool) -> Self {
         Self { root, file_name, created, aside: Aside::default() }
     }
@@ -90,7 +90,7 @@ impl<S> Destination<S> {
 
 /// Places beside the destination that options of a run name.
 pub(crate) struct Aside<S> {
-    /// Where what is replaced or deleted is kept.
+    /// The place of replaced and deleted entries.
     pub(crate) backups: Option<BackupPlace<S>>,
     /// The directory of files that are not complete, if it is not that of their targets.
     pub(crate) staging: Option<S>,
@@ -118,7 +118,7 @@ pub(crate) struct WriteOptions {
     pub(crate) missing: Paths,
     /// How an entry is made that a basis has as the source has it.
     pub(crate) basis_use: Option<BasisUse>,
-    /// The sender removes what has arrived.
+    /// The sender removes the entries that have arrived.
     pub(crate) removes_sources: bool,
     /// Files are written over.
     pub(crate) in_place: Option<MayBeLinked>,
@@ -150,7 +150,7 @@ pub(crate) struct ItemOptions {
     pub(crate) told: bool,
     /// Items tell the attributes of the source's entries.
     pub(crate) details: bool,
-    /// There are some of what is as it should be as well.
+    /// Items are also told for entries that are as they should be.
     pub(crate) unchanged: bool,
     /// There is one for each backup.
     pub(crate) backups: bool,
@@ -246,7 +246,7 @@ impl ReceiverOptions {
         self.items.unchanged || self.stamps.is_some()
     }
 
-    /// What is looked at of the destination.
+    /// The options of scans of the destination.
     fn scan(&self) -> ScanOptions<'_> {
         let (open_noatime, sums) = (self.open_noatime, self.sums());
         ScanOptions { open_noatime, sums, ..ScanOptions::new(self.attributes, &self.judge) }
@@ -257,7 +257,7 @@ impl ReceiverOptions {
         self.sums.as_deref()
     }
 
-    /// What is set on entries.
+    /// The rules for setting attributes.
     fn policy(&self) -> AttributePolicy<'_> {
         AttributePolicy { rules: self.rules, matcher: &*self.judge.matcher }
     }

@@ -46,7 +46,7 @@ pub(super) struct PutOff {
 }
 
 impl PutOff {
-    /// Takes what the destination has of a file.
+    /// Notes the destination's file that a new one was moved from.
     fn take(&mut self, index: u32, from: MovedFrom) {
         let Ok(at) = self.wanted.binary_search_by_key(&index, |(index, _)| *index) else { return };
         let wanted = &mut self.wanted[at].1;
@@ -134,7 +134,7 @@ struct Below {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Asks for what a directory lacks, or puts that off.
+    /// Asks for the content that a directory lacks, or puts the question off.
     pub(super) fn ask_now_or_later(&mut self, all: PutOff, xattrs: &Xattrs) -> Result<()> {
         if self.may_be_moved(&all) {
             let weight = self.moves.weight + all.listing.weight(xattrs);
@@ -228,7 +228,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok((pairs, is_sure))
     }
 
-    /// Tells the guard which of the files that were given away are kept, and with them the directories of which nothing else is lost.
+    /// Tells the guard which of the files that were given away are kept, and with them directories that lose no other
+    /// entry.
     fn count_moved(&mut self, is_kept: impl Fn(&RelPath) -> bool) {
         self.guard.forget_moved();
         let mut kept: HashMap<RelPath, u64> = HashMap::new();

@@ -24,7 +24,7 @@ pub(crate) struct PutOutcome {
     pub(crate) told: Vec<Told>,
 }
 
-/// Something that is told of what stands beside the tree.
+/// An issue about an entry beside the tree.
 #[derive(Clone)]
 pub(crate) struct Told {
     pub(crate) kind: IssueKind,

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::Storage;
 
-/// Handles what the receiver says, until it has finished.
+/// Handles the receiver's frames until it has finished.
 pub(super) fn dispatch(
     shared: &Shared<'_, impl Storage>,
     rx: &mut FrameReceiver,
@@ -73,7 +73,7 @@ pub(super) fn dispatch(
                     // A frame that is not written when a sender's session ends is lost.
                     shared.control.wait_until_written(shared.session)?;
                 }
-                // An acceptor counts for itself what it has sent.
+                // An acceptor has its own counters of what it has sent.
                 if shared.options.events.is_some() {
                     shared.session.set_counters(&counters);
                 }

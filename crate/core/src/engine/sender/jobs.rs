@@ -45,7 +45,7 @@ pub(in crate::engine) struct ContentJob {
     pub(in crate::engine) _load: Load,
 }
 
-/// A job's part in what its lane has to do, until it is done.
+/// A job's share in the load of its lane, until the job is done.
 pub(in crate::engine) struct Load {
     lane: Arc<AtomicU64>,
     own: u64,
@@ -82,7 +82,7 @@ struct LaneQueue {
 /// What a file costs besides its bytes, given as the number of bytes that take as long.
 const FILE_LOAD: u64 = 16 << 10;
 
-/// The queues of so many lanes, and what their readers take jobs from.
+/// The queues of `lanes` lanes, and the ends from which their readers take jobs.
 pub(super) fn lane_queues(lanes: usize) -> (JobQueues, Vec<mpsc::Receiver<ContentJob>>) {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..lanes).map(|_| mpsc::channel()).unzip();
     let queue = |jobs| LaneQueue { jobs, load: Arc::default() };

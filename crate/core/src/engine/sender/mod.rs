@@ -37,7 +37,7 @@ use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
 pub(crate) use names::TellsNames;
 
-/// Writes down what a run is of, and what it sends.
+/// Records the source of a run, and the files that it sends.
 pub(crate) trait Recorder: Send + Sync {
     /// A directory of the source.
     fn directory(&self, scan: &Scan);
@@ -64,7 +64,7 @@ pub(crate) struct Source<S> {
 }
 
 impl<S> Source<S> {
-    /// Tells a request of a push what the source is.
+    /// Adds the facts about the source to the request of a push.
     pub(crate) fn select(&self, request: &mut Request) {
         if !self.selected.is_empty() {
             request.selected.clone_from(&self.selected);
@@ -104,7 +104,7 @@ pub(crate) struct SenderOptions {
     pub(crate) detects_renames: bool,
     /// Content is read from frozen files, where the file system can make them.
     pub(crate) snapshot_read: bool,
-    /// The receiver writes over what it has.
+    /// The receiver writes over its own files.
     pub(crate) in_place: bool,
     /// Files that are not compressed.
     pub(crate) skip_compress: SkipList,

@@ -36,7 +36,7 @@ impl<'a> NameTeller<'a> {
         Self { tells, last: None, users: HashSet::new(), groups: HashSet::new(), new: Vec::new(), count: 0 }
     }
 
-    /// Looks at the owners of a directory and of what is in it.
+    /// Notes the owners of a directory and of its entries.
     pub(super) fn see(&mut self, scan: &Scan) {
         self.see_one(&scan.meta);
         for entry in scan.listing.entries() {
@@ -81,7 +81,7 @@ impl<'a> NameTeller<'a> {
         }
     }
 
-    /// Encodes what is to be told.
+    /// Encodes the names to be told.
     pub(super) fn encode(&mut self, version: Version, out: &mut Vec<u8>) {
         let mut frame = Vec::new();
         let mut bytes = 0;

@@ -6,7 +6,7 @@ use super::Shared;
 use crate::error::{Error, Result};
 use crate::storage::{CallError, Errno, Status, Storage};
 
-/// Removes each of these entries that is still what has arrived, and tells of the others.
+/// Removes each of these entries if it still is as it was sent, and tells of the others.
 pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -> Result<()> {
     for Arrived { path, kind, size, mtime } in entries {
         shared.session.check()?;
@@ -27,7 +27,7 @@ pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -
             shared.session.count(Counter::files_deleted, 1);
         }
         let message = match removed {
-            // Somebody else has removed it, or it may not be seen.
+            // The entry was removed by another program, or must not be seen.
             Ok(true) | Err(CallError { errno: Errno::NOENT, .. }) => continue,
             Ok(false) => "it is not removed: it changed since it was sent".to_owned(),
             Err(error) => format!("it cannot be removed: {error}"),

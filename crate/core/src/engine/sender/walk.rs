@@ -195,7 +195,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         if grant_all { self.release() } else { Ok(()) }
     }
 
-    /// Tells of each entry that the run does not carry because of what it is.
+    /// Tells of each entry that the run does not carry because of its kind.
     fn tell_special(&self, scan: &Scan) -> Result<()> {
         for entry in scan.listing.entries().iter().filter(|entry| entry.kind == Kind::Special) {
             self.shared.control.send(&Frame::Issue(Issue {
@@ -328,7 +328,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         Ok(())
     }
 
-    /// Sends what was held back, and holds back no more.
+    /// Sends the frames that were held back, and holds back no more.
     fn release(&mut self) -> Result<()> {
         self.close_batch()?;
         match self.held.take() {

@@ -100,7 +100,7 @@ impl From<Error> for Stop {
 }
 
 impl<S: WriteStorage> LaneWriter<'_, S> {
-    /// Tells the sender the pieces of what stands in the place of a file. A file that cannot be read has none.
+    /// Tells the sender the pieces of the file in the place of a new one. A file that cannot be read has none.
     pub(super) fn sign(&mut self, file: FileId, cutter: Cutter) -> Result<()> {
         self.enter(file.directory)?;
         if self.bases.len() >= DELTA_SIGNED_MAX || self.bases.contains_key(&file) {
@@ -140,7 +140,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         Ok(())
     }
 
-    /// Tells what some parts are made of that were told last.
+    /// Tells the finer parts of some of the parts that were told last.
     pub(super) fn ask(&mut self, file: FileId, parts: &[u32]) -> Result<()> {
         let basis = self.bases.get_mut(&file);
         let Some((basis, cutter)) = basis.and_then(|basis| basis.below.take().map(|cutter| (basis, cutter))) else {

@@ -214,7 +214,7 @@ impl<S: WriteStorage> Writing<'_, S> {
     }
 }
 
-/// A file that has begun, and what it is written by.
+/// A file that has begun, and the handle to write it.
 type Begun<S> =
     (Unplaced<<S as storage::Storage>::Directory>, <<S as storage::Storage>::Directory as storage::Directory>::File);
 
@@ -235,9 +235,9 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     open: Option<Open<S::Directory>>,
     /// The files in the place of those that the sender has asked about and whose content has not begun.
     bases: HashMap<FileId, Basis<<S::Directory as storage::Directory>::File>>,
-    /// Copies what the sender hands over.
+    /// Copies files that the sender hands over.
     copier: Copier,
-    /// A block of what is copied.
+    /// A block of content that is copied.
     block: Vec<u8>,
     unnamed: Vec<Unnamed<S::Directory>>,
     /// Directories that files waiting for a flush may be in.
@@ -367,7 +367,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         }
     }
 
-    /// Makes the directory of `file` the current one, and takes the file off what is expected in it.
+    /// Makes the directory of `file` the current one, and takes the file off the expected ones.
     fn take(&mut self, file: FileId) -> Result<(Arc<Incoming>, Wanted)> {
         self.enter(file.directory)?;
         let incoming = Arc::clone(&self.current()?.incoming);

@@ -68,7 +68,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         }
     }
 
-    /// Flushes what is complete and gives it its names.
+    /// Flushes complete files and gives them their names.
     pub(super) fn name_all(&mut self) -> Result<()> {
         self.unnamed_directories = 0;
         if self.unnamed.is_empty() {

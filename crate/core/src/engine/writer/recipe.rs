@@ -33,7 +33,7 @@ pub(super) struct Arriving<D: WriteDirectory> {
     pub(super) wanted: Wanted,
     /// The new file, or why it cannot be written: then the rest of its recipe is passed over.
     pub(super) new: std::result::Result<Unfinished<D>, (IssueKind, String)>,
-    /// Where its data ends; what came after that is a hole.
+    /// The end of the data; the bytes that came behind it are a hole.
     pub(super) data_end: u64,
     /// The last zeros of it, where it is written over.
     zeros: Zeros,
@@ -377,7 +377,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         self.finish(file, (incoming, wanted, came, new), (bytes, data_end, meta), given_up)
     }
 
-    /// Sets what a file whose content is right has besides.
+    /// Sets the attributes of a file whose content is complete, before the file gets its name.
     fn finish(
         &mut self,
         file: FileId,
@@ -432,7 +432,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         self.complete(Unnamed { incoming, file, unplaced: new.unplaced, open: Some(new.file), unset })
     }
 
-    /// The open file is what the source was when it was opened.
+    /// Ends the open file, which has the content that the source's had when it was opened.
     pub(super) fn grown(&mut self, bytes: u64) -> Result<()> {
         let Some(Open::Arriving(open)) = &self.open else { return Ok(()) };
         let path = open.incoming.path_of(open.file.index);

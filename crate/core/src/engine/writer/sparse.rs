@@ -33,7 +33,7 @@ fn data(bytes: &[u8], offset: u64) -> Vec<Range<usize>> {
 pub(super) struct Zeros(Range<u64>);
 
 impl Zeros {
-    /// Makes zeros of what the file has in a range.
+    /// Clears a range of the file to zeros.
     pub(super) fn clear(&mut self, file: &impl WriteFile, range: Range<u64>) -> Result<()> {
         if range.is_empty() {
             return Ok(());

@@ -204,7 +204,7 @@ impl Beside {
         }
     }
 
-    /// A run begins, of which nothing has gone over it.
+    /// A run begins, and none of its content has gone over QUIC yet.
     pub(super) fn begin(&self) {
         self.has_carried.store(false, Ordering::Relaxed);
     }
@@ -518,7 +518,7 @@ async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result
         first_to_answer(&options, &expected, addresses, deadline).await
     };
     let (mut by_itself, mut by_name) = (pin!(by_itself), pin!(by_name));
-    // Silence is what tells more.
+    // Of two errors the timeout is told: silence at an address says more than an error at another one.
     let worse = |error: Error, other: Error| if other.kind() == ErrorKind::Timeout { other } else { error };
     let dialed = tokio::select! {
         dialed = &mut by_itself => match dialed {

@@ -215,7 +215,7 @@ impl Carrier {
         self.say(self.queue(id).0, Header::Data(id, bytes), content, Some(room));
     }
 
-    /// Ends a stream behind what was said on it.
+    /// Ends a stream behind its frames so far.
     pub(super) fn end(&self, id: StreamId) {
         self.say(self.queue(id).0, Header::End(id), Bytes::new(), None);
     }
@@ -246,7 +246,7 @@ impl Carrier {
     }
 
     fn begin(self: &Arc<Self>, state: &mut State, session: u32, place: Option<OwnedSemaphorePermit>) -> NewSession {
-        // Only whoever opens sessions has places for them.
+        // Only the end that opens sessions has places for them.
         let opens = place.is_some();
         let mut number = 0..;
         let credit = [(); STREAMS].map(|()| {
@@ -269,7 +269,7 @@ impl Carrier {
         NewSession { place: Place { carrier: Arc::clone(self), session }, send, recv }
     }
 
-    /// Leaves a session behind what was said in it.
+    /// Leaves a session behind its frames so far.
     fn leave(&self, session: u32) {
         let mut state = lock(&self.state);
         self.say(&self.control, Header::Stop(session), Bytes::new(), None);
@@ -333,7 +333,7 @@ impl Carrier {
         let _ = written.wait_for(|written| *written).await;
     }
 
-    /// Writes what is to be written until the connection is over.
+    /// Writes the queued frames until the connection is over.
     pub(super) async fn write_all(self: Arc<Self>, mut to: Sink, mut from: Outgoing) {
         let written = tokio::select! {
             written = write_all(&mut to, &mut from, &self.waiting) => written,
@@ -488,7 +488,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Notes what came, and brings it to its stream.
+    /// Checks an arrived frame, and passes it to its stream.
     fn arrived(
         self: &Arc<Self>,
         id: StreamId,

@@ -191,7 +191,7 @@ impl Command {
         Ok(())
     }
 
-    /// Keeps the last of what it says on its standard error.
+    /// Keeps the last bytes of the command's standard error.
     async fn listen(self: Arc<Self>, mut from: Source) {
         let mut buffer = [0; 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -272,7 +272,7 @@ impl Command {
         self.told(error.remote(), status)
     }
 
-    /// Adds what is known of the command.
+    /// Adds the command's exit code and last lines to an error.
     fn told(&self, error: Error, status: Option<ExitStatus>) -> Error {
         let stderr = lock(&self.stderr).clone();
         let lines: Vec<String> =

@@ -49,7 +49,7 @@ pub(super) fn sink(fd: OwnedFd) -> io::Result<Sink> {
 }
 
 impl Source {
-    /// Reads what is there; 0 at the end.
+    /// Reads the bytes that have arrived; 0 at the end.
     pub(super) async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match self {

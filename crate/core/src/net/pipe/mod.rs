@@ -115,7 +115,7 @@ impl PipeConnection {
         command: Option<Arc<Command>>,
         part: Part,
     ) -> Self {
-        // A process serves one pipe only, so its budget is not shared.
+        // The end on the other side of a pipe is this process's only peer there, so the budget is not shared.
         let windows = WindowBudget::default();
         let (carrier, outgoing, accepted) =
             Carrier::new(Ledger::new(end == End::Initiator), command.clone(), part, windows);

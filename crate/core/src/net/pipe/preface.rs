@@ -44,7 +44,7 @@ pub(super) async fn say(to: &mut Sink) -> io::Result<()> {
     to.write_all(&PREFACE).await
 }
 
-/// Waits for it; gives what came behind it.
+/// Waits for the greeting, and gives the bytes behind it.
 pub(super) async fn hear(from: &mut Source) -> Result<BytesMut, Unheard> {
     let mut heard = BytesMut::new();
     loop {

@@ -67,7 +67,7 @@ async fn reach(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(remote).await
 }
 
-/// Has both ends prove who they are.
+/// Runs the TLS handshake, in which both ends prove their keys.
 async fn secure(
     options: &ConnectOptions,
     expected: Vec<KnownKey>,

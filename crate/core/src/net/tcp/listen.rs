@@ -65,7 +65,7 @@ impl Acceptor {
         Ok(Self { socket, tls: TlsAcceptor::from(tls), idle_timeout, by_ca, gate })
     }
 
-    /// Closes the port, once nobody waits for its next client.
+    /// Closes the port, once no task waits for its next client.
     pub(in crate::net) fn close(&self) {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

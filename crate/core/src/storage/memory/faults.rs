@@ -34,7 +34,7 @@ pub(crate) enum Strike {
     FailAfter(Errno),
     /// The machine is gone: nothing changes from here on.
     Cut,
-    /// It does nothing, and tells that all is well: what no storage may do, for tests of the judge.
+    /// It does nothing and reports success, which no storage may do; for tests of the judge.
     Lie,
 }
 

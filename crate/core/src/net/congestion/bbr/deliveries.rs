@@ -33,7 +33,7 @@ pub(super) struct Sample {
     pub(super) acked: u64,
     /// From sending the newest of its packets until now.
     pub(super) rtt: Duration,
-    /// Bytes a second; nothing when too little time is covered.
+    /// Bytes per second; none when the sample covers too little time.
     pub(super) rate: Option<f64>,
     /// Bytes that were delivered in the time covered.
     pub(super) delivered: u64,

@@ -41,7 +41,7 @@ impl Cycle {
     }
 }
 
-/// When the next probe comes, and what the last one showed.
+/// When the next probe comes, and what the last one has shown.
 #[derive(Clone, Debug)]
 pub(super) struct Probing {
     /// Rounds since the phase or, in Down and Cruise, since the probe.
@@ -69,7 +69,7 @@ impl Probing {
         }
     }
 
-    /// Whether what is lost now is the doing of a probe.
+    /// Whether a loss now is caused by a probe.
     pub(super) fn judges_loss(&self, state: State) -> bool {
         self.judges && matches!(state, State::ProbeBw(_))
     }
