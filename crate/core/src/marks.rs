@@ -79,8 +79,8 @@ pub(crate) fn marks(source: &Source, request: &Request) -> Vec<u8> {
     tops.chain(directories).filter(|mark| seen.insert(*mark)).take(SOURCES_MAX).flatten().collect()
 }
 
-/// The mark of the directory at `path` that a pull goes to, if it removes its sources; else none. A single source may
-/// get another name there.
+/// The mark of the directory at `path` that a pull goes to, if it removes its sources; else none. The path may end with
+/// the name of the only source, which need not exist there.
 pub(crate) fn mark_of_destination(path: &[u8], request: &Request) -> Vec<u8> {
     let Some(marker) = request.removes_sources().then(Marker::of_this_boot).flatten() else { return Vec::new() };
     let Ok((directory, rest)) = open_own(path) else { return Vec::new() };

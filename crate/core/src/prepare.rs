@@ -223,8 +223,8 @@ pub(crate) fn acts_as_root(fake_super: bool) -> bool {
     fake_super || rustix::process::geteuid().is_root()
 }
 
-/// Whether operations that take root's rights are tried here. Only root can give files away, so others do not try, as
-/// in rsync.
+/// Whether operations that take root's rights are tried here. By default only root tries, which alone can give files
+/// away, as in rsync.
 pub(crate) fn is_privileged(request: &Request, terms: &ReceiverTerms<'_>) -> bool {
     request.super_user.unwrap_or_else(|| acts_as_root(terms.stored.fake_super))
 }

@@ -59,8 +59,7 @@ fn may_be_gone(error: &Error, missing: MissingSources) -> bool {
     missing != MissingSources::Fail && error.kind() == ErrorKind::NotFound
 }
 
-/// A source of nothing but missing paths, by the names that they would have. Such a run has no tree, rather than an
-/// empty one.
+/// A source of which every path is missing. The paths are selected, because an empty selection would mean everything.
 fn nothing_but(gone: Vec<RelPath>) -> Result<Source> {
     let selected = Paths::new(gone.clone()).ok_or_else(too_long)?;
     Ok(engine::Source { root: Union::new(Vec::new()), file_name: None, selected, missing: Vec::new(), gone })
@@ -90,7 +89,7 @@ pub(crate) struct Named {
 }
 
 /// The sources of a run that names several, in their order. A source that is missing or cannot be reached is only told,
-/// unless it is the last one.
+/// if another one is found.
 pub(crate) fn several(parts: impl Iterator<Item = Named>, missing_sources: MissingSources) -> Result<Source> {
     let mut found = Vec::new();
     let mut missing = Vec::new();

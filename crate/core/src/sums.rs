@@ -269,7 +269,7 @@ fn write(file: &Path, inner: &mut Inner) -> io::Result<()> {
         inner.add(file);
     }
     let new = file.with_extension("new");
-    // A killed process has left the file: the lock keeps others out.
+    // If the file exists, a killed process has left it: the lock keeps others out.
     let _ = std::fs::remove_file(&new);
     let mut writing = open(&new, File::options().write(true).create_new(true))?;
     let written = writing.write_all(&inner.kept()).and_then(|()| std::fs::rename(&new, file));

@@ -164,8 +164,8 @@ impl Place {
         Name::new(name).map(|name| directory.join(name)).map_err(|_| Errno::INVAL.into())
     }
 
-    /// Whether the operator hides the entry `name` of a directory that symlinks led to, whose path in the run does not
-    /// tell.
+    /// Whether the operator hides the entry `name` of a directory that symlinks led to. The real path decides, since
+    /// the path in the run may be another.
     pub(super) fn hides(&self, name: &[u8], kind: Kind) -> bool {
         let (Reach::Below(limit), Some(real), Ok(name)) = (&self.following.reach, &self.real, Name::new(name)) else {
             return false;

@@ -42,7 +42,7 @@ impl Default for Changing {
     }
 }
 
-/// A name, or two of them, that no other run may change while this is held.
+/// A name, or two of them, that no other thread may change while this is held.
 pub(super) struct Changed<'a> {
     _held: [Option<MutexGuard<'a, ()>>; 2],
 }

@@ -19,7 +19,7 @@ use crate::trust::{Invitations, PublicKey};
 /// How long joining may take in all.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time within it until the secret must have come: a silent client must not keep others away.
+/// How much of that time may pass before the secret has come: a silent client must not keep others away.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a client may take to read the answer.

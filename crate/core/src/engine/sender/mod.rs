@@ -232,8 +232,8 @@ pub(crate) fn run_sender(
     if let Some(error) = session.error() {
         return Err(error);
     }
-    // A refusal stays in force until a person has looked: a mount point that this run missed is missing in the next
-    // one, too.
+    // Mount points are saved only after a complete run without a refusal: one that is missed now must be missed in the
+    // next run, too, until a person has looked.
     let complete = session.get(Counter::files_failed) == 0;
     if let (Ok(SenderEnd::Finished(None)), Some(known), true) = (&end, &options.mounts, complete) {
         known.save(&shared.mounts.lock().unwrap_or_else(PoisonError::into_inner));

@@ -86,8 +86,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         linked.is_ok()
     }
 
-    /// Copies the moved file into a new one. `is_untouched` says whether it is unchanged since it was hashed, apart
-    /// from its content.
+    /// Copies the moved file into a new one. With `is_untouched` nothing of it may have changed since it was hashed,
+    /// otherwise only its content must be the same.
     fn copied(
         &self,
         from: &S::Directory,
