@@ -206,9 +206,9 @@ impl Drop for Client {
 
 /// Becomes a client of a server by an invitation. Gives the line under which the server knows this client from now on.
 ///
-/// The server has to hold the key that the invitation names, whatever `options` trust: it proves that before the secret is
-/// told. Fails with [`crate::ErrorKind::HostKeyChanged`] when it does not, with [`crate::ErrorKind::Unauthorized`] when the
-/// invitation is not valid, and as [`Client::connect`].
+/// The server has to hold the key that the invitation names, whatever `options` trust: it proves that before the secret
+/// is told. Fails with [`crate::ErrorKind::HostKeyChanged`] when it does not, with [`crate::ErrorKind::Unauthorized`]
+/// when the invitation is not valid, and as [`Client::connect`].
 pub async fn join(mut options: ConnectOptions, invitation: &Invitation) -> Result<String> {
     options.joins = true;
     options.trust = ServerTrust { pins: vec![invitation.server_key], ..ServerTrust::default() };

@@ -1,7 +1,7 @@
 //! Marks of the sources of a push, by which a server on the same machine knows their directories again.
 //!
-//! A mark is a keyed hash of a directory's device and inode. The key comes from the number that the kernel makes at each
-//! boot and tells nobody outside: elsewhere, and after the next boot, a mark says nothing.
+//! A mark is a keyed hash of a directory's device and inode. The key comes from the number that the kernel makes at
+//! each boot and tells nobody outside: elsewhere, and after the next boot, a mark says nothing.
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
@@ -62,8 +62,8 @@ fn may_lose(request: &Request) -> bool {
     (deletion.delete || deletion.force) && !deletion.allow_mass
 }
 
-/// The marks of the sources that are directories, for a request that may delete, and of the directories that sources are in,
-/// for one that removes them; else none.
+/// The marks of the sources that are directories, for a request that may delete, and of the directories that sources
+/// are in, for one that removes them; else none.
 pub(crate) fn marks(source: &Source, request: &Request) -> Vec<u8> {
     if !may_lose(request) && !request.removes_sources() {
         return Vec::new();

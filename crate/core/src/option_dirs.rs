@@ -1,8 +1,8 @@
 //! Directories that options of a run name: where backups are kept, where files are until they are
 //! complete, and what is compared with.
 //!
-//! One's own are found as the system finds them, from the destination on. On a server they lie below the prefix of the key,
-//! and neither `..` nor a symlink leads out of it.
+//! One's own are found as the system finds them, from the destination on. On a server they lie below the prefix of the
+//! key, and neither `..` nor a symlink leads out of it.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Puts a whole tree in place in one step: it is made beside the one that stands there, sharing what does not change, and the two
-//! exchange their names (ADR 0030).
+//! Puts a whole tree in place in one step: it is made beside the one that stands there, sharing what does not change,
+//! and the two exchange their names (ADR 0030).
 //!
-//! A reader that opens the destination gets one of the two. Whatever is left of a run that was cut has a name that follows from the
-//! destination's, and is removed by the next one.
+//! A reader that opens the destination gets one of the two. Whatever is left of a run that was cut has a name that
+//! follows from the destination's, and is removed by the next one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

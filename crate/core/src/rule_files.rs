@@ -1,4 +1,5 @@
-//! Files of filter rules that do not lie in the directories that a run walks: above its trees, or named by another file.
+//! Files of filter rules that do not lie in the directories that a run walks: above its trees, or named by another
+//! file.
 
 use std::sync::Arc;
 

@@ -25,8 +25,8 @@ pub struct GivenRule {
     pub sender_unless_said: bool,
 }
 
-/// Where a rule of a request was written: the place among the rules that were given, from 0, and the file and line where
-/// it stands in one.
+/// Where a rule of a request was written: the place among the rules that were given, from 0, and the file and line
+/// where it stands in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleOrigin {
     /// Which of the given rules.

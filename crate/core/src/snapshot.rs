@@ -1,8 +1,9 @@
-//! Makes the next snapshot of a series, which is the run's destination: a directory that has a snapshot by the name of each moment at
-//! which one was made (ADR 0034).
+//! Makes the next snapshot of a series, which is the run's destination: a directory that has a snapshot by the name of
+//! each moment at which one was made (ADR 0034).
 //!
-//! It is made below a name that every walk passes over, of what the newest one has alike, and gets its name when it is complete. What a
-//! run that was cut has made is one more state of the tree for the next one, which removes it in the end.
+//! It is made below a name that every walk passes over, of what the newest one has alike, and gets its name when it is
+//! complete. What a run that was cut has made is one more state of the tree for the next one, which removes it in the
+//! end.
 
 use std::mem::MaybeUninit;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! The state directory: what a run remembers for the next one. It only ever adds a guard or saves time, so a run needs none.
+//! The state directory: what a run remembers for the next one. It only ever adds a guard or saves time, so a run needs
+//! none.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};

@@ -1,7 +1,8 @@
-//! Digests of content that earlier runs have made, for runs that compare content and ask for them: one file in the state directory.
+//! Digests of content that earlier runs have made, for runs that compare content and ask for them: one file in the
+//! state directory.
 //!
-//! A digest counts for the very state of a file that was hashed: its file system, inode, length, and both times to the nanosecond.
-//! It says that a file need not be sent, never that something was written.
+//! A digest counts for the very state of a file that was hashed: its file system, inode, length, and both times to the
+//! nanosecond. It says that a file need not be sent, never that something was written.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

@@ -65,7 +65,8 @@ enum How {
 struct Writer {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
-    /// Whether a write over an old version was put to sleep in the middle. Nothing tells who reads then that more is to come.
+    /// Whether a write over an old version was put to sleep in the middle. Nothing tells who reads then that more is to
+    /// come.
     was_held: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }

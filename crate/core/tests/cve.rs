@@ -1,6 +1,6 @@
-//! Vulnerabilities of rsync that concern links, kinds, extended attributes and filters, by their numbers: what each of them
-//! asks of a receiver, as the client of a hostile server and as the server of a hostile client. Those of races and paths
-//! have theirs in `__test__/`, and stand in the names of the tests there.
+//! Vulnerabilities of rsync that concern links, kinds, extended attributes and filters, by their numbers: what each of
+//! them asks of a receiver, as the client of a hostile server and as the server of a hostile client. Those of races and
+//! paths have theirs in `__test__/`, and stand in the names of the tests there.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod support;
@@ -33,8 +33,8 @@ fn request(request: Request) -> Request {
     Request { attributes, filter, ..deleting(request) }
 }
 
-/// Says what no honest sender says to a client that pulls and to a server that is pushed to: either ends the session, and
-/// changes nothing.
+/// Says what no honest sender says to a client that pulls and to a server that is pushed to: either ends the session,
+/// and changes nothing.
 async fn refused(change: impl Fn(Request) -> Request, bodies: &[Vec<u8>]) {
     let trap = Trap::new().await;
     put(&trap.local(), "hidden", "old");
@@ -60,8 +60,8 @@ async fn refused(change: impl Fn(Request) -> Request, bodies: &[Vec<u8>]) {
     assert_eq!(snapshot(&site.root()), before);
 }
 
-/// The same with what comes on a data lane for a new file of 400,000 bytes, beside which there is `kept` at either receiver, of which the
-/// sender has told nothing.
+/// The same with what comes on a data lane for a new file of 400,000 bytes, beside which there is `kept` at either
+/// receiver, of which the sender has told nothing.
 async fn refused_on_a_lane(attack: impl AsyncFn(&mut Lane)) {
     let (tree, new) = (|| vec![directory("", 1)], || vec![files(&[("new", 400_000)])]);
     let trap = Trap::new().await;
@@ -88,7 +88,8 @@ async fn refused_on_a_lane(attack: impl AsyncFn(&mut Lane)) {
     assert_eq!(snapshot(&site.root()), before);
 }
 
-/// What a receiver says to a sender, as the server of a push and as the client of a pull, once it has been told of everything.
+/// What a receiver says to a sender, as the server of a push and as the client of a pull, once it has been told of
+/// everything.
 async fn refused_by_senders(bodies: &[Vec<u8>]) {
     let trap = Trap::new().await;
     put(&trap.local(), "a", noise(400_000, 1));

@@ -42,8 +42,8 @@ async fn both_ends_agree_on_what_they_share() {
             assert!(own.abs_diff(peer) <= slack, "{figure:?}: {own} here, {peer} there, {request:?}");
         }
         assert!(peer.figure(Figure::total_ms) <= own.figure(Figure::total_ms), "{request:?}");
-        // The first run's content waits for the other end's word. All that one without any says can have arrived before its
-        // session began.
+        // The first run's content waits for the other end's word. All that one without any says can have arrived before
+        // its session began.
         if number == 0 {
             assert!(own.figure(Figure::packets_sent) > 0 && peer.figure(Figure::packets_received) > 0, "{request:?}");
         }

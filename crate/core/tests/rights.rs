@@ -15,8 +15,8 @@ use support::{Site, push_to, put, run, skipped};
 /// The rights that a key has beside those to read and write.
 const RIGHTS: [&str; 4] = ["owner", "special", "xattrs", "acls"];
 
-/// What a source may have that its server does not take from everybody: its name, the rights that it takes, how it is made
-/// at a place, and whether it is there.
+/// What a source may have that its server does not take from everybody: its name, the rights that it takes, how it is
+/// made at a place, and whether it is there.
 struct Feature {
     name: &'static str,
     takes: &'static [&'static str],

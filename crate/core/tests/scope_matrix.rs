@@ -1,5 +1,5 @@
-//! Every operation by every scope: what a key was not given is refused and leaves the tree as it was, what it was given is done. And a
-//! key that may only append, under operations that nobody has thought of.
+//! Every operation by every scope: what a key was not given is refused and leaves the tree as it was, what it was given
+//! is done. And a key that may only append, under operations that nobody has thought of.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod support;

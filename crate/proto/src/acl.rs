@@ -1,8 +1,8 @@
 //! POSIX ACLs, as the kernel has them: the values of two extended attributes.
 //!
-//! An access ACL repeats the mode: what it says of the owner, of others, and by its mask is what the mode's bits say. It
-//! travels and is compared without that, so that a difference of modes is one of modes alone, and no ACL contradicts the
-//! mode that is set with it. One that says nothing besides is none.
+//! An access ACL repeats the mode: what it says of the owner, of others, and by its mask is what the mode's bits say.
+//! It travels and is compared without that, so that a difference of modes is one of modes alone, and no ACL contradicts
+//! the mode that is set with it. One that says nothing besides is none.
 
 use crate::codec::{Decoded, Reader, malformed};
 use crate::owners::IdKind;

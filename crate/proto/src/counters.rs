@@ -89,7 +89,8 @@ counters! {
     bytes_renamed,
     /// Content of changed files that the destination had in another state of them, or in another file.
     bytes_matched,
-    /// Content of files that became hard links to those of another tree; like the next it is reused, and not to be transferred.
+    /// Content of files that became hard links to those of another tree; like the next it is reused, and not to be
+    /// transferred.
     bytes_linked,
     /// Content of files that were copied from another tree at the destination.
     bytes_copied,

@@ -1,5 +1,5 @@
-//! What stands for attributes that a user may not set, as rsync stores it with `--fake-super`: extended attributes of the
-//! namespace `user.`, in rsync's own form, so that either program reads what the other has stored.
+//! What stands for attributes that a user may not set, as rsync stores it with `--fake-super`: extended attributes of
+//! the namespace `user.`, in rsync's own form, so that either program reads what the other has stored.
 
 use crate::acl::{ACL_ACCESS, ACL_DEFAULT, AclParts};
 use crate::entry::Kind;

@@ -60,8 +60,8 @@ impl<M: Message> Value for M {
     }
 }
 
-/// Declares the fields of a message: number, `critical` or `optional`, place in the type, and, where the type alone does
-/// not tell, the codec. Numbers ascend and are never used again; whether a field is critical never changes.
+/// Declares the fields of a message: number, `critical` or `optional`, place in the type, and, where the type alone
+/// does not tell, the codec. Numbers ascend and are never used again; whether a field is critical never changes.
 macro_rules! message {
     ($type:ty, $name:literal { $($number:literal $sort:ident $first:ident $(. $rest:ident)* $(: $codec:ty)?,)* }) => {
         const _: () = assert!($crate::field::ascends(&[$($number),*]), "numbers of fields ascend");

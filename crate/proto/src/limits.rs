@@ -31,8 +31,8 @@ pub const PACK_BYTES_MAX: usize = 4 << 20;
 /// every queue in cache.
 pub const PACK_BYTES: usize = 256 << 10;
 
-/// Bytes of one literal of a long file. Each pack wakes three threads, and half as many wakes made 1 GiB 5 % faster on two
-/// cores; a quarter gained nothing more.
+/// Bytes of one literal of a long file. Each pack wakes three threads, and half as many wakes made 1 GiB 5 % faster on
+/// two cores; a quarter gained nothing more.
 pub const LITERAL_BYTES: usize = 512 << 10;
 
 /// The size from which on a file has literals of [`LITERAL_BYTES`]. A shorter file has literals as large as a pack: it
@@ -115,8 +115,8 @@ pub const OWNERS_MAX: usize = 64 << 10;
 /// Bytes of a set of paths in one frame.
 pub const PATHS_BYTES_MAX: usize = 512 << 10;
 
-/// Bytes of all paths of a request, most of which travel in frames before it: 200,000 of 40 bytes. An acceptor that compares with
-/// them holds about three times as much, as it does for the entries of a session.
+/// Bytes of all paths of a request, most of which travel in frames before it: 200,000 of 40 bytes. An acceptor that
+/// compares with them holds about three times as much, as it does for the entries of a session.
 pub const REQUEST_PATHS_BYTES_MAX: usize = 8 << 20;
 
 /// A decoded frame takes at most this many times its bytes in memory, and [`MEMORY_FIXED_BYTES`] more. A listing of

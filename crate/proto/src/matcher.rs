@@ -1,7 +1,7 @@
 //! Which entries belong to a run.
 //!
-//! Each end of a run has a matcher and asks it about every name that its walk meets. What does not belong is not looked at:
-//! it is not listed, sent, compared or deleted, and neither is anything below it. So digests cover what is left on
+//! Each end of a run has a matcher and asks it about every name that its walk meets. What does not belong is not looked
+//! at: it is not listed, sent, compared or deleted, and neither is anything below it. So digests cover what is left on
 //! both sides, and a directory of the destination that holds something protected stays.
 
 use std::fmt::Debug;
@@ -55,8 +55,8 @@ pub trait Matcher: Debug + Send + Sync {
         self.narrowed().is_some_and(<dyn Matcher>::has_hidden)
     }
 
-    /// Whether the receiver may delete the entry when the source does not have it; `in_deleted` when the directory is to be
-    /// deleted itself.
+    /// Whether the receiver may delete the entry when the source does not have it; `in_deleted` when the directory is
+    /// to be deleted itself.
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
         let _ = in_deleted;
         self.takes(at, name, kind)

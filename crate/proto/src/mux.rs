@@ -1,7 +1,7 @@
 //! Several streams over one pair of byte streams: its frames, and what either end may say when.
 //!
-//! A stream is the control lane or a data lane of a session, in one direction. Whoever reads a stream grants what may be
-//! sent on it, so a stream that nobody reads holds up no other, and what waits to be read is bounded.
+//! A stream is the control lane or a data lane of a session, in one direction. Whoever reads a stream grants what may
+//! be sent on it, so a stream that nobody reads holds up no other, and what waits to be read is bounded.
 
 use std::collections::HashMap;
 

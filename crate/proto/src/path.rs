@@ -166,8 +166,8 @@ impl RelPath {
     }
 }
 
-/// The order of the walk, which is rsync's: a directory, then its sub-directories, each with all that is below it. It is the
-/// order of the bytes with a `/` behind each path but the root's.
+/// The order of the walk, which is rsync's: a directory, then its sub-directories, each with all that is below it. It
+/// is the order of the bytes with a `/` behind each path but the root's.
 impl Ord for RelPath {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         let shared = self.0.len().min(other.0.len());

@@ -229,8 +229,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// Kind, size (of a device its minor number), mode, time, and the value of the one extended attribute that a file may
-    /// have.
+    /// Kind, size (of a device its minor number), mode, time, and the value of the one extended attribute that a file
+    /// may have.
     type Model = BTreeMap<Vec<u8>, (Kind, u64, u16, i64, Option<u8>)>;
 
     fn listing(model: &Model) -> Listing {

@@ -1,7 +1,7 @@
 //! Which set-id bits an entry keeps. Such a bit lends the rights of a file's owner to whoever runs the file, so it is
-//! the owner's to give: it is kept under that very owner and dropped under any other. A file's capabilities lend rights in
-//! the same way, and count as the bit of the user. The source's owner is here whom its name, or a rule of the run, stands for
-//! at the destination.
+//! the owner's to give: it is kept under that very owner and dropped under any other. A file's capabilities lend rights
+//! in the same way, and count as the bit of the user. The source's owner is here whom its name, or a rule of the run,
+//! stands for at the destination.
 
 use crate::entry::{Kind, Meta};
 use crate::owners::NO_ID;

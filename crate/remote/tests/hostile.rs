@@ -1,5 +1,5 @@
-//! The executable against clients that hold its pipes and break the protocol: each is told why it is turned away, nothing outside
-//! of its root is touched, and the process ends with its pipe.
+//! The executable against clients that hold its pipes and break the protocol: each is told why it is turned away,
+//! nothing outside of its root is touched, and the process ends with its pipe.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::io::{Read as _, Write as _};

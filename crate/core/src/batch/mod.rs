@@ -1,8 +1,8 @@
-//! Batches: what a run sends, in a file, so that it can be sent again to destinations that are equal to the first one's old state
-//! ([0042](../../../docs/adr/0042-a-batch-is-a-source.md)).
+//! Batches: what a run sends, in a file, so that it can be sent again to destinations that are equal to the first one's
+//! old state ([0042](../../../docs/adr/0042-a-batch-is-a-source.md)).
 //!
-//! A batch begins with [`MAGIC`] and its version. Records follow, each of a kind, a length of eight bytes and that many bytes, all
-//! numbers little-endian:
+//! A batch begins with [`MAGIC`] and its version. Records follow, each of a kind, a length of eight bytes and that many
+//! bytes, all numbers little-endian:
 //!
 //! | kind | what                                                                                                       |
 //! | ---- | ---------------------------------------------------------------------------------------------------------- |
@@ -51,8 +51,8 @@ impl Batch {
     }
 }
 
-/// What a run asks for that reads a batch: of what the source has that is what the batch was written with, for the rest what `own`
-/// says.
+/// What a run asks for that reads a batch: of what the source has that is what the batch was written with, for the rest
+/// what `own` says.
 pub(crate) fn request_of(written: &Request, own: &Request) -> Result<Request> {
     if own.removes_sources() {
         return Err(Error::new(ErrorKind::Config, "a batch has no sources that could be removed"));

@@ -1,5 +1,5 @@
-//! The ACLs of one entry of the destination, made those of the source. They are set and removed as the extended attributes
-//! that they are to the kernel, and apart from the others, because an access ACL and the mode are one thing.
+//! The ACLs of one entry of the destination, made those of the source. They are set and removed as the extended
+//! attributes that they are to the kernel, and apart from the others, because an access ACL and the mode are one thing.
 
 use std::borrow::Cow;
 

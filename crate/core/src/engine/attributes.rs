@@ -1,10 +1,11 @@
 //! What is set on an entry besides its content, in which order, and what is left out.
 //!
 //! Owner and group come first, because a change of them clears set-id bits and capabilities; then extended attributes,
-//! which the mode may forbid to set; then ACLs that are set, then the mode, then ACLs that go; then the time, which is what the next run compares. A set-id bit is
-//! set only under the owner that it has at the source ([`Rules::mode_under`]), and a file's capabilities count as one: they
-//! are carried in the same way, and an existing file that gets the source's mode under another owner loses its own first. What the entry has already
-//! is not set again. Each attribute is set by itself: what fails is told, and costs neither the others nor the content.
+//! which the mode may forbid to set; then ACLs that are set, then the mode, then ACLs that go; then the time, which is
+//! what the next run compares. A set-id bit is set only under the owner that it has at the source
+//! ([`Rules::mode_under`]), and a file's capabilities count as one: they are carried in the same way, and an existing
+//! file that gets the source's mode under another owner loses its own first. What the entry has already is not set
+//! again. Each attribute is set by itself: what fails is told, and costs neither the others nor the content.
 
 use sparsync_proto::{
     CAPABILITY, Entry, Kind, Matcher, Meta, NO_ID, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, is_acl,
@@ -108,8 +109,8 @@ impl AttributePolicy<'_> {
         if is_carried { WantedXattrs::Source(xattrs) } else { WantedXattrs::Untouched }
     }
 
-    /// The target of a directory's extended attributes and ACLs alone, which are set as soon as it is there. Its mode is
-    /// set with the ACL that it is a part of; a new one stays usable for its owner until the end.
+    /// The target of a directory's extended attributes and ACLs alone, which are set as soon as it is there. Its mode
+    /// is set with the ACL that it is a part of; a new one stays usable for its owner until the end.
     pub(super) fn directory_xattrs<'a>(&self, meta: &Meta, xattrs: &'a Xattrs, is_new: bool) -> Target<'a> {
         let xattrs = self.wanted(Kind::Directory, Some(xattrs));
         let source = Meta { mode: meta.mode | if is_new { OWNER_BITS } else { 0 }, ..*meta };

@@ -1,5 +1,5 @@
-//! Directories of the destination that cannot be made or looked at, or that the run does not make: each costs itself and
-//! what is below it.
+//! Directories of the destination that cannot be made or looked at, or that the run does not make: each costs itself
+//! and what is below it.
 
 use std::collections::BTreeMap;
 

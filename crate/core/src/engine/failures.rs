@@ -2,8 +2,9 @@
 //!
 //! A full disk ends the run, because every further write would meet it too. Everything else costs its own path: it is
 //! counted, told once, whoever finds that it fails and how often, and the run goes on. An attribute that cannot be set
-//! never costs the content, whatever the reason; it is told, by its call, when the entry has its name. One that the file
-//! system cannot hold is no failure unless the run wants it to be: it is told once for its kind and the file system.
+//! never costs the content, whatever the reason; it is told, by its call, when the entry has its name. One that the
+//! file system cannot hold is no failure unless the run wants it to be: it is told once for its kind and the file
+//! system.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};

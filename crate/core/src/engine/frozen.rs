@@ -1,4 +1,5 @@
-//! Files of the source that are frozen while they are read: an unnamed copy that shares their blocks, where a file system can do that.
+//! Files of the source that are frozen while they are read: an unnamed copy that shares their blocks, where a file
+//! system can do that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -22,8 +22,8 @@ const FRAMES_QUEUE: usize = 64;
 /// The most memory that waiting frames hold together. A frame that holds more by itself waits until no other does.
 const FRAMES_QUEUE_BYTES: u32 = 4 << 20;
 
-/// Bytes of questions, answers and issues that may wait for a peer to take them. A peer that reads leaves none, and all the questions
-/// that an entry budget allows take less than a third of this.
+/// Bytes of questions, answers and issues that may wait for a peer to take them. A peer that reads leaves none, and all
+/// the questions that an entry budget allows take less than a third of this.
 const URGENT_BYTES_MAX: usize = 64 << 20;
 
 /// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.
@@ -41,7 +41,8 @@ pub(crate) struct Pack {
     pub(crate) header: PackHeader,
     /// The stored bytes.
     pub(crate) bytes: Bytes,
-    /// The content of the file that is open on the lane, in place of bytes; from one engine of a process to another alone.
+    /// The content of the file that is open on the lane, in place of bytes; from one engine of a process to another
+    /// alone.
     pub(crate) handed: Option<Box<Handed>>,
 }
 

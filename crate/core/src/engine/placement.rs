@@ -1,7 +1,7 @@
 //! How a new entry comes to stand under its name.
 //!
-//! An entry is begun, and then committed or discarded. Here alone is decided what it is called meanwhile, so another way
-//! of putting entries in place is another variant, and nobody else learns of it.
+//! An entry is begun, and then committed or discarded. Here alone is decided what it is called meanwhile, so another
+//! way of putting entries in place is another variant, and nobody else learns of it.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What a key may have stored in all, whatever is there already and whoever put it there.
 //!
-//! The runs of a key share an [`Account`], so that together they keep to its limits. Each reserves what it is about to make before
-//! that is written, and when it ends, what it has really left takes the place of what it had reserved.
+//! The runs of a key share an [`Account`], so that together they keep to its limits. Each reserves what it is about to
+//! make before that is written, and when it ends, what it has really left takes the place of what it had reserved.
 
 use std::ops::{Add, Sub};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -36,8 +36,8 @@ fn path_of(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Types of file systems that have no room for owners and permission bits (FAT and exFAT, by `statfs`). They answer as if a
-/// right were missing.
+/// Types of file systems that have no room for owners and permission bits (FAT and exFAT, by `statfs`). They answer as
+/// if a right were missing.
 const WITHOUT_OWNERS: [i64; 2] = [0x4d44, 0x2011_bab0];
 
 /// Why owner or mode could not be set: the file system may have no room for them.

@@ -1,5 +1,5 @@
-//! What takes root, stored as extended attributes of one's own, as rsync does with `--fake-super`: owners, modes, kinds,
-//! ACLs, and attributes of other namespaces. The stored forms are those of [`sparsync_proto`].
+//! What takes root, stored as extended attributes of one's own, as rsync does with `--fake-super`: owners, modes,
+//! kinds, ACLs, and attributes of other namespaces. The stored forms are those of [`sparsync_proto`].
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -1,8 +1,8 @@
 //! Symlinks that are taken for what they lead to: which of them, and how far they may lead.
 //!
-//! In an operator's own tree the system leads, wherever that is. Below a prefix of a served root each step is taken from a
-//! directory that is held: a symlink is read and its names are walked like any others, so that none leads out, whoever
-//! exchanges what on the way.
+//! In an operator's own tree the system leads, wherever that is. Below a prefix of a served root each step is taken
+//! from a directory that is held: a symlink is read and its names are walked like any others, so that none leads out,
+//! whoever exchanges what on the way.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! What runs replace or remove in a tree, kept in another one that they do not reach.
 //!
-//! Every call that takes the content of a name away asks here first, so no option of a run passes by. What is kept is a further
-//! name of it where that can be, and a copy elsewhere; a call whose content cannot be kept fails, and nothing has changed.
+//! Every call that takes the content of a name away asks here first, so no option of a run passes by. What is kept is a
+//! further name of it where that can be, and a copy elsewhere; a call whose content cannot be kept fails, and nothing
+//! has changed.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! The calls for extended attributes, by held descriptors. What is carried, and what becomes of an error, is not decided
-//! here.
+//! The calls for extended attributes, by held descriptors. What is carried, and what becomes of an error, is not
+//! decided here.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 

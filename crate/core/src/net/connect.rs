@@ -157,8 +157,8 @@ pub(super) fn principal(key: Option<PublicKey>, name: impl FnOnce() -> Option<St
     }
 }
 
-/// Connects to a server over QUIC: resolves the host anew, tries every address (the next one 250 ms after the last, or at once
-/// when that failed), and takes the first that answers with a trusted key.
+/// Connects to a server over QUIC: resolves the host anew, tries every address (the next one 250 ms after the last, or
+/// at once when that failed), and takes the first that answers with a trusted key.
 ///
 /// Fails with
 /// - [`ErrorKind::Config`]: an option or the file of known hosts cannot be used;

@@ -95,7 +95,8 @@ const PORTS_TRIED: usize = 16;
 /// Opens a server's sockets.
 ///
 /// Fails with [`ErrorKind::Config`] when the address, the certificate or the CA cannot be used, when an anonymous
-/// server would listen beyond loopback, or when the address is taken or not this machine's; the error names the address.
+/// server would listen beyond loopback, or when the address is taken or not this machine's; the error names the
+/// address.
 pub async fn listen(options: ListenOptions) -> Result<Listener> {
     parameters::check_initial_mtu(options.initial_mtu)?;
     let (host, port) = host_and_port(&options.address)?;
@@ -177,7 +178,8 @@ impl Listener {
         &self.endpoint
     }
 
-    /// Closes the sockets and every connection over UDP, telling each peer why. A connection over TCP is its holder's to close.
+    /// Closes the sockets and every connection over UDP, telling each peer why. A connection over TCP is its holder's
+    /// to close.
     pub fn close(&self, error: &Error) {
         if let Some(tcp) = &self.tcp {
             tcp.close();

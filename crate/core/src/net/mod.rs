@@ -1,4 +1,5 @@
-//! Networks and pipes. QUIC: finding the peer, proving who is who, and the settings that make it fast. TCP where UDP gets no answer.
+//! Networks and pipes. QUIC: finding the peer, proving who is who, and the settings that make it fast. TCP where UDP
+//! gets no answer.
 //!
 //! Everything runs on the caller's tokio runtime and starts no thread of its own, except that a host name (not an
 //! address) is resolved on the runtime's blocking pool. Nothing here decides what a client may do: a server knows

@@ -173,8 +173,8 @@ fn decoded(text: &str) -> std::result::Result<Vec<u8>, &'static str> {
     Ok(plain)
 }
 
-/// Whether a list of `NO_PROXY` has a host, which is in lower case: its name or a domain above it, its address or a range of
-/// addresses, alone or with a port, or `*`.
+/// Whether a list of `NO_PROXY` has a host, which is in lower case: its name or a domain above it, its address or a
+/// range of addresses, alone or with a port, or `*`.
 fn excepts(list: &str, host: &str, port: u16) -> bool {
     let address = host.parse::<IpAddr>().ok();
     list.split([',', ' ', '\t']).map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {

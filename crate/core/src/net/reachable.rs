@@ -55,18 +55,19 @@ const NEEDED_BYTES: usize = 1200;
 /// A datagram that any path carries, and that is long enough to be answered.
 const SMALL_BYTES: usize = 64;
 
-/// How long an answer is waited for, twice as long where the small datagram took half of it, and how often that is tried.
+/// How long an answer is waited for, twice as long where the small datagram took half of it, and how often that is
+/// tried.
 const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 const TRIES: u32 = 3;
 
 /// A server sends a stateless reset to strangers at most every 20 ms.
 const BETWEEN: Duration = Duration::from_millis(25);
 
-/// Ends when small datagrams are answered by `remote` and those of 1200 bytes are not, with a size that is and a larger one
-/// that is not, next to each other if time allows; never otherwise.
+/// Ends when small datagrams are answered by `remote` and those of 1200 bytes are not, with a size that is and a larger
+/// one that is not, next to each other if time allows; never otherwise.
 ///
-/// A QUIC server answers a packet of a connection that it does not know with a shorter one that says so, a stateless reset.
-/// It needs no handshake, which takes 1200 bytes each way.
+/// A QUIC server answers a packet of a connection that it does not know with a shorter one that says so, a stateless
+/// reset. It needs no handshake, which takes 1200 bytes each way.
 pub(super) async fn too_narrow(remote: SocketAddr) -> (usize, usize) {
     sleep(SEARCH_AFTER).await;
     match widest(remote).await {

@@ -266,8 +266,8 @@ impl Server {
         closing.or_else(|| self.shared.keys.problem())
     }
 
-    /// Puts other lines in the place of the authorized keys that were given, and other limits. Nothing is changed when a line is
-    /// malformed; [`Server::reload`] puts the keys in force.
+    /// Puts other lines in the place of the authorized keys that were given, and other limits. Nothing is changed when
+    /// a line is malformed; [`Server::reload`] puts the keys in force.
     pub fn change(&self, authorized_keys: Option<&[String]>, limits: Limits) -> Result<()> {
         if let Some(lines) = authorized_keys {
             self.shared.keys.give(lines)?;

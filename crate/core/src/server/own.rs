@@ -1,7 +1,8 @@
 //! Serves everything that a process may use: paths are those of the machine, as a user of it means them.
 //!
-//! Named roots are confined, and no symlink is followed on the way below one. Here nothing is confined but by the rights of
-//! the process, so a path leads where it would lead in a shell. It is found once, and then has no symlink in it.
+//! Named roots are confined, and no symlink is followed on the way below one. Here nothing is confined but by the
+//! rights of the process, so a path leads where it would lead in a shell. It is found once, and then has no symlink in
+//! it.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! A server that is all that its process does: signals end it, have it read its keys again, and a system manager and a log hear of it.
+//! A server that is all that its process does: signals end it, have it read its keys again, and a system manager and a
+//! log hear of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! Which entries of a storage belong to a run: the matcher, and the files of rules that it asks for, read where they are.
+//! Which entries of a storage belong to a run: the matcher, and the files of rules that it asks for, read where they
+//! are.
 
 use std::fmt::Debug;
 

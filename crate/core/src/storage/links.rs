@@ -76,8 +76,8 @@ impl LinkMap {
         self.contents.insert(inode, digest);
     }
 
-    /// Tells a sorted listing of the directory at `path` which of its entries are followers. `linked` has those with several
-    /// names, in the listing's order.
+    /// Tells a sorted listing of the directory at `path` which of its entries are followers. `linked` has those with
+    /// several names, in the listing's order.
     pub(super) fn meet(
         &mut self,
         path: &RelPath,

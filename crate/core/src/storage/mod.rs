@@ -191,8 +191,8 @@ pub(crate) trait Directory: Send + Sync {
     /// When the entry `name` was last read. A symlink is not followed.
     fn access_time(&self, name: &[u8]) -> Result<Time>;
 
-    /// The names of all extended attributes of the entry `name`, or of the directory itself when the name is empty, each
-    /// with a NUL at its end. Gives how many bytes they take. A symlink is not followed.
+    /// The names of all extended attributes of the entry `name`, or of the directory itself when the name is empty,
+    /// each with a NUL at its end. Gives how many bytes they take. A symlink is not followed.
     fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize>;
 
     /// The value of one extended attribute, in the same way.
@@ -308,8 +308,8 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// Makes a new FIFO, socket or device. Umask and default ACL apply to `bits` as to those of a file.
     fn make_node(&self, name: &[u8], node: (Kind, Device), bits: u16) -> Result<()>;
 
-    /// Gives the entry `from` of another directory, or of this one, the further name `name`, which is not there. A symlink is
-    /// not followed.
+    /// Gives the entry `from` of another directory, or of this one, the further name `name`, which is not there. A
+    /// symlink is not followed.
     fn make_hard_link(&self, from: (&Self, &[u8]), name: &[u8]) -> Result<()>;
 
     /// Gives the entry `from` the name `to`. An entry that has that name is replaced, unless one of the two is a

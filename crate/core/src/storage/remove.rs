@@ -216,8 +216,8 @@ pub(crate) fn remove_all<S: WriteStorage>(root: &S, path: &RelPath) -> Result<()
     removal.failed.first().map_or(Ok(()), |&(_, error)| Err(error))
 }
 
-/// Whether something in the directory at `path` does not belong to the run, so that it has to stay; `in_force` are the rules
-/// of the directory that holds it.
+/// Whether something in the directory at `path` does not belong to the run, so that it has to stay; `in_force` are the
+/// rules of the directory that holds it.
 pub(crate) fn holds_protected<S: WriteStorage>(
     root: &S,
     (path, in_force): (&RelPath, &InForce),
@@ -234,8 +234,8 @@ pub(crate) fn holds_protected<S: WriteStorage>(
     looked.protected > 0
 }
 
-/// Depth first, in rsync's order: sub-directories, then everything else, the last name first. No descriptor is held while a
-/// sub-directory is removed, so depth is bounded by the path's cap alone.
+/// Depth first, in rsync's order: sub-directories, then everything else, the last name first. No descriptor is held
+/// while a sub-directory is removed, so depth is bounded by the path's cap alone.
 fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, removal: &mut Removal<'_, S>) {
     if removal.is_stopped() {
         return;

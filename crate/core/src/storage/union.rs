@@ -15,8 +15,8 @@ use super::{
 /// A tree of a [`Union`], or one entry of it.
 #[derive(Debug)]
 pub(crate) struct Part<S> {
-    /// The directories on the way from the union's top to `root`: of each the one name is seen that leads on, whatever has
-    /// that name there.
+    /// The directories on the way from the union's top to `root`: of each the one name is seen that leads on, whatever
+    /// has that name there.
     pub(crate) above: Vec<(S, Vec<u8>)>,
     /// The tree.
     pub(crate) root: S,

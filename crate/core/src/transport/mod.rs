@@ -1,8 +1,8 @@
 //! The seam for transports: what the rest asks of a way to a peer, whatever it is made of.
 //!
 //! A [`Connection`] leads to one peer and opens sessions; [`SessionLanes`] are a session's control lane and data lanes.
-//! Both are objects behind a pointer: they are called a few times a session. What is done for each frame and each pack is
-//! done inside [`SessionLanes::carry`], where everything is of one known type (ADR 0012).
+//! Both are objects behind a pointer: they are called a few times a session. What is done for each frame and each pack
+//! is done inside [`SessionLanes::carry`], where everything is of one known type (ADR 0012).
 
 mod heartbeat;
 pub(crate) mod in_process;
@@ -111,14 +111,15 @@ pub(crate) trait Connection: Send + Sync {
     /// How often the peer was heard. Two looks that differ say that it was heard between them.
     fn heard(&self) -> u64;
 
-    /// Makes the peer give a sign of life, which [`Connection::heard`] counts, where what a session says is not answered by
-    /// itself, as QUIC's acknowledgements do.
+    /// Makes the peer give a sign of life, which [`Connection::heard`] counts, where what a session says is not
+    /// answered by itself, as QUIC's acknowledgements do.
     fn probe(&self) {}
 
     /// Why the connection is over; nothing while it is open.
     fn closed(&self) -> Option<Error>;
 
-    /// Ends the connection and everything on it. The peer is told why: an error's kind and message, or that all is well.
+    /// Ends the connection and everything on it. The peer is told why: an error's kind and message, or that all is
+    /// well.
     fn close(&self, why: Option<&Error>);
 
     /// Waits until a close by this side has left for the peer, a moment at most. A process that ends before leaves its

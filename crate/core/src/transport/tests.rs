@@ -103,7 +103,8 @@ async fn a_peer_that_is_asked_for_a_sign_of_life_gives_one() {
     }
 }
 
-/// Carries a session in which one end sends a pack on each of two lanes, and the one that has opened it a frame; then it ends as `end` says.
+/// Carries a session in which one end sends a pack on each of two lanes, and the one that has opened it a frame; then
+/// it ends as `end` says.
 async fn carried((near, far): &Ends, near_sends: bool, end: Option<Error>) -> (Arc<Session>, Arc<Session>) {
     let mut opened = near.open(Arc::default());
     opened.write(hello()).await.expect("written");

@@ -149,8 +149,8 @@ impl AuthorizedKeys {
         self.decides.load(Ordering::SeqCst)
     }
 
-    /// Puts other lines in the place of those that were given; they are in force with the next [`AuthorizedKeys::refresh`].
-    /// Nothing is changed when one is malformed.
+    /// Puts other lines in the place of those that were given; they are in force with the next
+    /// [`AuthorizedKeys::refresh`]. Nothing is changed when one is malformed.
     pub fn give(&self, lines: &[String]) -> Result<()> {
         let fresh = parse_given(lines, self.served.as_deref())?;
         if !fresh.is_empty() {

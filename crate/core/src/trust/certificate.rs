@@ -15,8 +15,8 @@ const MAX_NAME_BYTES: usize = 64;
 /// `id-at-commonName`, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
-/// The extension that tells which key is to follow, 2.25.35554863424053835: an octet string of the 32 bytes of the key and
-/// the seconds since 1970 from which it counts, in 64 bits. It is not critical.
+/// The extension that tells which key is to follow, 2.25.35554863424053835: an octet string of the 32 bytes of the key
+/// and the seconds since 1970 from which it counts, in 64 bits. It is not critical.
 const NEXT_KEY: &[u64] = &[2, 25, 35_554_863_424_053_835];
 const NEXT_KEY_ID: &[u8] = &[0x69, 0xbf, 0x94, 0x9e, 0xdb, 0xe3, 0xb6, 0xc4, 0x4b];
 

@@ -1,14 +1,14 @@
 //! Invitations: each lets one stranger become a client of a server, once and until it ends.
 //!
-//! They stand in a file beside that of the authorized keys, in the same form, with the digest of a secret in the place of
-//! the key:
+//! They stand in a file beside that of the authorized keys, in the same form, with the digest of a secret in the place
+//! of the key:
 //!
 //! ```text
 //! NAME invitation:BASE64 until=MOMENT [root=…] [allow=…] [quota=…] [entries=…] [expires=…]
 //! ```
 //!
-//! Who has the secret gets the line with its own key. The secret itself is nowhere but in the invitation that its guest was
-//! given, behind the server's key: it is told to nobody else.
+//! Who has the secret gets the line with its own key. The secret itself is nowhere but in the invitation that its guest
+//! was given, behind the server's key: it is told to nobody else.
 
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

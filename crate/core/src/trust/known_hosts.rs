@@ -89,7 +89,8 @@ impl KnownHosts {
         })
     }
 
-    /// Puts a server's key on record in the place of those that are there, in one step. Errors as [`KnownHosts::append`].
+    /// Puts a server's key on record in the place of those that are there, in one step. Errors as
+    /// [`KnownHosts::append`].
     pub fn replace(&self, host: &str, port: u16, key: PublicKey) -> Result<()> {
         self.change(host, port, Some(key)).map(drop)
     }
@@ -204,7 +205,8 @@ fn parse_host_entry(entry: &str) -> std::result::Result<String, String> {
     Ok(host_entry(host, port))
 }
 
-/// The error for a server that shows another key than the ones on record. `file` is absent when they were given as pins.
+/// The error for a server that shows another key than the ones on record. `file` is absent when they were given as
+/// pins.
 pub(crate) fn host_key_changed(
     host: &str,
     port: u16,

@@ -50,8 +50,8 @@ pub(super) fn read(path: &Path) -> Result<Option<(String, fs::Metadata)>> {
     Ok(Some((text, metadata)))
 }
 
-/// Creates a new file, 0600 from its creation, with this content on disk. One that root makes belongs to the owner of its
-/// directory: a service without root's rights has to read it.
+/// Creates a new file, 0600 from its creation, with this content on disk. One that root makes belongs to the owner of
+/// its directory: a service without root's rights has to read it.
 ///
 /// The content is there before the name is: two processes that create the same file at once never see half of the
 /// other's. `Ok(false)` when the name was taken already; that file is untouched.

@@ -102,7 +102,8 @@ fn deep() -> String {
     format!("/{}", "x".repeat(250)).repeat(640)
 }
 
-/// Whoever tells of failures without an end, and does not take what the server says of them, costs no more memory than a limit.
+/// Whoever tells of failures without an end, and does not take what the server says of them, costs no more memory than
+/// a limit.
 async fn issues_without_an_end(over: Over) {
     let (site, before) = victim(over, "").await;
     let mut control = site.raw().await.session(push_to("dst")).await;

@@ -1,4 +1,5 @@
-//! What a key may not do, a client does not reach: other roots and paths, rights that were not given, ways out by symlinks.
+//! What a key may not do, a client does not reach: other roots and paths, rights that were not given, ways out by
+//! symlinks.
 
 use crate::support::Over;
 use crate::support::body;

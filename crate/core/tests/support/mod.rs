@@ -39,8 +39,8 @@ pub enum Node {
     Special,
 }
 
-/// Ends a test that cannot be run here: `npm test` counts the line as a skipped test, by name, and fails over it when it is
-/// strict. What a test prints by the macros is not seen when it passes.
+/// Ends a test that cannot be run here: `npm test` counts the line as a skipped test, by name, and fails over it when
+/// it is strict. What a test prints by the macros is not seen when it passes.
 pub fn skipped(why: &str) {
     use std::io::Write as _;
     let thread = std::thread::current();

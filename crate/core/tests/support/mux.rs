@@ -1,4 +1,5 @@
-//! Streams over one pair of byte streams in the hands of a test: what the framing allows can be said, and what it does not.
+//! Streams over one pair of byte streams in the hands of a test: what the framing allows can be said, and what it does
+//! not.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

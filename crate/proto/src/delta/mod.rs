@@ -1,9 +1,9 @@
 //! What a large file that changed has in common with what stands in its place.
 //!
-//! Both ends cut their files at places that the content decides ([`Cutter`]), so that what an insertion has moved is cut as
-//! before. The receiver tells its pieces by their digests, and then the chunks of those pieces that the sender does not find
-//! in its own file. From both comes what is copied and what travels ([`Match`]). A list that is wrong costs bytes: the digest
-//! of the whole file decides whether it is right.
+//! Both ends cut their files at places that the content decides ([`Cutter`]), so that what an insertion has moved is
+//! cut as before. The receiver tells its pieces by their digests, and then the chunks of those pieces that the sender
+//! does not find in its own file. From both comes what is copied and what travels ([`Match`]). A list that is wrong
+//! costs bytes: the digest of the whole file decides whether it is right.
 
 mod cut;
 mod matching;

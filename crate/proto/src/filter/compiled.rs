@@ -37,8 +37,8 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
-    /// A rule whose anchored pattern begins in a certain directory: `directory` bytes into the path in the file system, or
-    /// at the top of the transfer.
+    /// A rule whose anchored pattern begins in a certain directory: `directory` bytes into the path in the file system,
+    /// or at the top of the transfer.
     pub(super) fn new(rule: Rule, directory: Option<usize>, origin: Origin) -> Self {
         let pattern = Pattern::new(&rule.pattern);
         let compared = match directory {

@@ -1,4 +1,5 @@
-//! Files that say in a language of their own what is left alone, as git's `.gitignore`: where they apply, and which decides.
+//! Files that say in a language of their own what is left alone, as git's `.gitignore`: where they apply, and which
+//! decides.
 //!
 //! What one file says of a path is asked of [`IgnoreSyntax`]; it is a program that others keep.
 

@@ -1,4 +1,5 @@
-//! The rules that are in force in a directory, besides those of the request: those of its own file and of files above it.
+//! The rules that are in force in a directory, besides those of the request: those of its own file and of files above
+//! it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Formatter};

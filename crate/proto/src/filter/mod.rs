@@ -1,4 +1,5 @@
-//! Filter rules, with rsync's meaning: which entries a run takes, in an order in which the first rule that matches decides.
+//! Filter rules, with rsync's meaning: which entries a run takes, in an order in which the first rule that matches
+//! decides.
 //!
 //! A rule is for the sender, which does not send what it excludes, for the receiver, which does not delete it, or for
 //! both. An entry that neither sends nor deletes is of no interest to a run, so neither end looks at it.
@@ -65,7 +66,8 @@ pub struct Ignores {
 }
 
 impl Filter {
-    /// The matcher of an end, in which files of another language may count too. Patterns begin at the top of the transfer.
+    /// The matcher of an end, in which files of another language may count too. Patterns begin at the top of the
+    /// transfer.
     #[must_use]
     pub fn new(rules: &FilterRules, end: End, ignores: Option<Ignores>) -> Self {
         let mut filter = Self {

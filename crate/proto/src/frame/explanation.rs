@@ -11,7 +11,8 @@ use crate::path::RelPath;
 pub struct Explanation {
     /// The end.
     pub end: End,
-    /// The path that the rule is for: the one that was asked about, or a directory above it that does not belong to the run.
+    /// The path that the rule is for: the one that was asked about, or a directory above it that does not belong to the
+    /// run.
     pub path: RelPath,
     /// Whether something stands there.
     pub is_there: bool,

@@ -30,8 +30,8 @@ closed_set! {
         Attributes = 8, "attributes";
         /// A source of the run is not there.
         Missing = 9, "missing";
-        /// Its content arrives, and one of its attributes could not be read at the source: what the destination's entry has
-        /// of that stays, unless new content takes its place.
+        /// Its content arrives, and one of its attributes could not be read at the source: what the destination's entry
+        /// has of that stays, unless new content takes its place.
         AttributesUnread = 10, "attributes-unread";
         /// It arrived and was to be removed at the source, and is still there.
         SourceKept = 11, "source-kept";
@@ -42,23 +42,23 @@ closed_set! {
         Notice = 128, "notice";
         /// A notice: owners were asked for, and the receiver may not set them.
         Owners = 129, "owners";
-        /// Nothing is missing, but the directory was a mount point in the last run and is none now: what the destination
-        /// holds there is guarded like that of an empty directory.
+        /// Nothing is missing, but the directory was a mount point in the last run and is none now: what the
+        /// destination holds there is guarded like that of an empty directory.
         Unmounted = 130, "unmounted";
         /// A notice: owners were asked for, and the receiver could set them if the key had the right.
         OwnerRight = 131, "owner-right";
         /// A notice of the sender's: the run does not carry what this entry is.
         Special = 132, "special";
-        /// Nothing is missing: all that the source's directory holds is left out of the run, so it is not taken for one that
-        /// is empty.
+        /// Nothing is missing: all that the source's directory holds is left out of the run, so it is not taken for one
+        /// that is empty.
         LeftOut = 133, "left-out";
         /// A notice: special files were asked for, and the receiver could make them if the key had the right.
         SpecialRight = 134, "special-right";
-        /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The path
-        /// is that of the first entry which has one.
+        /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The
+        /// path is that of the first entry which has one.
         AttributesUnheld = 135, "attributes-unheld";
-        /// A notice: extended attributes outside the namespace `user.` were asked for, and the receiver could set them if the
-        /// key had the right.
+        /// A notice: extended attributes outside the namespace `user.` were asked for, and the receiver could set them
+        /// if the key had the right.
         XattrRight = 136, "xattr-right";
         /// A notice: ACLs were asked for, and the receiver could set them if the key had the right.
         AclRight = 137, "acl-right";
@@ -74,7 +74,8 @@ closed_set! {
         SnapshotRemoved = 143, "snapshot-removed";
         /// A notice of the sender's: another file system begins at the directory, and the run leaves such out.
         MountSkipped = 144, "mount-skipped";
-        /// A notice of the sender's, once for each file system: its files are read as they are, and not from a frozen view.
+        /// A notice of the sender's, once for each file system: its files are read as they are, and not from a frozen
+        /// view.
         NotFrozen = 145, "not-frozen";
     }
 }

@@ -1,5 +1,5 @@
-//! What the two ends of a session may say, and when: state machines without threads, sockets or clocks. A frame goes in,
-//! an action comes out; time is an argument where it matters.
+//! What the two ends of a session may say, and when: state machines without threads, sockets or clocks. A frame goes
+//! in, an action comes out; time is an argument where it matters.
 //!
 //! The engine drives these very machines, and so does the simulation in `tests/simulation/`: there is no second
 //! description of the protocol that could drift from the first.

@@ -260,8 +260,8 @@ impl Receiver {
         frames
     }
 
-    /// Answers a complete listing: the content of these files is asked for. Gives the frame that says so; with everything
-    /// granted there is none.
+    /// Answers a complete listing: the content of these files is asked for. Gives the frame that says so; with
+    /// everything granted there is none.
     pub fn want(&mut self, number: u32, files: Vec<u32>, resume: Vec<Resume>) -> Option<Frame> {
         let was_listed = self.undecided.remove(&number);
         debug_assert!(was_listed, "a listing is answered once");

@@ -1,6 +1,6 @@
-//! Two ends of a session in one thread: the machines of `sparsync_proto::session` run against each other over a simulated
-//! link, in orders that a seed decides. What a thread would do at any time is done at any time here; frames are cut
-//! anywhere; the link breaks at any moment; an end says anything.
+//! Two ends of a session in one thread: the machines of `sparsync_proto::session` run against each other over a
+//! simulated link, in orders that a seed decides. What a thread would do at any time is done at any time here; frames
+//! are cut anywhere; the link breaks at any moment; an end says anything.
 //!
 //! `SPARSYNC_TEST_SEED` repeats a run, `SPARSYNC_TEST_LONG` runs 100,000 schedules of each kind instead of 2,000.
 

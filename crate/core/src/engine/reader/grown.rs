@@ -1,4 +1,5 @@
-//! Files that grow while they are read, such as logs: they arrive as they were when they were opened, where a run wants that.
+//! Files that grow while they are read, such as logs: they arrive as they were when they were opened, where a run wants
+//! that.
 
 use sparsync_proto::Phase;
 use sparsync_proto::pack::Record;

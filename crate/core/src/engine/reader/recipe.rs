@@ -105,8 +105,8 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(true)
     }
 
-    /// Sends the `want` bytes of a file from `at` on as one literal, and feeds them to `hasher`. Says false when the file ends
-    /// before.
+    /// Sends the `want` bytes of a file from `at` on as one literal, and feeds them to `hasher`. Says false when the
+    /// file ends before.
     pub(super) fn literal(
         &mut self,
         file: &Opened<impl File>,

@@ -1,7 +1,8 @@
 //! Symlinks of the destination that are taken for the directories which they lead to, where the source has directories.
 //!
-//! What a symlink is taken for depends on what the source has by its name, which the destination's own walk cannot know: it
-//! lists symlinks as such and goes into none. So what they lead to is looked at when the source tells of the directory.
+//! What a symlink is taken for depends on what the source has by its name, which the destination's own walk cannot
+//! know: it lists symlinks as such and goes into none. So what they lead to is looked at when the source tells of the
+//! directory.
 
 use sparsync_proto::{Digest, IssueKind, Kind, Listing, Name, RelPath};
 

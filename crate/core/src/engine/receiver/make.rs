@@ -1,4 +1,5 @@
-//! What needs no content: directories, symlinks, FIFOs, sockets, devices, and the attributes of what is right otherwise.
+//! What needs no content: directories, symlinks, FIFOs, sockets, devices, and the attributes of what is right
+//! otherwise.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Files that were moved: a new one is taken from one that is deleted and has its content. What a directory lacks is asked for when
-//! both walks have ended, because only then is known what is deleted.
+//! Files that were moved: a new one is taken from one that is deleted and has its content. What a directory lacks is
+//! asked for when both walks have ended, because only then is known what is deleted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

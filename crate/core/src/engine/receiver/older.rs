@@ -1,5 +1,5 @@
-//! Other files of the destination that a large file which is new may be made of: its own name in a directory to compare with, or one that
-//! is similar. What is taken decides how much travels, and nothing else.
+//! Other files of the destination that a large file which is new may be made of: its own name in a directory to compare
+//! with, or one that is similar. What is taken decides how much travels, and nothing else.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Plans: what both ends have of each entry that something is done to, as a stamp, and whether the plan that is applied has that.
+//! Plans: what both ends have of each entry that something is done to, as a stamp, and whether the plan that is applied
+//! has that.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! Deletions that are told before all else, as rsync lists them: nothing is removed before the content is in place, but what is
-//! to be removed is known when both walks have ended.
+//! Deletions that are told before all else, as rsync lists them: nothing is removed before the content is in place, but
+//! what is to be removed is known when both walks have ended.
 
 use std::cell::RefCell;
 

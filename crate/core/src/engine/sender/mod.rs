@@ -1,8 +1,8 @@
 //! The sender: walks the source, answers what the receiver asks, sends content.
 //!
 //! [`walk`] makes records and keeps each directory's listing, [`list`] sends the listings that are asked for,
-//! [`dispatch`] takes what the receiver says, [`jobs`] deals the files that are asked for out to the lanes' readers. What may
-//! be said and asked when is decided by one [`machine::Sender`], which they share.
+//! [`dispatch`] takes what the receiver says, [`jobs`] deals the files that are asked for out to the lanes' readers.
+//! What may be said and asked when is decided by one [`machine::Sender`], which they share.
 
 mod answers;
 mod common_time;
@@ -176,7 +176,8 @@ pub(crate) enum SenderEnd {
     },
 }
 
-/// Runs a sender until the receiver has finished or the session ends; an initiator's session then has the receiver's counters.
+/// Runs a sender until the receiver has finished or the session ends; an initiator's session then has the receiver's
+/// counters.
 pub(crate) fn run_sender(
     session: &Session,
     source: &Source<impl Storage>,

@@ -1,5 +1,5 @@
-//! Any error at any call of either storage, and a cut at any call: no path is torn, nothing is told to be well that is not,
-//! what is told concerns what failed, the other paths arrive, and the next run puts everything right.
+//! Any error at any call of either storage, and a cut at any call: no path is torn, nothing is told to be well that is
+//! not, what is told concerns what failed, the other paths arrive, and the next run puts everything right.
 //!
 //! `SPARSYNC_TEST_SEED` repeats a run of the short form, `SPARSYNC_TEST_LONG` strikes each call with each error.
 

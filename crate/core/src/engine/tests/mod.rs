@@ -1,4 +1,5 @@
-//! The engine against itself, over storages in memory that fail at any call: see [`faults`]; and beside others that may be alive: see [`leftovers`].
+//! The engine against itself, over storages in memory that fail at any call: see [`faults`]; and beside others that may
+//! be alive: see [`leftovers`].
 
 mod changing;
 mod faults;

@@ -1,7 +1,8 @@
 //! Writes what arrives on one data lane.
 //!
-//! [`whole`] writes small files, [`recipe`] large ones, [`delta`] those that change, all through [`sparse`] where zeros are to be holes; [`moved`] takes those that are there already; [`naming`] gives
-//! what is complete its name. What may follow what on a lane is decided by [`Lane`].
+//! [`whole`] writes small files, [`recipe`] large ones, [`delta`] those that change, all through [`sparse`] where zeros
+//! are to be holes; [`moved`] takes those that are there already; [`naming`] gives what is complete its name. What may
+//! follow what on a lane is decided by [`Lane`].
 
 mod delta;
 mod handed;

@@ -1,5 +1,5 @@
-//! Files that the destination has in another place, where they are deleted: they become a further name of that, or a copy. What it
-//! has there was hashed, and the sender has said that its file has the same digest.
+//! Files that the destination has in another place, where they are deleted: they become a further name of that, or a
+//! copy. What it has there was hashed, and the sender has said that its file has the same digest.
 
 use std::sync::Arc;
 

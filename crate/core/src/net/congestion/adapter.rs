@@ -1,7 +1,8 @@
 //! [`Bbr`] as a congestion controller of quinn.
 //!
-//! quinn tells of each acknowledged packet by the time that it was sent at, then that a batch of them has ended, and only
-//! then what this batch shows to be lost. It spreads the window over the smoothed round trip, a quarter faster, by itself.
+//! quinn tells of each acknowledged packet by the time that it was sent at, then that a batch of them has ended, and
+//! only then what this batch shows to be lost. It spreads the window over the smoothed round trip, a quarter faster, by
+//! itself.
 
 use std::any::Any;
 use std::hash::{BuildHasher, RandomState};

@@ -58,8 +58,8 @@ impl Congestion {
 /// Bytes a second that a flow begins with, over a path that reaches so far.
 fn beginning_rate(reach: Reach) -> f64 {
     match reach {
-        // Paced over a round trip, this is 48 Mbit/s on a site or through its tunnels, and 8 Mbit/s elsewhere. A slower path
-        // loses a part of the first window, and takes no longer for it.
+        // Paced over a round trip, this is 48 Mbit/s on a site or through its tunnels, and 8 Mbit/s elsewhere. A slower
+        // path loses a part of the first window, and takes no longer for it.
         Reach::Loopback | Reach::Private => 6e6,
         Reach::Public => 1e6,
     }

@@ -1,7 +1,7 @@
 //! QUIC beside a pipe (ADR 0035): what the data lanes move to once both ends know that it stands.
 //!
-//! Each end makes a key for this one connection and tells it over the pipe. Nothing waits for UDP: until QUIC stands, and where
-//! it never does, content goes over the pipe.
+//! Each end makes a key for this one connection and tells it over the pipe. Nothing waits for UDP: until QUIC stands,
+//! and where it never does, content goes over the pipe.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;

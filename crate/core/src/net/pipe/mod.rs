@@ -1,7 +1,7 @@
 //! A pair of byte streams as a transport: the pipes of a process, whatever leads to it, or a TLS stream over TCP.
 //!
-//! All streams of all sessions share the pair; `sparsync_proto::mux` says how. Nobody proves who he is here: whoever has
-//! started the process at the other end has, or TLS.
+//! All streams of all sessions share the pair; `sparsync_proto::mux` says how. Nobody proves who he is here: whoever
+//! has started the process at the other end has, or TLS.
 
 mod beside;
 mod carrier;
@@ -132,8 +132,8 @@ impl PipeConnection {
         }
     }
 
-    /// A connection over TCP whose ends have proved to each other who they are. `windows` is what it shares with others. What they speak they have agreed on in the
-    /// handshake, so there is no greeting.
+    /// A connection over TCP whose ends have proved to each other who they are. `windows` is what it shares with
+    /// others. What they speak they have agreed on in the handshake, so there is no greeting.
     pub(super) fn over_tls(
         stream: TlsStream<TcpStream>,
         peer: TlsPeer,

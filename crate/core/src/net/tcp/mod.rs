@@ -1,4 +1,5 @@
-//! TCP with TLS 1.3, for networks that UDP does not get through: the same handshake, and the streams of a pipe in the TLS stream.
+//! TCP with TLS 1.3, for networks that UDP does not get through: the same handshake, and the streams of a pipe in the
+//! TLS stream.
 
 mod connect;
 mod listen;

@@ -98,8 +98,8 @@ impl Faults {
         }
     }
 
-    /// Does `work` as a call that gives nothing back, so that a storage can lie about it. `half` is what such a call may
-    /// have done when it fails.
+    /// Does `work` as a call that gives nothing back, so that a storage can lie about it. `half` is what such a call
+    /// may have done when it fails.
     pub(crate) fn change(
         &self,
         operation: &'static str,

@@ -13,8 +13,8 @@ fn path(mbit: f64, rtt_ms: u64, queue: f64) -> Path {
     Path { rate, rtt, queue: queue * rate * rtt.as_secs_f64(), loss: 0.0, jitter: Duration::ZERO }
 }
 
-/// The share of the first of two flows in terms of the other's, over a minute, and what stood in the queue as a part of what
-/// the path holds.
+/// The share of the first of two flows in terms of the other's, over a minute, and what stood in the queue as a part of
+/// what the path holds.
 fn share(path: Path, flows: [Control; 2], seed: u64) -> (f64, f64) {
     let mut draws = Draws(seed);
     let flows = flows.map(|control| Flow::new(control, MTU, path.rtt.mul_f64(4.0 * draws.part())));
@@ -30,8 +30,8 @@ fn bbr(seed: u64) -> Control {
     Control::bbr(10 * MTU, MTU, seed)
 }
 
-/// Round trips in milliseconds, and queues as parts of what the path holds. Below half of that Cubic has too little room to
-/// compete with anybody, and where the queue is many times as long it has most of what is there.
+/// Round trips in milliseconds, and queues as parts of what the path holds. Below half of that Cubic has too little
+/// room to compete with anybody, and where the queue is many times as long it has most of what is there.
 const SHARED: [(u64, f64); 4] = [(20, 0.5), (20, 1.0), (20, 2.0), (50, 2.0)];
 
 #[test]

@@ -16,8 +16,8 @@ fn path(mbit: f64, rtt_ms: u64) -> Path {
     Path { rate, rtt: Duration::from_millis(rtt_ms), queue: rate * 0.2, loss: 0.0, jitter: Duration::ZERO }
 }
 
-/// Round trips from the first packet of a handshake to the answer to the last byte, when content follows the answer to a
-/// request.
+/// Round trips from the first packet of a handshake to the answer to the last byte, when content follows the answer to
+/// a request.
 fn round_trips(path: Path, window: u64, rate: f64) -> f64 {
     let control = Control::begun(Beginning { window, rate, mtu: MTU, seed: 1 });
     let flow = Flow::new(control, MTU, path.rtt * 2).introduced(path.rtt);
