@@ -364,7 +364,7 @@ mod tests {
             assert_eq!(directory("dir").unwrap().status(b"f").unwrap().kind, Kind::File);
             assert_eq!(directory("up/tree/dir").unwrap().status(b"f").unwrap().kind, Kind::File);
             assert_eq!(directory("out").unwrap_err().errno, Errno::XDEV);
-            // What is hidden is so by its place in the root, however it is come by.
+            // A path is hidden by its place in the root, whichever way leads there.
             let up = directory("up").unwrap();
             let mut names = Vec::new();
             up.names(&mut [std::mem::MaybeUninit::uninit(); 1024], |name, _| {

@@ -346,7 +346,7 @@ mod tests {
         hosts.learn("a", 1, key(1), Some(key(2))).expect("learned");
         hosts.learn("a", 1, key(2), Some(key(4))).expect("shown");
         assert_eq!(now(), text(&format!("a:1 {}\na:1 {} after={}\n", key(2), key(4), key(2))));
-        // What its user has written down stays.
+        // Lines that the user has written stay.
         fs::write(hosts.path(), text(&format!("a:1 {}\na:1 {}\n", key(1), key(2)))).expect("written");
         hosts.learn("a", 1, key(2), Some(key(1))).expect("known already");
         assert_eq!(now(), text(&format!("a:1 {}\na:1 {}\n", key(1), key(2))));

@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(found.identity.public_key(), next.key);
         assert_eq!(ServerKey::load(&path).expect("loaded again").identity.public_key(), next.key);
         assert_ne!(next.key, old.public_key());
-        // What a process that was killed leaves beside it is nothing.
+        // A file that a killed process has left beside the key does not count.
         fs::write(path.with_file_name("key.pem.next.1.0.tmp"), "half").expect("written");
         assert_eq!(ServerKey::load(&path).expect("loaded").next, None);
         let again = ServerKey::rotate(&path, later()).expect("made");

@@ -54,7 +54,7 @@ impl Case<'_> {
     pub(super) fn findings(&self) -> Vec<String> {
         let mut found = self.torn();
         if self.strike == Strike::Cut {
-            // Nobody was left to tell; a run that says that all is well has to be right.
+            // After a cut nothing more can be told, but a run that reports success must be right.
             if self.ended.result.is_ok() && self.ended.failures.is_empty() {
                 found.extend(self.wrong(&[]));
             }
@@ -126,7 +126,7 @@ impl Case<'_> {
             }
         }
         let nothing_deleted = self.nothing_is_deleted();
-        // What is said to be gone already need not be deleted.
+        // An entry that the storage calls missing need not be deleted.
         let nothing_deleted = nothing_deleted || self.strike == Strike::Fail(Errno::NOENT);
         let extra = self.after.entries.keys().filter(|path| !self.source.entries.contains_key(*path));
         for path in extra.filter(|path| !nothing_deleted && !is_told(path) && !holds_told(path)) {
@@ -137,15 +137,15 @@ impl Case<'_> {
 
     /// Paths that were told of and have nothing to do with what failed.
     fn unrelated(&self) -> Vec<String> {
-        // What is unfinished belongs to some entry of its directory.
+        // An unfinished entry belongs to some entry of its directory.
         let mut names = self.call.path.split(|&byte| byte == b'/').collect::<Vec<_>>();
         names.truncate(names.iter().position(|name| *name == UNFINISHED).unwrap_or(names.len()));
         let struck = &names.join(&b'/')[..];
         let is_near = |told: &[u8]| is_within(told, struck) || is_within(struck, told);
-        // What leads a hard link takes the link with it.
+        // If a leader fails, its followers fail with it.
         let leader_of = |told: &[u8]| self.source.entries.get(told).and_then(|entry| entry.leader.as_deref());
         let is_related = |told: &[u8]| is_near(told) || leader_of(told).is_some_and(is_near);
-        // What takes the place of a directory waits for a run that may delete.
+        // An entry that takes the place of a directory waits for a run that may delete.
         let waits = |issue: &Issue| issue.kind == IssueKind::Conflict && self.nothing_is_deleted();
         let failures = self.ended.failures.iter().filter(|issue| !waits(issue)).map(|issue| &issue.path[..]);
         let told = failures.chain(self.ended.result.as_ref().err().and_then(|error| error.path()));

@@ -205,7 +205,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
     let wire = Arc::new(WireCounters::default());
     let result = both_engines(&sending, &receiving, 2, &wire, |(control, to), (receiver_control, from)| {
         std::thread::scope(|scope| {
-            // What goes wrong there is told by the session.
+            // The session tells errors of the sender.
             scope.spawn(|| drop(run_sender(&sending, &source, &sender_options, control, to)));
             let outcome = run_receiver(&receiving, &destination, &options, receiver_control, from);
             if outcome.is_err() {

@@ -157,7 +157,7 @@ async fn a_server_that_closes_tells_its_reason_and_one_that_is_gone_is_noticed()
     let (connected, accepted) =
         tokio::join!(connect(brief), async { listener.accept().await.expect("a client").finish().await });
     let (connected, accepted) = (connected.expect("connected"), accepted.expect("accepted"));
-    // Nothing on this runtime reads the server's socket any more.
+    // From here on no task reads the server's socket.
     let mute = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
     listener.endpoint().rebind(mute).expect("rebound");
     drop(accepted);

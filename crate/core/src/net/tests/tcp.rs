@@ -176,7 +176,7 @@ async fn silence_brings_tcp_and_is_remembered_till_udp_answers() {
     let first = dial_from(server.options(), HASTE, state.path()).await.expect("connected");
     assert_eq!((first.udp, first.connection.transport()), (Some(Udp::Silent), Transport::Tcp));
     assert_eq!(first.address, server.address.to_string());
-    // Who would wait for UDP now would wait for ever.
+    // A client that waited for UDP now would wait for ever.
     let at_once = Patience { before_tcp: NEVER, ..HASTE };
     let second = dial_from(server.options(), at_once, state.path()).await.expect("connected");
     assert_eq!(second.udp, Some(Udp::SilentLately));
@@ -187,7 +187,7 @@ async fn silence_brings_tcp_and_is_remembered_till_udp_answers() {
     let accepting = tokio::spawn({
         let listener = listener.clone();
         async move {
-            // Those that gave up before may only come now.
+            // Clients that gave up before may only arrive now.
             while listener.next_client().await.expect("a client").finish().await.is_err() {}
         }
     });
@@ -297,7 +297,7 @@ async fn content_may_come_as_far_as_the_budget_of_all_connections_goes() {
     let (server, _wall) = Server::behind_a_wall(IDLE);
     assert_eq!(granted(&server, &WindowBudget::default()).await, [1 << 20; 2]);
     assert_eq!(granted(&server, &WindowBudget::new(0)).await, [WINDOW_BYTES; 2]);
-    // What a session had is there for the next one.
+    // The budget of a session that has ended is free for the next one.
     let budget = WindowBudget::new(2 << 20);
     for _ in 0..2 {
         assert_eq!(granted(&server, &budget).await, [1 << 20, WINDOW_BYTES + (5 << 17)]);

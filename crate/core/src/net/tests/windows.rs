@@ -104,7 +104,7 @@ async fn a_lane_that_is_not_read_holds_up_no_other_for_long() {
     }
     let _unread = accepted.connection.accept_uni().await.expect("a stream");
     let mut other = connected.connection.open_uni().await.expect("a stream");
-    // Nobody gives room back, so what finds none at once finds none at all.
+    // No room is given back, so a write that finds none at once never does.
     let write = async { other.write_all(b"a question").await.expect("written") };
     tokio::pin!(write);
     assert!(is_pending(&mut write).await, "the unread lane has used up the window");

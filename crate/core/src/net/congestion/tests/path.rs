@@ -281,7 +281,7 @@ impl Simulation {
         }
         self.bottleneck = self.bottleneck.max(now) + Duration::from_secs_f64(float(mtu) / self.path.rate);
         let late = self.path.jitter.mul_f64(if self.path.jitter.is_zero() { 0.0 } else { self.draws.part() });
-        // What is late holds up what is behind it.
+        // A late packet holds up those behind it.
         self.latest = self.latest.max(self.bottleneck + self.path.rtt / 2 + late);
         self.at(self.latest, Event::Arrive(flow, packet));
     }
