@@ -260,7 +260,7 @@ async fn cve_2024_12086_what_a_file_is_made_of_is_what_the_receiver_has_offered(
     let file = FileId { directory: 0, index: 0 };
     let level = Cutter::for_files(400_000).unwrap().level();
     for records in [
-        // What is asked about was not offered: nothing has its place. No record names another file.
+        // The file that is asked about was not offered, because nothing is in its place. No record names another file.
         vec![Record::Sign { file, level }],
         vec![Record::Begin { file }, Record::CopyFrom { offset: 0, bytes: 400_000 }],
         vec![Record::Begin { file }, Record::CopyPieces { first: 0, count: 1 }],

@@ -150,7 +150,7 @@ async fn in_place_what_is_right_stays_and_the_inode_too() {
         let result = changed(&site, request.clone(), pushed, (&old, &new)).await;
         assert!(wire(&result) < 80_000, "{} bytes", wire(&result));
         assert_eq!(to.metadata().unwrap().ino(), before);
-        // What was moved towards the end is written over before it could be copied.
+        // Content that has moved towards the end is written over before it can be copied.
         let later = edited(old.clone(), &[Edit::Insert { at: 24 << 20, bytes: 8192 }]);
         changed(&site, request.clone(), pushed, (&old, &later)).await;
         let sooner = edited(old.clone(), &[Edit::Remove { at: 1 << 20, bytes: 300_000 }]);

@@ -273,7 +273,7 @@ async fn a_run_whose_end_was_lost_makes_room_for_the_next_on_its_connection() {
     let mut second = raw.session(push_to("dst")).await;
     second.accepted().await;
     assert_eq!(first.abort().await.kind, ErrorKind::Closed);
-    // What is not in the way of the new one goes on.
+    // A session in another place goes on.
     let mut beside = raw.session(push_to("beside")).await;
     beside.accepted().await;
     support::eventually(|| site.server.stats().contains(&("sessions_active", 2))).await;

@@ -34,7 +34,7 @@ async fn bytes_are_counted_over_all_that_the_key_holds() {
     // In place of what is there it still fits: the room of the old content is the new one's.
     put(&site.local(), "a", noise(800_000, 2));
     run(&client, push_to("first"), &site.local()).await.unwrap();
-    // What is there already costs nothing.
+    // Content that is there already takes no further room.
     run(&client, push_to("first"), &site.local()).await.unwrap();
     assert_eq!(bytes_below(&site.root()), 800_000);
 }
@@ -88,16 +88,16 @@ async fn runs_at_the_same_time_keep_to_it_together() {
     // This one keeps the account open for as long as the test takes.
     let _third = reserves(&site.raw().await, "third", 10).await;
     limited(&site, "second", "half").await;
-    // What the one had reserved and never sent is there for the others when it has ended.
+    // Room that a run has reserved and never used is free for others when the run has ended.
     drop((first, raw));
     let client = site.client().await;
     let ended = || site.server.stats().contains(&("sessions_active", 1));
     eventually(ended).await;
     run(&client, push_to("second"), &site.local().join("half")).await.unwrap();
-    // What that one has left stays taken, though its run is over too.
+    // Content that the second run has left stays counted after its end.
     limited(&site, "first", "half").await;
     assert!(bytes_below(&site.root()) <= 1 << 20);
-    // What a run deletes gives room to the next one.
+    // Room of deleted entries is free for the next run.
     put(&site.local(), "little/a", "x");
     run(&client, deleting(push_to("second")), &site.local().join("little")).await.unwrap();
     run(&client, push_to("first"), &site.local().join("half")).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_client_that_gives_back_nothing_of_what_it_said_is_stopped() {
     assert_eq!(control.abort().await.kind, ErrorKind::Limit);
     drop(control);
     site.idle().await;
-    // Whoever makes it smaller may.
+    // A run that makes the tree smaller is let through.
     put(&site.local(), "a", "small");
     let client = site.client().await;
     run(&client, deleting(push_to("dst")), &site.local()).await.unwrap();

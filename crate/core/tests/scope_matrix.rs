@@ -221,7 +221,7 @@ async fn a_right_that_is_too_wide_is_found() {
         for (at, right) in RIGHTS.iter().enumerate() {
             let planted = set | 1 << at;
             let held = Held::of(set);
-            // Who may write may append, and nothing is deleted without a push or a pull.
+            // The right to write includes that to append, and nothing is deleted without a push or a pull.
             let means_nothing = planted == set
                 || (*right == "append" && held.write)
                 || (*right == "delete" && !held.creates() && !held.read);

@@ -76,7 +76,7 @@ async fn owners_that_a_peer_merely_claims_give_no_set_id_bit() {
             let _ = std::fs::remove_dir_all(&destination);
             run(&client, request.clone(), &source).await.unwrap();
             all(&destination, 0, 0o755);
-            // What is dropped is no difference: the next run has nothing to do, and a mode that changes is set.
+            // A dropped set-id bit is no difference: the next run has nothing to do, and a mode that changes is set.
             assert_eq!(stat(&run(&client, request.clone(), &source).await.unwrap(), "attrs_changed"), 0);
             all(&destination, 0, 0o755);
             for mode in [0o6711, 0o4700, 0o2755] {

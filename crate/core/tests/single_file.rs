@@ -81,7 +81,8 @@ async fn without_into_the_path_is_the_name() {
             let (site, result) = sync(direction, false, destination).await;
             let ours = destination_of(&site, direction);
             match what {
-                // What is in it keeps it from giving way. A pull puts the file into it, as its own path leads there.
+                // A directory with entries does not give way. A pull puts the file into it, as its own path leads
+                // there.
                 "an existing directory" if direction == Direction::Pull => {
                     assert_eq!(std::fs::read(ours.join("there/old")).unwrap(), b"old");
                 }

@@ -126,7 +126,7 @@ async fn without_the_right_a_fifo_is_left_out_and_the_right_is_named_once() {
     assert_eq!(std::fs::read(there.join("sub/later")).unwrap(), b"content");
     assert!(!there.join("a").exists() && !there.join("sub/c").exists());
 
-    // What is there by that name stays, and no right is needed to fetch a FIFO.
+    // A file of that name stays, and fetching a FIFO takes no right.
     put(&there, "a", "theirs");
     run(&client, with_specials(push_to("dst")), &source).await.unwrap();
     assert_eq!(std::fs::read(there.join("a")).unwrap(), b"theirs");

@@ -67,7 +67,7 @@ async fn a_key_learns_what_its_scope_lets_it() {
         put(&site.root(), "a/b/file", "x");
         put(&site.root(), "a/other", "x");
         let client = site.client().await;
-        // What leads to its prefix its scope says already; nothing else is told of it.
+        // The key's scope tells already that these directories exist; nothing else is told of them.
         for path in ["", "a"] {
             let led = look(&client, path).await.unwrap();
             assert_eq!(led, Stat { kind: Kind::Directory, size: 0, meta: Meta::default() }, "{path}");

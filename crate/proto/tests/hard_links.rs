@@ -122,7 +122,7 @@ fn a_follower_is_linked_unless_it_follows_the_same_leader_already() {
     let reasons = Reasons::MISSING.union(Reasons::HARD_LINK);
     let missing = steps(&rules, &source, &listing(&[("a", 1, None)]));
     assert_eq!(missing, [Step::Link { source: 1, old: None, reasons }]);
-    // What the source does not link is left as it is, as in rsync.
+    // As in rsync, names that are linked only at the destination stay linked.
     assert_eq!(steps(&rules, &listing(&[("a", 1, None), ("b", 1, None)]), &source), []);
 }
 

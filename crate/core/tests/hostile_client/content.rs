@@ -127,7 +127,7 @@ async fn packs_that_lie_about_their_length_end_the_session(over: Over) {
         with(header(1, small, (1 << 20) - 1), &bomb),
         with(header(1, small, (1 << 20) + 1), &bomb),
         with(header(1, 64, cap), &noise(64, 9)),
-        // What comes out are no records.
+        // The content decompresses to something else than records.
         with(header(1, small, 1 << 20), &bomb),
         with(header(0, 1, 1), b"\x07"),
         with(header(0, 3, 3), b"\0\0\0"),

@@ -114,7 +114,7 @@ async fn issues_without_an_end(over: Over) {
             Issue { kind: IssueKind::Unreadable, path: path.into_bytes(), message: String::new(), old_kept: true };
         control.write(&Frame::Issue(issue)).await;
     }
-    // Who has not read for so long may not hear why.
+    // A peer that has not read for so long may not learn the reason.
     control.gone().await;
     drop(control);
     site.idle().await;

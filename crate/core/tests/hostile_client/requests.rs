@@ -174,7 +174,7 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused(over: Over) {
         let error = control.abort().await;
         assert_eq!(error.kind, ErrorKind::Protocol, "{} {}", error.message, body[..body.len().min(80)].escape_ascii());
     }
-    // What a newer client demands is refused by its number, and what it hints at is passed over.
+    // A critical field of a newer client is refused by its number, and an optional one is passed over.
     let mut demand = good.clone();
     field(&mut demand, 1001, b"");
     let mut control = raw.open().await;

@@ -62,7 +62,7 @@ async fn rights_that_were_not_given_are_missed(over: Over) {
         ("allow=write", pull_from("dst")),
         ("allow=append", deleting(push_to("dst"))),
         ("allow=delete", push_to("dst")),
-        // What is appended to is told by its length and digest.
+        // Appending tells the client length and digest of a file, which takes the right to read.
         ("allow=write,delete", Request { append: true, ..push_to("dst") }),
     ] {
         let (site, before) = victim(over, allow).await;

@@ -75,7 +75,7 @@ async fn what_does_not_belong_to_the_run_is_not_touched(over: Over) {
     for (request, selected, said) in [
         (&excluding, Paths::default(), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
         (&of_entries, paths(&[b"one"]), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
-        // What was not asked for, and all that is there.
+        // Paths that were not asked for, and the whole top.
         (&of_entries, paths(&[b"one", b"sub"]), Frame::Settled(0)),
         (&of_entries, Paths::default(), Frame::Settled(0)),
     ] {

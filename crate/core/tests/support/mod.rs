@@ -209,7 +209,7 @@ impl Control {
                 Some(Frame::Abort(error)) => return error,
                 Some(Frame::Finished { .. }) => panic!("the peer was content"),
                 Some(_) => {}
-                // Whoever breaks the framing of a pipe has no session left.
+                // After a framing error on a pipe there is no session that could tell the reason.
                 None => return self.wire.closed().expect("a reason"),
             }
         }

@@ -250,7 +250,7 @@ impl ReceiverEnd {
             LaneStep::Mark | LaneStep::Grown { .. } | LaneStep::CopyPieces { .. } | LaneStep::CopyFrom { .. } => {}
             LaneStep::End { file, digest, .. } => {
                 let mut bytes = std::mem::take(&mut self.lanes[lane].1);
-                // What was held is what the source has.
+                // The held part has the content of the source.
                 if let Some((_, size, seconds)) = self.listed(file)
                     && bytes.first() == Some(&0xee)
                 {

@@ -73,7 +73,7 @@ proptest! {
     fn nothing_is_left_over_and_nothing_is_missing(frame in any_frame(), cut: prop::sample::Index, more: u8) {
         let body = body(&frame);
         let cut = cut.index(body.len());
-        // What is cut may be a shorter frame of the same kind, never a panic.
+        // A frame that was cut off may decode to a shorter one of its kind, but must not panic.
         if let Ok(shorter) = Frame::decode(Version::V1, &body[..cut]) {
             // A listing that is cut off before its first entry does not show whether it was to have digests of content,
             // and a value that is cut to its default is not written again.

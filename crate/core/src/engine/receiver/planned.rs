@@ -83,8 +83,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(item)
     }
 
-    /// The state at the path of an item at this moment. Mode, time and size of a directory are not part of it.
-    /// Attributes that are to be set stand apart: the run may have set them already by another name of the entry.
+    /// The state at the path of an item at this moment. Mode, time and size of a directory are left out, because work
+    /// in it changes them during the run. Attributes that are to be set stand apart: the run may have set them already
+    /// by another name of the entry.
     fn before(&self, item: &Item) -> Result<(Vec<u8>, Vec<u8>)> {
         let (mut own, mut others) = (Vec::new(), Vec::new());
         let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(&item.path)) else {
