@@ -144,7 +144,8 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         self.are_beside() && !self.is_backup(name)
     }
 
-    /// Moves an entry that is deleted to its backup. Says whether its directory has to stay for that.
+    /// Takes an entry away that is deleted: it becomes a backup, unless it is one. Says whether its directory has to
+    /// stay for that.
     pub(crate) fn take(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<bool> {
         if self.is_backup(name) {
             // An older backup of this name has given way to the one that this run has made, which must stay.
