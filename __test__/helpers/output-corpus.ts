@@ -167,6 +167,7 @@ const EVERYWHERE = [
   '-av --delete-delay',
   '-ai --delete-delay',
   '-av --delete --max-size=20',
+  '-avv --min-size=0.02K --max-size=1K',
   '-avvu',
   '-aivv --ignore-existing',
   '-a --progress',

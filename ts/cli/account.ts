@@ -5,6 +5,7 @@ import type { TransferOptions } from '../options.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { arrivalOf, madeLine, madeTopLine, sourcePath } from './arrival.js';
 import type { Arrival } from './arrival.js';
+import { sizeOf } from './flag-values.js';
 import { formatOf, numberLevel } from './info.js';
 import type { InfoLevels } from './info.js';
 import { itemize } from './itemize.js';
@@ -247,14 +248,9 @@ export class Account {
   }
 
   /** Whether an entry that was left out for its size is beyond the upper bound. With both bounds, its size tells. */
-  #isOver(item: ItemEvent): boolean {
-    const { flags } = this.#of;
-    if (flags.text('min-size') === undefined) return true;
-    return (
-      flags.text('max-size') !== undefined &&
-      (item.size ?? 0) > 0 &&
-      Number.parseFloat(flags.text('min-size') ?? '') <= (item.size ?? 0)
-    );
+  #isOver({ size = 0 }: ItemEvent): boolean {
+    const least = sizeOf(this.#of.flags, 'min-size');
+    return least === undefined || size >= least;
   }
 
   async #tellMade(line: string): Promise<void> {

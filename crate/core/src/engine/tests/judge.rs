@@ -100,10 +100,16 @@ impl Case<'_> {
         let holds_told = |path: &[u8]| told.iter().any(|told| is_within(told, path));
         // An attribute is one of all names, and told of the first.
         let is_of_told = |entry: &Entry| entry.leader.as_deref().is_some_and(is_told);
+        // A file that moved has two names until the old one is deleted, which may have failed and been told.
+        let has_told_name = |there: &Entry| {
+            let mut named = self.after.entries.iter().filter(|(_, other)| other.leader == there.leader);
+            there.leader.is_some() && named.any(|(path, _)| is_told(path))
+        };
         // A leader whose followers did not arrive has no name less than it should.
         let is_lost = |path: &[u8], entry: &Entry, there: &Entry| {
             let leader = entry.leader.as_deref();
-            there.leader.as_deref() != leader && leader != Some(path) && !leader.is_some_and(is_told)
+            let differs = there.leader.as_deref() != leader && leader != Some(path);
+            differs && !leader.is_some_and(is_told) && !has_told_name(there)
         };
         for (path, entry) in self.source.entries.iter().filter(|(path, _)| !is_told(path)) {
             match self.after.entries.get(path) {
@@ -144,7 +150,13 @@ impl Case<'_> {
         let is_near = |told: &[u8]| is_within(told, struck) || is_within(struck, told);
         // If a leader fails, its followers fail with it.
         let leader_of = |told: &[u8]| self.source.entries.get(told).and_then(|entry| entry.leader.as_deref());
-        let is_related = |told: &[u8]| is_near(told) || leader_of(told).is_some_and(is_near);
+        // A file that moved is taken from its old name, and fails with that.
+        let moved_from = |told: &[u8]| {
+            let wanted = self.source.entries.get(told).filter(|entry| entry.kind == Kind::File);
+            let mut before = self.before.entries.iter();
+            wanted.is_some_and(|wanted| before.any(|(path, entry)| entry.holds(wanted) && is_near(path)))
+        };
+        let is_related = |told: &[u8]| is_near(told) || leader_of(told).is_some_and(is_near) || moved_from(told);
         // An entry that takes the place of a directory waits for a run that may delete.
         let waits = |issue: &Issue| issue.kind == IssueKind::Conflict && self.nothing_is_deleted();
         let failures = self.ended.failures.iter().filter(|issue| !waits(issue)).map(|issue| &issue.path[..]);

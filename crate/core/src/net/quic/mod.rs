@@ -148,10 +148,11 @@ impl Connection for QuicConnection {
     }
 
     fn goodput(&self) -> Option<f64> {
-        if self.first_round_trip < MEASURED_FROM_ROUND_TRIP {
+        let path = self.connection.stats().path;
+        // A busy machine answers itself late at first.
+        if self.first_round_trip.min(path.rtt) < MEASURED_FROM_ROUND_TRIP {
             return None;
         }
-        let path = self.connection.stats().path;
         #[expect(clippy::cast_precision_loss, reason = "an estimate within a factor")]
         let window = path.cwnd as f64;
         Some(window / path.rtt.as_secs_f64().max(1e-6))
