@@ -4,13 +4,14 @@ import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, utimesSync, wri
 import { dirname } from 'node:path';
 
 import { sync } from '../dist/index.js';
+import { copied, make } from './helpers/beside.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { assertEqual, itemizedLines, judgedWhere, rsync } from './helpers/judge.js';
 import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
-import { canMount, codeOf, mountRamfs, rejection, scaled, setup } from './helpers/setup.js';
+import { canMount, mountRamfs, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { TreeMaker } from './helpers/tree.js';
 import { at, walk } from './helpers/walk.js';
@@ -59,6 +60,7 @@ judgedWithAcls('each change of an ACL is made and itemized as by rsync -A', asyn
     ['a mode with a set-id bit', () => chmodSync(`${source}/f`, 0o6754)],
     ['a mode with it and an ACL', () => (chmodSync(`${source}/f`, 0o4711), here('-m', 'u:11:x', 'f'))],
     ['with its content', () => (writeFileSync(`${source}/f`, 'more content'), here('-m', 'u:12:x', 'f'))],
+    ['with its content and its mode', () => (writeFileSync(`${source}/f`, 'content'), here('-m', 'u:12:rw', 'f'))],
     ['one entry less', () => here('-x', 'u:7', 'f')],
     ['none any more', () => here('-b', 'f')],
     ['no default one any more', () => here('-k', 'd')],
@@ -225,10 +227,40 @@ judgedWhere(hasSetfacl && canMount)(
   },
 );
 
-judgedWithAcls('ACLs without modes are refused: they are one thing', async (t) => {
-  const work = workDir(t);
-  const refused = await rejection(t, sync(work, `${work}/copy`, { acls: true, perms: false }));
-  t.is(codeOf(refused), 'ERR_SPARSYNC_CONFIG');
+// Where the group has what the mask has, rsync gives it what the mode of the destination has (docs/rsync.md).
+judgedWithAcls('-A --no-perms sets ACLs under the mode that an entry has, as rsync does', async (t) => {
+  const { work, served, url, client: user } = await setup(t, { rights: 'read,write,delete,owner,special,xattrs,acls' });
+  const acls = ['', 'u:1000:rwx,g::r,m::rx', 'u:4321:r,g::-,m::rwx', 'g:7:rw,g::x,m::r'];
+  const [source, start] = [dir(work, 'source'), dir(work, 'start')];
+  for (const [at, [theirs, ours]] of acls.flatMap((one) => acls.map((other) => [one, other] as const)).entries()) {
+    for (const [root, acl, mode] of [
+      [source, theirs, 640],
+      [start, ours, 664],
+    ] as const) {
+      make(root, { [`f${at}%${mode}`]: 'f', [`d${at}/g%${mode}`]: root });
+      if (root === source) make(root, { [`new${at}%${mode}`]: 'new' });
+      const all = [`f${at}`, `d${at}`, `d${at}/g`, ...(root === source ? [`new${at}`] : [])];
+      if (acl !== '') setfacl('-m', acl, ...all.map((name) => `${root}/${name}`));
+    }
+  }
+  const flags = ['-aAi', '--no-perms'];
+  const judge = copied(start, `${work}/judge`);
+  const said = itemizedLines(rsync(...flags, `${source}/`, judge));
+  copied(source, `${served}/source`);
+  for (const [root, from, to] of [
+    [`${work}/local`, source, `${work}/local`],
+    [`${served}/pushed`, source, url('pushed')],
+    [`${work}/pulled`, url('source'), `${work}/pulled`],
+  ] as const) {
+    copied(start, root);
+    const ran = await cli(t, user, [...flags, `${from}/`, to]);
+    t.is(ran.code, exit.ok, ran.stderr);
+    t.deepEqual(itemizedLines(ran.stdout.replaceAll(/^</gm, '>')), said, to);
+    t.is(dumped(root), dumped(judge), to);
+    const modes = (tree: string): string[] => [...walk(tree)].map(([path, { mode }]) => `${path} ${mode.toString(8)}`);
+    t.deepEqual(modes(root), modes(judge), to);
+    t.is((await cli(t, user, [...flags, `${from}/`, to])).stdout, '', to);
+  }
 });
 
 judgedWithAcls(

@@ -439,9 +439,9 @@ export interface TransferOptions {
    */
   remoteFakeSuper?: boolean | undefined;
   /**
-   * Make POSIX ACLs equal, those of entries and the default ones of directories; a server asks for the right `acls`. An ACL
-   * and the mode are one thing, so `perms` cannot be off beside it. It costs a system call or more for each entry at both
-   * ends.
+   * Make POSIX ACLs equal, those of entries and the default ones of directories; a server asks for the right `acls`. With
+   * `perms: false` what an ACL repeats of the mode is that of the destination's entry. It costs a system call or more for each
+   * entry at both ends.
    *
    * Default: `false`.
    *
@@ -695,7 +695,7 @@ export interface TransferOptions {
   /**
    * The only paths below the one source that belong to the run; with `recursive` also what is below them. A path that ends
    * with a slash stands, without `recursive`, for a directory and its direct entries, and `.` for the source itself. One that
-   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 8 MiB in all.
+   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 32 MiB in all.
    *
    * Default: everything.
    *

@@ -226,11 +226,9 @@ impl Attributes {
             let (here, wanted) = (destination.0.atime(destination.1), source.0.atime(source.1));
             let is_other = |wanted: Time| here.is_none_or(|here| !self.window.equal(wanted, here));
             reasons.add(self.carries_atime_of(a.kind) && wanted.is_some_and(is_other), Reasons::ATIME);
-            // An ACL brings the bits of the mode that it repeats.
-            let is_of_acl = xattrs.intersects(Reasons::ACLS) && (a.meta.mode ^ b.meta.mode) & 0o7000 == 0;
-            if is_of_acl { reasons.without(Reasons::MODE) } else { reasons }
+            reasons
         };
-        match a.kind {
+        let reasons = match a.kind {
             Kind::Directory | Kind::Special => Reasons::default(),
             Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
                 let mut reasons = carried();
@@ -259,7 +257,11 @@ impl Attributes {
                 }
                 reasons
             }
-        }
+        };
+        // As rsync tells it: what stays gets the bits of the mode with the ACL that repeats them.
+        let stays = !(a.kind == Kind::File && self.needs_content(reasons));
+        let is_of_acl = reasons.intersects(Reasons::ACLS) && (a.meta.mode ^ b.meta.mode) & 0o7000 == 0;
+        if stays && is_of_acl { reasons.without(Reasons::MODE) } else { reasons }
     }
 
     /// Whether a file with these differences needs its content again, or its attributes only.
