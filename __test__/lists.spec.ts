@@ -123,10 +123,33 @@ judged('a list that fits no frame selects what it does with rsync, pushed, pulle
   await using connection = await connect(server.url(), access);
   await t.throwsAsync(
     connection.push(source, 'root/x', {
-      filesFrom: listed.flatMap((path) => Array.from({ length: 12 }, (_, at) => `${path}${at}`)),
+      filesFrom: listed.flatMap((path) => Array.from({ length: 48 }, (_, at) => `${path}${at}`)),
     }),
     {
-      message: /8388608 bytes/,
+      message: /33554432 bytes/,
     },
   );
+});
+
+judged('a list of more than 8 MiB selects what it does with rsync', async (t) => {
+  t.timeout(120_000);
+  const { work, served, url, client: user } = await setup(t);
+  const source = `${served}/src`;
+  const deep = Array.from({ length: 13 }, (_, at) => `${at}`.padStart(240, 'd')).join('/');
+  mkdirSync(`${source}/${deep}`, { recursive: true });
+  const names = Array.from({ length: 3000 }, (_, at) => `${deep}/${at}`);
+  for (const name of names) writeFileSync(`${source}/${name}`, '');
+  const listed = names.filter((_, at) => at % 20 > 0);
+  writeFileSync(`${work}/list`, `${listed.join('\n')}\n`);
+  t.true(listed.join('\n').length > 8 << 20);
+  const words = ['-a', `--files-from=${work}/list`];
+  rsync(...words, `${source}/`, `${work}/judge/`);
+  for (const [from, to, tree] of [
+    [`${source}/`, `${work}/here`, `${work}/here`],
+    [`${source}/`, url('pushed'), `${served}/pushed`],
+    [url('src/'), `${work}/pulled`, `${work}/pulled`],
+  ] as const) {
+    await quietly(t, user, [...words, from, to]);
+    t.is(differs(`${work}/judge`, tree), '', to);
+  }
 });

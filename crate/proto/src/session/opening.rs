@@ -262,7 +262,7 @@ mod tests {
         assert!(opening.frame(list).is_err());
         let mut opening = greeted();
         let endless = (0..).map(|at| Frame::Paths { set: PathSet::ALL[at % 3], paths: wide(at) });
-        assert!(endless.take(40).any(|frame| opening.frame(frame).is_err()));
+        assert!(endless.take(80).any(|frame| opening.frame(frame).is_err()));
         assert!(greeted().frame(Frame::Paths { set: PathSet::Selected, paths: Paths::default() }).is_err());
         let small = Request { selected: Paths::new(vec![path(1)]).unwrap(), ..Request::default() };
         assert_eq!(Frame::asking_for(&small).len(), 1);
