@@ -1,5 +1,5 @@
 // Other states of the tree, as rsync has them: --link-dest, --copy-dest and --compare-dest.
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { lstatSync, readFileSync, symlinkSync } from 'node:fs';
 
 import { connect, sync } from '../dist/index.js';
@@ -76,6 +76,26 @@ judgedEachWay('random trees and states are as rsync leaves them', async (t, set)
     await besideRsync(t, set, { model, flags, ways: ['local', random.pick(['push', 'pull'])] });
   }
 });
+
+judgedWhere(spawnSync('setfattr', ['--version']).status === 0)(
+  'what a new directory has otherwise than that of another state is told, its attributes too',
+  async (t) => {
+    const set = await setup(t);
+    const model = make(`${set.work}/model`, {
+      's/d/f': 'f',
+      's/same/f': 'f',
+      'base/d/f': 'f',
+      'base/same/f': 'f',
+      'd/': '',
+    });
+    execFileSync('setfattr', ['-n', 'user.a', '-v', '1', `${model}/s/d`]);
+    for (const [ran] of [
+      await besideRsync(t, set, { model, flags: ['-aXi', '--copy-dest=../base'] }),
+      await besideRsync(t, set, { model, flags: ['-aXi', '--link-dest=../base'] }),
+    ])
+      t.regex(ran?.stdout ?? '', /^cd\.{8}x d\/$/m);
+  },
+);
 
 judgedWhere(isRoot)('a plain user links as well', async (t) => {
   const set = await setup(t);

@@ -228,6 +228,38 @@ judgedEachWay(
   },
 );
 
+judged('what had to be made for a destination is told as by rsync', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  grow(work);
+  for (const [flags, source, place] of [
+    ['-rlti', 'src', 'there/'],
+    ['-rlti', 'src', 'new/'],
+    ['-rlti', 'src/', 'new/'],
+    ['-rlpti', 'src/', 'x/y/'],
+    ['-rlti', 'src/', 'x/y/'],
+    ['-rlti', 'src', 'x/y/'],
+  ] as const) {
+    const trees = [`${work}/judge`, `${work}/local`, `${served}/pushed`];
+    for (const path of trees) {
+      rmSync(path, { recursive: true, force: true });
+      mkdirSync(`${path}/there`, { recursive: true });
+    }
+    const all = place.startsWith('x') ? [flags, '--mkpath'] : [flags];
+    const judge = spawnSync('rsync', [...all, source, `judge/${place}`], { cwd: work, encoding: 'utf8' });
+    t.is(judge.status, 0, judge.stderr);
+    for (const [name, root, to] of [
+      ['local', trees[1], `local/${place}`],
+      ['pushed', trees[2], url(`pushed/${place}`)],
+    ] as const) {
+      const ran = await startCli(t, user, [...all, source, to], { cwd: work }).ended;
+      const label = `${name} ${all.join(' ')} ${source} ${place}`;
+      t.is(ran.code, 0, `${label}: ${ran.stderr}`);
+      t.is(ran.stdout.replaceAll(/^</gm, '>').replaceAll(name, 'judge'), judge.stdout, label);
+      t.is(differs(`${work}/judge`, String(root)), '', label);
+    }
+  }
+});
+
 judged('random lists select what rsync selects', async (t) => {
   const random = new Random(seed);
   const names = ['a', 'b', 'c'];

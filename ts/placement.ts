@@ -341,7 +341,8 @@ export function meansContent(source: Target): boolean {
   return source.kind === 'local' ? namesContent(source.path) : source.trailingSlash || source.path.length === 0;
 }
 
-function endsWithSlash(target: Target): boolean {
+/** Whether it was named with a slash at its end. */
+export function endsWithSlash(target: Target): boolean {
   return target.kind === 'local' ? target.path.at(-1) === 0x2f : target.trailingSlash;
 }
 

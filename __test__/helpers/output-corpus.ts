@@ -4,6 +4,7 @@ import {
   lutimesSync,
   mkdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -88,6 +89,14 @@ export const STATES = {
     STATES.same(source, to);
     for (const name of ['link', 'empty', 'd-1']) lutimesSync(`${to}/${name}`, OLD, OLD);
     for (const name of ['a', 'd/a', 'd.2']) chmodSync(`${to}/${name}`, 0o700);
+  },
+  replaced: (source: string, to: string): void => {
+    STATES.same(source, to);
+    for (const name of ['link', 'd/link']) {
+      rmSync(`${to}/${name}`);
+      symlinkSync('elsewhere', `${to}/${name}`);
+    }
+    dated(to, NAMES, OLD);
   },
   extras: (source: string, to: string): void => {
     STATES.same(source, to);
@@ -211,6 +220,10 @@ const ONCE: readonly (readonly [Way, OutputCase['state'], string])[] = [
   ['local', 'changed', '-avv --existing'],
   ['push', 'extras', '-avv --existing'],
   ['local', 'missing', '-a --out-format=%i|%n|%L|%l'],
+  ['local', 'replaced', '-rli'],
+  ['push', 'replaced', '-rlti'],
+  ['local', 'replaced', '-aiJ'],
+  ['pull', 'replaced', '-aiJ'],
   ['local', 'attributes', '-av'],
   ['local', 'attributes', '-ai'],
   ['push', 'attributes', '-aii'],

@@ -97,7 +97,7 @@ export class Account {
     const { flags, info } = this.#of;
     if (this.#of.lists) return this.#listed(item);
     if (item.path === '' && item.action === 'create' && item.kind === 'directory') {
-      await this.#tellMade(this.#of.madeTop);
+      if (this.#of.prefix === '') await this.#tellMade(this.#of.madeTop);
       await this.#tellDelta();
       // The top of several sources, or of a single one that is no directory, is not an entry of any source.
       if (item.details?.mode === 0 && item.details.mtimeMs === 0) return;
@@ -352,10 +352,14 @@ export async function accountOf(
     look,
     direction: directionOf(ends),
     times: transfer.times === true,
+    omitLinkTimes: flags.on('omit-link-times'),
     links: flags.words('link-dest').length > 0,
     checksum: transfer.compare === 'content',
     sourcePath: sourcePath(ends),
-    made: isNamed && !lists ? await madeLine(ends, flags.on('mkpath'), probe) : undefined,
+    made:
+      isNamed && !lists
+        ? await madeLine(ends, { mkpath: flags.on('mkpath'), prefix: arrival.prefix }, probe)
+        : undefined,
     madeTop: madeTopLine(ends),
   });
 }

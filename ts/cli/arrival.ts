@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 
 import { baseName, joinBytes } from '../paths.js';
-import { isDirectory, meansContent, place } from '../placement.js';
+import { endsWithSlash, isDirectory, meansContent, place } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { transferSettings } from '../settings.js';
 import type { TransferOptions } from '../options.js';
@@ -50,23 +50,30 @@ export function sourcePath({ sources }: Ends): string {
   return others.length > 0 ? '' : safeBytes(source.path).replaceAll(/^(?:\.?\/+)+|(?:\/+\.?)+$/g, '');
 }
 
-/** The line that says which directories have to be made for a destination on this machine; `undefined` if none has. */
+/**
+ * The line that says which directories have to be made for a destination; nothing where none has. Of a server it is asked where the first
+ * item of the run does not tell: under `prefix` that is the directory that arrives, and with --mkpath one of several.
+ */
 export async function madeLine(
   { sources, destination }: Ends,
-  mkpath: boolean,
+  { mkpath, prefix }: { readonly mkpath: boolean; readonly prefix: string },
   probe: RemoteProbe,
 ): Promise<string | undefined> {
   const [source, ...others] = sources;
-  if (destination.kind !== 'local') return undefined;
+  if (destination.kind === 'remote' && !mkpath && prefix === '') return undefined;
   const path = Buffer.from(destination.path).toString('latin1');
-  const isDirectoryNamed = others.length > 0 || path.endsWith('/') || (await isDirectory(source, probe));
+  const isDirectoryNamed = others.length > 0 || endsWithSlash(destination) || (await isDirectory(source, probe));
   if (!isDirectoryNamed && !mkpath) return undefined;
+  const isThere = async (at: string): Promise<boolean> =>
+    destination.kind === 'remote'
+      ? isDirectory({ ...destination, path: Buffer.from(at, 'latin1') }, probe)
+      : standsHere(at);
   const named = path.replace(/(?<=.)\/+$/, '');
   let missing = 0;
-  // If a file is named, only the directory that holds it has to exist.
-  let at = isDirectoryNamed || isThere(named) ? named : named.slice(0, named.lastIndexOf('/'));
+  // The directory of a file that is named is not the file.
+  let at = isDirectoryNamed || (await isThere(named)) ? named : named.slice(0, named.lastIndexOf('/'));
   const goal = at;
-  for (; at !== '' && !isThere(at); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) missing += 1;
+  for (; at !== '' && !(await isThere(at)); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) missing += 1;
   if (missing === 0) return undefined;
   const shown = safeBytes(Buffer.from(goal, 'latin1'));
   return mkpath
@@ -80,7 +87,7 @@ export function madeTopLine({ destination }: Ends): string {
   return `created directory ${slash}${safeBytes(destination.path).replace(/(?<=.)\/+$/, '')}`;
 }
 
-function isThere(path: string): boolean {
+function standsHere(path: string): boolean {
   try {
     return lstatSync(Buffer.from(path, 'latin1'), { throwIfNoEntry: false }) !== undefined;
   } catch {

@@ -6,7 +6,9 @@ export interface ItemizeContext {
   readonly direction: 'push' | 'pull' | 'local';
   /** Whether modification times are carried. */
   readonly times: boolean;
-  /** Whether content is compared: then a transferred file differs in content. */
+  /** Whether those of symlinks are left out. */
+  readonly omitLinkTimes: boolean;
+  /** Whether content is compared: what is transferred then differs in it. */
   readonly checksum: boolean;
   /** Whether an unchanged entry becomes a hard link to another state of the tree (`--link-dest`). */
   readonly links: boolean;
@@ -50,15 +52,24 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
     return `${first}${kind}+++++++++`;
   }
   const columns = COLUMNS.map(([letter, reasons]) => {
-    if (letter === 't' && item.action === 'update' && item.kind === 'file' && !context.times) return 'T';
+    if (letter === 't' && isMadeAnew(item)) {
+      // The time of what is made anew is another one.
+      if (!context.times) return 'T';
+      if (item.kind === 'symlink' && context.omitLinkTimes) return 't';
+    }
     if (letter === 'c' && item.action === 'update' && item.kind === 'file' && context.checksum) return 'c';
-    // As in rsync, a symlink that is made anew is shown as changed.
-    if (letter === 'c' && item.action === 'copy' && item.kind === 'symlink') return 'c';
+    // What is no file and made anew is told so, as by rsync.
+    if (letter === 'c' && item.action === 'copy' && item.kind !== 'file' && item.kind !== 'directory') return 'c';
     return reasons.some((reason) => item.reasons.includes(reason)) ? letter : '.';
   });
   const rest = columns.join('');
   // If only the link differs, rsync leaves the columns blank.
   return `${first}${kind}${first === 'h' && /^\.*$/.test(rest) ? ' '.repeat(rest.length) : rest}`;
+}
+
+/** Whether an entry that is there gets new content, or is made anew. */
+function isMadeAnew({ action, kind }: PlanItem): boolean {
+  return action === 'update' && kind !== 'directory';
 }
 
 function firstColumn(item: PlanItem, context: ItemizeContext): string {

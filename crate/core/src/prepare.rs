@@ -320,8 +320,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         && is_empty(&root)
             .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?;
     Ok(Prepared {
-        // Another run may have found the root missing as well, and have made it first.
-        destination: Destination::new(Some(seen(root)?), file_name, !missing.is_root() && is_empty),
+        destination: Destination::new(Some(seen(root)?), file_name, is_empty && makes_top(request, &missing)),
         directory: directory.clone(),
         grant: if is_empty && request.may_grant_all() { Grant::All } else { Grant::AsAsked },
         count_first: false,
@@ -329,6 +328,12 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         session_id: new_session()?,
         lock: Some(lock),
     })
+}
+
+/// Whether the top was missing, and is made as an entry of the source. With `mkpath` it is one of the directories above what arrives, and
+/// there before, as with rsync; unless the source's own directory arrives in it.
+fn makes_top(request: &Request, missing: &RelPath) -> bool {
+    !missing.is_root() && (!request.mkpath || request.make_parent)
 }
 
 /// The directory that is written to, and the name of a single file in it.

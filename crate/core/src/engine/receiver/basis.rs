@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sparsync_proto::{
     Action, Counter, Durability, Entry, IssueKind, Item, Kind, Listing, Meta, Phase, Reasons, RelPath, Rules,
-    Selection, Step, plan, plan_alone,
+    Selection, Step, Xattrs, plan, plan_alone,
 };
 
 use super::Receiver;
@@ -108,11 +108,17 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Some(BasisDirectories(looked.collect()))
     }
 
-    /// How a new directory differs from the closest one in a basis; none when no basis has it.
-    pub(super) fn basis_of_directory(&self, bases: Option<&BasisDirectories>, meta: &Meta) -> Option<Reasons> {
-        let all = bases?.0.iter();
-        let mut found =
-            all.map(|(_, scan)| self.options.rules.attributes.meta_differences(Kind::Directory, meta, &scan.meta));
+    /// How a new directory differs from the one of a basis that comes closest; nothing when none has it.
+    pub(super) fn basis_of_directory(
+        &self,
+        bases: Option<&BasisDirectories>,
+        (meta, xattrs): (&Meta, &Xattrs),
+    ) -> Option<Reasons> {
+        let attributes = &self.options.rules.attributes;
+        let mut found = bases?.0.iter().map(|(_, scan)| {
+            let others = attributes.xattr_differences(Some(xattrs), Some(&scan.xattrs));
+            attributes.meta_differences(Kind::Directory, meta, &scan.meta).union(others)
+        });
         let first = found.next()?;
         Some(if first.is_empty() { first } else { found.find(|reasons| reasons.is_empty()).unwrap_or(first) })
     }

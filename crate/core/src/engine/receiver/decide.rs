@@ -76,7 +76,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         if is_new
             && !self.is_single()
-            && let Some(kind) = self.make_new_directory(&path, meta, bases.as_ref())?
+            && let Some(kind) = self.make_new_directory(&path, (meta, &xattrs), bases.as_ref())?
         {
             self.failed.insert(path.clone(), kind);
             return self.pass_over(number, path, listing, Lost::Failed(kind));

@@ -21,7 +21,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn make_new_directory(
         &mut self,
         path: &RelPath,
-        meta: Meta,
+        (meta, xattrs): (Meta, &Xattrs),
         bases: Option<&BasisDirectories>,
     ) -> Result<Option<IssueKind>> {
         if path.is_root() && !self.has_attributes_of(path) {
@@ -34,7 +34,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(Some(IssueKind::Scope));
         }
         self.session.count(Counter::directories_created, 1);
-        match self.basis_of_directory(bases, &meta) {
+        match self.basis_of_directory(bases, (&meta, xattrs)) {
             None => {
                 self.session.count(Counter::directories_new, 1);
                 self.item_of_directory(Action::Create, path, meta, Reasons::MISSING)?;
