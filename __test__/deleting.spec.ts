@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import test from 'ava';
 
 import { plan, sync } from '../dist/index.js';
-import { besideRsync, make, randomTrees } from './helpers/beside.js';
+import { besideRsync, copied, make, randomTrees } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
 import { type Ended, start } from './helpers/process.js';
@@ -75,7 +75,27 @@ judgedEachWay('--max-delete leaves what rsync leaves, 0 and less everything, and
   t.regex(ran?.stderr ?? '', /the limit of 2 deletions was reached; \d+ more were not made/);
 });
 
-judgedEachWay('a random limit on random trees leaves what rsync leaves', async (t, set) => {
+judged(
+  '--max-delete counts what is in a directory that gives way, and a conflict tells more than the limit',
+  async (t) => {
+    const set = await setup(t);
+    const model = make(`${set.work}/model`, { 's/f': 'f', 's/g': 'g', 'd/f/': '', 'd/g/in': 'i', 'd/z': 'z' });
+    const ends = [exit.partial, exit.maxDelete, exit.ok];
+    for (const [most, code] of ends.entries()) {
+      const judge = copied(model, `${set.work}/judge${most}`);
+      const flags = ['-a', '--delete-after', `--max-delete=${most}`];
+      t.is(spawnSync('rsync', [...flags, 's/', 'd/'], { cwd: judge }).status, code);
+      const base = copied(model, `${set.work}/here${most}`);
+      const ran = await cli(t, set.client, [...flags, 's/', 'd/'], { cwd: base, env: { SPARSYNC_GUARDS: 'off' } });
+      t.is(ran.code, code, ran.stderr);
+      t.deepEqual(names(`${base}/d`), names(`${judge}/d`), `${most}`);
+      if (code === exit.partial)
+        t.regex(ran.stderr, /^g: .*no more may be deleted[^]*the limit of 0 deletions was reached/m);
+    }
+  },
+);
+
+judged('a random limit on random trees leaves what rsync leaves', async (t) => {
   t.log(`seed ${seed}`);
   const random = new Random(t.title);
   for (let round = 0; round < 6; round += 1) {

@@ -59,12 +59,6 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
       result,
     });
   }
-  if (native.maxDeleteReached !== undefined) {
-    throw new MaxDeleteError(native.maxDeleteReached, {
-      code: 'ERR_SPARSYNC_MAX_DELETE',
-      result,
-    });
-  }
   const missing = result.failures.find(({ code }) => code === 'missing');
   if (missing !== undefined) {
     // An issue has no slash in front of its path.
@@ -82,7 +76,14 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
   if (native.partial && !native.vanishedOnly) {
     const first = result.failures[0];
     const example = first === undefined ? '' : `, the first being ${JSON.stringify(first.path)}: ${first.message}`;
-    throw new PartialSyncError(`${whatIsMissing(result)}${example}`, result);
+    const limit = native.maxDeleteReached === undefined ? '' : `; ${native.maxDeleteReached}`;
+    throw new PartialSyncError(`${whatIsMissing(result)}${example}${limit}`, result);
+  }
+  if (native.maxDeleteReached !== undefined) {
+    throw new MaxDeleteError(native.maxDeleteReached, {
+      code: 'ERR_SPARSYNC_MAX_DELETE',
+      result,
+    });
   }
 }
 

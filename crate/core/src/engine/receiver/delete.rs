@@ -85,7 +85,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             } else if self.exceeds_limit(entry, removed) {
                 self.withdraw(entry, "a directory stands in its place, and no more may be deleted in this run")?;
             } else {
-                removed += self.replace_directory(entry)?;
+                removed += self.replace_directory(entry)?.saturating_sub(1);
             }
         }
         if refused.is_some() { Ok(refused) } else { self.remove_extras(removed) }
@@ -161,7 +161,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn exceeds_limit(&self, entry: &Delayed, removed: u64) -> bool {
         let (Some(max), Some(root)) = (self.options.deletion.max, &self.destination.root) else { return false };
         let Ok(path) = RelPath::new(&entry.path()) else { return true };
-        removed + self.entries_of(root, &path) > max
+        // As rsync counts: what is in it, and not the directory itself.
+        removed + self.entries_of(root, &path).saturating_sub(1) > max
     }
 
     /// How many entries a removal of what stands at `path` would take. An entry that cannot be looked at cannot be
