@@ -47,7 +47,16 @@ judgedWhere(isRoot)('a batch makes of equal destinations what the run and rsync 
     const work = workDir(t);
     // What differs from rsync without -H, -A and owners is told in docs/rsync.md.
     const all = flags.includes('-aHAX');
-    const riches = { owned: true, setId: all, links: all, leadsUp: true, acls: all, xattrs: true, replaced: true };
+    const riches = {
+      owned: true,
+      setId: all,
+      links: all,
+      symlinks: true,
+      leadsUp: true,
+      acls: all,
+      xattrs: true,
+      replaced: true,
+    };
     const socket = `${work}/socket`;
     spawnSync('mkfifo', [socket]);
     new RichTree(`${work}/src`, random, { ...riches, socket }).grow();

@@ -6,10 +6,15 @@ import { pathToFileURL } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
 
+import { besideRsync } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
-import { judged } from './helpers/judge.js';
+import { judged, judgedWhere } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { statusKib } from './helpers/process.js';
 import { canMount, long, mountTmpfs, scaled, type Setup, setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+
+const USER = 65_534;
 
 const names = scaled(20_000, 1_000_000);
 const inodes = names / 2;
@@ -74,3 +79,31 @@ judged(`${names} names of ${inodes} files: memory stays within what is promised`
   execFileSync('sh', ['-c', 'rm -rf "$1/tuesday" && cp -a "$1/monday" "$1/tuesday"', 'apart', `${served}/tree`]);
   await run('push that makes each link', ['-aH', `${source}/`, url('tree')]);
 });
+
+judgedWhere(canBecome)(
+  'a plain user links many files as rsync does, and makes those links anew that are missing',
+  async (t) => {
+    t.timeout(scaled(120_000, 3_600_000));
+    const set = await setup(t);
+    for (const state of ['new', 'apart'] as const) {
+      const model = dir(set.work, state);
+      twoDays(`${model}/s`, scaled(3000, 100_000));
+      if (state === 'apart') {
+        execFileSync('sh', [
+          '-c',
+          'cp -a "$1/s/monday" "$1/day" && mkdir "$1/d" && mv "$1/day" "$1/d/tuesday"',
+          'apart',
+          model,
+        ]);
+      }
+      execFileSync('chown', ['-R', `${USER}:${USER}`, model]);
+      const [ran] = await besideRsync(t, set, {
+        model,
+        flags: ['-aHi'],
+        ways: ['local'],
+        as: ['setpriv', ...becoming(USER)],
+      });
+      t.is(ran?.code, exit.ok, ran?.stderr);
+    }
+  },
+);

@@ -47,6 +47,7 @@ export interface Riches {
   readonly owned: boolean;
   readonly setId: boolean;
   readonly links: boolean;
+  readonly symlinks: boolean;
   /** Symlinks that lead to what they are in, or out of the tree. */
   readonly leadsUp: boolean;
   readonly acls: boolean;
@@ -124,7 +125,7 @@ export class RichTree {
     if (what < 5) {
       mkdirSync(this.#at(path));
       if (depth > 0 && !random.oneIn(4)) this.#fill(path, depth - 1);
-    } else if (what < 8) symlinkSync(this.#target(), this.#at(path));
+    } else if (what < 8 && this.#riches.symlinks) symlinkSync(this.#target(), this.#at(path));
     else if (what < 9) this.#special(path);
     else if (what < 11 && this.#riches.links) this.#link(path);
     else this.#write(path);
@@ -175,7 +176,8 @@ export class RichTree {
   }
 
   #time(path: string): void {
-    const time = this.#random.pick(TIMES) + this.#random.pick([0, 0, 0.25]);
+    // Node takes a negative number, and no such date, for now.
+    const time = new Date((this.#random.pick(TIMES) + this.#random.pick([0, 0, 0.25])) * 1000);
     lutimesSync(this.#at(path), time, time);
   }
 
