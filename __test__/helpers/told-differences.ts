@@ -201,6 +201,8 @@ export class ToldDifferences {
     // What gives way is judged here by the files of rules that were there before the run, and there by those that it has left.
     const rules = has('-C', '-F', '--filter=:', '--filter=-C');
     if (has('--del') && rules && this.#givesWay()) return true;
+    // The ACL of a directory that forbids its owner to look is not read there.
+    if (/get_acl: .*Permission denied/.test(stderr)) return true;
     // In a dry run what stands on the way to a name has not given way there.
     if (flags.includes('-n') && has('-H') && isBelow) return true;
     // To -L what an earlier source cannot say is no later source's.
