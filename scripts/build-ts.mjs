@@ -105,18 +105,22 @@ async function buildCommand() {
   const taken = (file) =>
     `module.exports = require('${START_OF_PROCESS}').shared(${[...shared.keys()].indexOf(file)});`;
   await build({ ...bundles(taken), ...packed });
+  await buildLoader(build, { ...common, ...packed });
+  // The package's own manifest says that its files are ES modules.
+  writeFileSync(`${ROOT}/dist/cli/package.json`, '{ "type": "commonjs" }\n');
+  chmodSync(`${ROOT}/dist/cli/main.js`, 0o755);
+}
+
+/** The loader of the addon as a file of the command. */
+async function buildLoader(build, settings) {
   await build({
-    ...common,
-    ...packed,
+    ...settings,
     outdir: 'dist/cli',
     entryPoints: { loader: 'index.js' },
     // It goes on to look where index.js lies.
     banner: { js: "'use strict';\nconst original = require('node:path').join(__dirname, '..', '..', 'index.js');" },
     define: { 'import.meta.url': 'original' },
   });
-  // The package's own manifest says that its files are ES modules.
-  writeFileSync(`${ROOT}/dist/cli/package.json`, '{ "type": "commonjs" }\n');
-  chmodSync(`${ROOT}/dist/cli/main.js`, 0o755);
 }
 
 /** The modules that are there once `entry` is, without those that it may load later. */
