@@ -97,6 +97,21 @@ judgedWhere(spawnSync('setfattr', ['--version']).status === 0)(
   },
 );
 
+judged('of what is no file and comes from another state the time is told as by rsync, carried or not', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, { 's/': '', 'base/': '', 'd/': '' });
+  for (const [side, mode] of [
+    ['s', '600'],
+    ['base', '644'],
+  ] as const)
+    execFileSync('mkfifo', ['-m', mode, `${model}/${side}/p`]);
+  for (const [ran] of [
+    await besideRsync(t, set, { model, flags: ['-rlpDin', '--copy-dest=../base'] }),
+    await besideRsync(t, set, { model, flags: ['-rlpDin', '--link-dest=../base'] }),
+  ])
+    t.regex(ran?.stdout ?? '', /^cSc\.Tp\.{5} p$/m);
+});
+
 judgedWhere(isRoot)('a plain user links as well', async (t) => {
   const set = await setup(t);
   const model = make(`${set.work}/model`, TREES);

@@ -226,7 +226,7 @@ class Trial {
     );
     // What a push sends has another sign.
     const signed = lines.map((line) => line.replace(/^</, '>'));
-    const shown = signed.map((line) => this.#told.comparable(line)).filter((line) => !/^cd\.{9} /.test(line));
+    const shown = signed.map((line) => this.#told.comparable(line)).filter((line) => !/^c[df]\.{9} /.test(line));
     return { root, code, shown, stderr, left: this.#removes ? this.#settle() : [] };
   }
 

@@ -89,9 +89,9 @@ export class ToldDifferences {
   /** A line without those columns in which docs/rsync.md tells a difference. */
   comparable(line: string): string {
     const flags = this.#scene.flags;
-    // Of a directory that one of another state is like, times that are not carried are told there.
+    // Of a directory that one of another state is like, and of a copied file, times that are not carried are told there.
     const hasBase = flags.some((flag) => flag.endsWith('=../base'));
-    const timed = hasBase ? line.replace(/^(cd..)[tT]/, '$1.') : line;
+    const timed = hasBase ? line.replace(/^(c[df]..)[tT]/, '$1.') : line;
     // In a dry run the mode is told there beside the ACL that brings it.
     return flags.includes('-n') ? timed.replace(/^(\.....)p(...a)/, '$1.$2') : timed;
   }

@@ -67,9 +67,10 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
   return `${first}${kind}${first === 'h' && /^\.*$/.test(rest) ? ' '.repeat(rest.length) : rest}`;
 }
 
-/** Whether an entry that is there gets new content, or is made anew. */
+/** Whether an entry that is there gets new content, or is made anew, as is what is no file and another state of the tree has. */
 function isMadeAnew({ action, kind }: PlanItem): boolean {
-  return action === 'update' && kind !== 'directory';
+  if (kind === 'directory') return false;
+  return action === 'update' || (action === 'copy' && kind !== 'file');
 }
 
 function firstColumn(item: PlanItem, context: ItemizeContext): string {
