@@ -203,6 +203,9 @@ export class ToldDifferences {
     if (has('--del') && rules && this.#givesWay()) return true;
     // The ACL of a directory that forbids its owner to look is not read there.
     if (/get_acl: .*Permission denied/.test(stderr)) return true;
+    // What rules leave out at the destination is not there for --existing here.
+    const leavesOut = has('--exclude', '--filter', '-C', '-F') && has('--existing', '--ignore-non-existing');
+    if (leavesOut && (sources.length > 1 || this.#givesWay())) return true;
     // In a dry run what stands on the way to a name has not given way there.
     if (flags.includes('-n') && has('-H') && isBelow) return true;
     // To -L what an earlier source cannot say is no later source's.
