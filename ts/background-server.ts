@@ -12,6 +12,9 @@ import type { ServerRecord } from './pid-file.js';
 import { withSite } from './trust.js';
 import { isOwn } from './own-file.js';
 
+/** The longest time in which a background server may begin to listen: a timer holds no more than some days. */
+export const START_TIMEOUT_MS_MAX = 3_600_000;
+
 /** A server of this machine that runs as a process of its own. */
 export interface BackgroundServer {
   /** The number of its process. */
@@ -49,7 +52,7 @@ const PID_FILE_CHECKS: Checks<PidFileOptions> = { pidFile: text('the path of a f
 const START_CHECKS: Checks<StartServerOptions> = {
   ...PID_FILE_CHECKS,
   logFile: text('the path of a file'),
-  startTimeoutMs: integer(1, 3_600_000, 'milliseconds'),
+  startTimeoutMs: integer(1, START_TIMEOUT_MS_MAX, 'milliseconds'),
 };
 
 /** How long it is waited for a server to listen, unless told otherwise. */

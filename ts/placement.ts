@@ -77,8 +77,8 @@ export interface Placement {
   readonly makeParent: boolean;
 }
 
-/** Tells what stands at a path of the other end, a symlink itself; nothing where that cannot be known. */
-export type RemoteProbe = (remote: RemoteTarget) => Promise<EntryKind | undefined>;
+/** Tells what stands at a path of the other end, a symlink itself: nothing, or something of which this key may know no more. */
+export type RemoteProbe = (remote: RemoteTarget) => Promise<EntryKind | 'unknown' | undefined>;
 
 /** Sources of one pull, as the engine bounds them. */
 const REMOTE_SOURCES_MAX = 128;
@@ -178,7 +178,7 @@ async function standsInTheWay(destination: Target, name: Uint8Array, probe: Remo
     // No path of a server leads through a symlink: it refuses.
     if (destination.via === undefined) return false;
     const kind = await probe({ ...destination, path: joinBytes(destination.path, name) });
-    return kind !== undefined && kind !== 'directory';
+    return kind !== undefined && kind !== 'unknown' && kind !== 'directory';
   }
   return (await statsOf(joinBytes(destination.path, name), lstat))?.isDirectory() === false;
 }
@@ -368,14 +368,19 @@ async function statsOf(path: Uint8Array, look: typeof lstat): Promise<Stats | un
   });
 }
 
-/** A probe that asks what stands at the path. Nothing is known of what is not there, or that this key may not know. */
+/** What a refusal to look at a path tells of it. */
+export function unlessMissing({ code }: SparsyncError): 'unknown' | undefined {
+  return code === 'ERR_SPARSYNC_NOT_FOUND' ? undefined : 'unknown';
+}
+
+/** A probe that asks what stands at the path. Of what cannot be told the run itself will tell. */
 export function kindProbe(stat: (remote: RemoteTarget) => Promise<{ kind: string } | undefined>): RemoteProbe {
   return async (remote) => {
     try {
       const found = await stat(remote);
       return ENTRY_KINDS.find((kind) => kind === found?.kind);
     } catch (error) {
-      if (error instanceof SparsyncError && !error.retryable) return undefined;
+      if (error instanceof SparsyncError && !error.retryable) return unlessMissing(error);
       throw error;
     }
   };

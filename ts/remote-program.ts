@@ -89,7 +89,7 @@ const FOR_ONE_RUN = [
 /** What a killed shell of this machine has left of an earlier try is removed: its number is that of no process. */
 const FOR_GOOD = [
   'mkdir -p "$d" || exit 3',
-  't="$f.$(uname -n)"; for o in "$t".*; do kill -0 "${o##*.}" 2>/dev/null || rm -f "$o"; done; t="$t.$$"',
+  't="$f.$(uname -n)"; for o in "$t".*; do case "${o#"$t".}" in *[!0-9]*) ;; *) kill -0 "${o##*.}" 2>/dev/null || rm -f "$o" ;; esac; done; t="$t.$$"',
   'trap "rm -f \\"$t\\"" EXIT; trap "exit 3" HUP INT PIPE TERM',
   'head -c "$n" >"$t"; whole "$t" || bad',
   // Where programs may not run it is not left.

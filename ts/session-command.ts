@@ -52,7 +52,7 @@ function isSshItself(shell: readonly string[]): boolean {
   return /(?:^|\/)ssh$/.test(shell[0] ?? '');
 }
 
-/** Whether the other end can be installed where it is missing: over ssh, unless a program is named. */
+/** Whether the command asks to install the other end where it is missing: over ssh itself, unless a program is named. */
 export function canBootstrap(settings: Pick<ShellSettings, 'rsh' | 'remotePath'>): boolean {
   return settings.remotePath === undefined && isSshItself(remoteShell(settings));
 }

@@ -269,9 +269,6 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
 
 /** Rejects options that exclude each other, or need one that is not there. */
 function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): void {
-  if (given.acls === true && given.perms === false) {
-    throw new ConfigError('options acls and perms: false exclude each other: an ACL and the mode are one thing');
-  }
   if (engine.detectRenames && (engine.publish || engine.snapshot.isAsked)) {
     const other = engine.publish ? 'publish' : 'snapshot';
     throw new ConfigError(

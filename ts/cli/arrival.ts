@@ -51,8 +51,8 @@ export function sourcePath({ sources }: Ends): string {
 }
 
 /**
- * The line that says which directories have to be made for a destination; nothing where none has. Of a server it is asked where the first
- * item of the run does not tell: under `prefix` that is the directory that arrives, and with --mkpath one of several.
+ * The line that says which directories have to be made for a destination; nothing if none has, or if that may not be known. The server is asked
+ * only if the first item of the run does not tell: under `prefix` that item is the directory that arrives, with --mkpath one of several.
  */
 export async function madeLine(
   { sources, destination }: Ends,
@@ -64,18 +64,21 @@ export async function madeLine(
   const path = Buffer.from(destination.path).toString('latin1');
   const isDirectoryNamed = others.length > 0 || endsWithSlash(destination) || (await isDirectory(source, probe));
   if (!isDirectoryNamed && !mkpath) return undefined;
-  const isThere = async (at: string): Promise<boolean> =>
-    destination.kind === 'remote'
-      ? isDirectory({ ...destination, path: Buffer.from(at, 'latin1') }, probe)
-      : standsHere(at);
+  let isKnown = true;
+  const isThere = async (at: string): Promise<boolean> => {
+    if (destination.kind === 'local') return standsHere(at);
+    const kind = at === '' ? 'directory' : await probe({ ...destination, path: Buffer.from(at, 'latin1') });
+    isKnown &&= kind !== 'unknown';
+    return kind === 'directory' || kind === 'unknown';
+  };
   const named = path.replace(/(?<=.)\/+$/, '');
   let missing = 0;
-  // The directory of a file that is named is not the file.
+  // If a file is named, only the directory that holds it has to exist.
   let at = isDirectoryNamed || (await isThere(named)) ? named : named.slice(0, named.lastIndexOf('/'));
   const goal = at;
   for (; at !== '' && !(await isThere(at)); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) missing += 1;
-  if (missing === 0) return undefined;
-  const shown = safeBytes(Buffer.from(goal, 'latin1'));
+  if (missing === 0 || !isKnown) return undefined;
+  const shown = `${slashOf(destination)}${safeBytes(Buffer.from(goal, 'latin1'))}`;
   return mkpath
     ? `created ${missing} ${missing === 1 ? 'directory' : 'directories'} for ${shown}`
     : `created directory ${shown}`;
@@ -83,8 +86,12 @@ export async function madeLine(
 
 /** The line that says that the directory of a destination was made. */
 export function madeTopLine({ destination }: Ends): string {
-  const slash = destination.kind === 'remote' && isWhole(destination) ? '/' : '';
-  return `created directory ${slash}${safeBytes(destination.path).replace(/(?<=.)\/+$/, '')}`;
+  return `created directory ${slashOf(destination)}${safeBytes(destination.path).replace(/(?<=.)\/+$/, '')}`;
+}
+
+/** The slash of an absolute path at another machine, which its path below the root has lost. */
+function slashOf(destination: Target): string {
+  return destination.kind === 'remote' && isWhole(destination) ? '/' : '';
 }
 
 function standsHere(path: string): boolean {

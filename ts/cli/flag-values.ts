@@ -91,7 +91,7 @@ export function joinedOf(flags: ParsedFlags, name: string): string | undefined {
 /** Whether the other end is installed where it is missing: permanently, for this run, or not. */
 export const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
 
-/** What the other side alone can be given. */
+/** The options of the other side that have a field of their own in a request. */
 export const REMOTE_OPTIONS: readonly string[] = ['--fake-super', '--munge-links'];
 
 /** What goes to stderr: only errors, or all messages. */

@@ -14,7 +14,7 @@ import { entriesOf, remoteListOf } from './lists.js';
 import type { ParsedFlags } from './parse.js';
 
 /** The most bytes of a list: more than the paths of a request, since it may have comments. */
-const LIST_BYTES_MAX = 32 << 20;
+const LIST_BYTES_MAX = 64 << 20;
 
 /** The options of a sync, with the paths of a list that `--files-from` names on the server. */
 export async function withRemoteList(

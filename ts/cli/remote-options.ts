@@ -2,7 +2,7 @@ import { ConfigError } from '../errors.js';
 import { textOf } from '../paths.js';
 import { REMOTE_OPTIONS } from './flag-values.js';
 import { FOREIGN_FLAGS } from './foreign-flags.js';
-import { endsOf } from './operands.js';
+import { operandTarget } from './operands.js';
 import { parseFlags } from './parse.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
@@ -49,9 +49,12 @@ export function withRemoteOptions(flags: readonly Flag[], given: ParsedFlags): P
 
 /** What the other side is in this run. */
 function otherRole(given: ParsedFlags): Role {
-  const { sources, destination } = endsOf(given.operands);
-  if (destination.kind === 'remote') return 'receiver';
-  if (sources[0].kind === 'remote') return 'sender';
+  const [first, ...others] = given.operands.map(operandTarget);
+  const last = others.at(-1) ?? first;
+  // What is read from a batch has no source; what is listed has no destination.
+  const isDestination = others.length > 0 || given.text('read-batch') !== undefined;
+  if (isDestination && last?.kind === 'remote') return 'receiver';
+  if (first?.kind === 'remote') return 'sender';
   throw new ConfigError('--remote-option needs another side: SRC and DEST are both of this machine');
 }
 

@@ -55,17 +55,17 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   }
   if (flags.operands.length > 0)
     throw new ConfigError('serve takes no operands: a folder is offered by --root NAME=PATH');
+  const logged = logOptions(flags);
   if (flags.on('print-unit')) {
     await print(await unitOf(words, serveOptions(flags), flags, graceOf(flags)));
     return EXIT.ok;
   }
-  return runServer(words, flags);
+  return runServer(words, flags, logged);
 }
 
 /** Serves until a signal ends it. */
-async function runServer(words: readonly Word[], flags: ParsedFlags): Promise<number> {
+async function runServer(words: readonly Word[], flags: ParsedFlags, logged: LogOptions): Promise<number> {
   let graceMs = graceOf(flags);
-  const logged = logOptions(flags);
   const options = serveOptions(flags);
   const profiles = new ProfileFile(flags.text('profile'));
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 
-import { startInBackground, stopProcess } from '../background-server.js';
+import { START_TIMEOUT_MS_MAX, startInBackground, stopProcess } from '../background-server.js';
 import { ConfigError } from '../errors.js';
 import { defaultPidFile, runningServer } from '../pid-file.js';
 import type { ServerRecord } from '../pid-file.js';
@@ -69,6 +69,9 @@ async function start(words: readonly Word[]): Promise<number> {
   if (flags.on('print-unit')) throw new ConfigError('--print-unit is for serve: a system manager starts it by itself');
   const pidFile = resolve(flags.text('pid-file') ?? defaultPidFile());
   const startTimeoutMs = millisecondsOf(flags, START_TIMEOUT_FLAG.name, 1);
+  if (startTimeoutMs !== undefined && startTimeoutMs > START_TIMEOUT_MS_MAX) {
+    throw new ConfigError(`--start-timeout must be at most ${START_TIMEOUT_MS_MAX / 1000} seconds`);
+  }
   const own = withoutTimeout(words.map(argument));
   const started = await startInBackground(process.argv[1] ?? '', own, {
     pidFile,

@@ -7,7 +7,7 @@ import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
 import { joinBytes } from '../paths.js';
-import { isDirectory, remoteEnd } from '../placement.js';
+import { isDirectory, remoteEnd, unlessMissing } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { sync } from '../sync.js';
 import type { RemoteTarget, Target } from '../target.js';
@@ -444,7 +444,7 @@ async function remoteKind(connection: Connection | undefined, remote: RemoteTarg
   try {
     return (await connection?.stat(remotePath(remote)))?.kind;
   } catch (error) {
-    if (error instanceof SparsyncError && UNKNOWN.includes(error.code)) return undefined;
+    if (error instanceof SparsyncError && UNKNOWN.includes(error.code)) return unlessMissing(error);
     throw error;
   }
 }

@@ -320,7 +320,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         && is_empty(&root)
             .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?;
     Ok(Prepared {
-        destination: Destination::new(Some(seen(root)?), file_name, is_empty && makes_top(request, &missing)),
+        destination: Destination::new(Some(seen(root)?), file_name, is_empty && makes_top(request, terms, &missing)),
         directory: directory.clone(),
         grant: if is_empty && request.may_grant_all() { Grant::All } else { Grant::AsAsked },
         count_first: false,
@@ -330,10 +330,12 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     })
 }
 
-/// Whether the top was missing, and is made as an entry of the source. With `mkpath` it is one of the directories above what arrives, and
-/// there before, as with rsync; unless the source's own directory arrives in it.
-fn makes_top(request: &Request, missing: &RelPath) -> bool {
-    !missing.is_root() && (!request.mkpath || request.make_parent)
+/// Whether the top was missing, and counts as an entry that the run makes. With `mkpath` it is one of the directories above
+/// the entries that arrive and counts as there before, as with rsync, unless the source's own directory arrives in it. A plan was made
+/// without it, and a key that may only append sets attributes of a new top alone: for both it is a new one in any case.
+fn makes_top(request: &Request, terms: &ReceiverTerms<'_>, missing: &RelPath) -> bool {
+    let has_plan = request.item_stamps || request.applies_plan;
+    !missing.is_root() && (!request.mkpath || request.make_parent || has_plan || terms.append_only)
 }
 
 /// The directory that is written to, and the name of a single file in it.

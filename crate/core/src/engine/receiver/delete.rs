@@ -85,7 +85,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             } else if self.exceeds_limit(entry, removed) {
                 self.withdraw(entry, "a directory stands in its place, and no more may be deleted in this run")?;
             } else {
-                removed += self.replace_directory(entry)?.saturating_sub(1);
+                removed += self.replace_directory(entry)?;
             }
         }
         if refused.is_some() { Ok(refused) } else { self.remove_extras(removed) }
@@ -258,11 +258,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if stays {
             return Ok(kept);
         }
+        // As with rsync, the limit counts the entries of such a directory and not the directory itself.
+        let without_itself = |removed: u64| removed.saturating_sub(1);
         match entry.place(root) {
             Ok(Displaced::Gone) if self.destination.aside.backups.is_some() || root.keeps_versions() => {
                 self.session.count(entry.counter, 1);
                 self.failures.attributes(|| entry.path(), &entry.unset)?;
-                Ok(kept)
+                Ok(without_itself(kept))
             }
             Ok(Displaced::Gone) => Ok(0),
             Ok(Displaced::Directory) => {
@@ -277,7 +279,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.count_deleted(&gone);
                 self.session.count(entry.counter, 1);
                 self.failures.attributes(|| entry.path(), &entry.unset)?;
-                Ok(gone.files + gone.directories)
+                let removed = gone.files + gone.directories;
+                Ok(if gone.failed.is_some() { removed } else { without_itself(removed) })
             }
             Err(error) => self.fail(entry.path(), "cannot put it in place of the directory", error).map(|()| 0),
         }

@@ -76,7 +76,7 @@ pub(crate) struct Destination<S> {
     pub(crate) root: Option<S>,
     /// The single file's name.
     pub(crate) file_name: Option<Vec<u8>>,
-    /// The tree's root was made by this run, or would be.
+    /// The tree's root is an entry that this run makes, or would make.
     pub(crate) created: bool,
     /// Other places that the run uses.
     pub(crate) aside: Aside<S>,

@@ -37,7 +37,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         writes.delta && writes.in_place.is_none() && entry.kind == Kind::File && entry.size >= DELTA_BYTES_MIN
     }
 
-    /// Finds a file that a new one may be made of: the one of the same name and length in a basis, if there is one.
+    /// Finds a file that a new one may be made of: the one of the same name in a basis that is long enough, or a similar one.
     /// Gives its length.
     pub(super) fn find_older(
         &self,

@@ -206,6 +206,7 @@ fn strike(fault: &Fault) -> Option<Vec<String>> {
     let after = Snapshot::of(&destination);
     let case = Case {
         side: fault.side,
+        moves: fault.work.2 == How::Moves,
         call: &fault.call,
         strike: fault.strike,
         source: &wanted,

@@ -13,6 +13,8 @@ use crate::storage::memory::{Call, Strike, UNFINISHED};
 /// A run that met a failure.
 pub(super) struct Case<'a> {
     pub(super) side: Side,
+    /// The run takes new files from names that are deleted.
+    pub(super) moves: bool,
     pub(super) call: &'a Call,
     pub(super) strike: Strike,
     pub(super) source: &'a Snapshot,
@@ -154,7 +156,7 @@ impl Case<'_> {
         let moved_from = |told: &[u8]| {
             let wanted = self.source.entries.get(told).filter(|entry| entry.kind == Kind::File);
             let mut before = self.before.entries.iter();
-            wanted.is_some_and(|wanted| before.any(|(path, entry)| entry.holds(wanted) && is_near(path)))
+            self.moves && wanted.is_some_and(|wanted| before.any(|(path, entry)| entry.holds(wanted) && is_near(path)))
         };
         let is_related = |told: &[u8]| is_near(told) || leader_of(told).is_some_and(is_near) || moved_from(told);
         // An entry that takes the place of a directory waits for a run that may delete.
