@@ -206,6 +206,9 @@ export class ToldDifferences {
     // What rules leave out at the destination is not there for --existing here.
     const leavesOut = has('--exclude', '--filter', '-C', '-F') && has('--existing', '--ignore-non-existing');
     if (leavesOut && (sources.length > 1 || this.#givesWay())) return true;
+    // What takes the place of another kind of entry comes from the source here, and is told.
+    const changesKind = this.#pairs.some(({ old, source }) => (source?.kind ?? old.kind) !== old.kind);
+    if (has('--copy-dest') && changesKind) return true;
     // In a dry run what stands on the way to a name has not given way there.
     if (flags.includes('-n') && has('-H') && isBelow) return true;
     // To -L what an earlier source cannot say is no later source's.
