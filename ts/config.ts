@@ -32,6 +32,42 @@ export function variable(name: string): string | undefined {
   return value === undefined || value === '' ? undefined : value;
 }
 
+/** The names that {@link Environment} declares; none of them is another name of a flag. */
+const DECLARED: Readonly<Record<keyof Environment & `SPARSYNC_${string}`, true>> = {
+  SPARSYNC_CONFIG_DIR: true,
+  SPARSYNC_STATE_DIR: true,
+  SPARSYNC_BATCH_WRITE_CONCURRENCY: true,
+  SPARSYNC_GUARDS: true,
+  SPARSYNC_PROFILE: true,
+  SPARSYNC_CREDENTIAL: true,
+  SPARSYNC_CONFIG: true,
+  SPARSYNC_INVITATION: true,
+};
+
+/**
+ * What Kubernetes and links of containers add where a service is called sparsync: `SPARSYNC_PORT` would be a setting, and
+ * the others misspelt ones.
+ */
+const SERVICE_NAME = /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$/;
+const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//;
+
+/** The variables that have settings for the command, one for each flag, and those that are misspelt. */
+export function settingVariables(): string[] {
+  return Object.keys(process.env).filter((name) => {
+    // Those of this package's tests are for them alone.
+    if (!name.startsWith('SPARSYNC_') || name.startsWith('SPARSYNC_TEST_') || Object.hasOwn(DECLARED, name))
+      return false;
+    const value = variable(name);
+    if (value === undefined || SERVICE_NAME.test(name)) return false;
+    return !(name.endsWith('_PORT') && SERVICE_ADDRESS.test(value));
+  });
+}
+
+/** The names of the variables that are no other names of flags. */
+export function declaredVariables(): string[] {
+  return Object.keys(DECLARED);
+}
+
 /** The credential in the environment, a secret, or the one that a system manager hands over (`sparsync-credential`). */
 export function credentialText(): string | undefined {
   const own = variable('SPARSYNC_CREDENTIAL');

@@ -87,6 +87,11 @@ const FILES = [
   ['~/.local/state/sparsync', 'What runs remember. It may be missing.'],
 ];
 
+/** What the variables of settings have in common. */
+const SETTING =
+  'A setting that a file could have: an option\'s name in capitals with "_" for "-", as SPARSYNC_BWLIMIT; for verify it begins with SPARSYNC_VERIFY_, ' +
+  'for a server with SPARSYNC_SERVE_. A list has one value a line, a switch is true or false, and an unknown name is refused.';
+
 /** docs/man/sparsync.1, out of the table and of the sources of the help, the exit codes and the environment variables. */
 // oxlint-disable-next-line max-lines-per-function -- it is the page, from its top to its end
 export function manualPage({ version, help, exitCodes, environment }) {
@@ -146,6 +151,7 @@ ${all(EXIT_CODE, /^ {2}\w+: \d+,/gm, exitCodes, 'exit codes')
 ${all(VARIABLE, /^ {2}SPARSYNC_\w+\?/gm, environment, 'variables')
   .map(([, text, name]) => item(bold(name), prose(text)))
   .join('\n')}
+${item(`${bold('SPARSYNC_')}${italic('NAME')}`, plain(SETTING))}
 .SH FILES
 ${FILES.map(([file, text]) => item(italic(file), plain(text))).join('\n')}
 .SH SEE ALSO

@@ -1,7 +1,8 @@
 import { ConfigError } from '../errors.js';
-import { decidingVariable, readSettings } from './config-file.js';
-import type { Setting } from './config-file.js';
+import { readSettings } from './config-file.js';
+import { decidingVariable, environmentSettings } from './config-layers.js';
 import { configFiles } from './config-places.js';
+import type { Origin, Setting } from './config-settings.js';
 import { ALL_TABLES } from './config-tables.js';
 import { TABLES, isNamedPath, kindOf, settable } from './config-values.js';
 import type { Table } from './config-values.js';
@@ -20,14 +21,17 @@ const PURPOSE = `Shows what files of settings say, and reads all of them. They a
   in the configuration folder        ~/.config/sparsync, $XDG_CONFIG_HOME/sparsync or $SPARSYNC_CONFIG_DIR
   in /etc/sparsync                   of this machine
 
-and the first that says something decides; a flag comes before them, and so does a variable of the environment. Lists are
-put together. --config FILE, or SPARSYNC_CONFIG, reads that one alone, --no-config none. A key is the name of a flag, in
+and the first that says something decides; a flag comes before them, then a variable of the environment. Lists are put
+together. --config FILE, or SPARSYNC_CONFIG, reads that one alone, --no-config none. A key is the name of a flag, in
 the table of what it is for:
 
   [sync]                             delete = true             exclude = ["*.o", "/tmp/"]
   [verify]                           checksum = true
   [connection]                       identity = "/path/key"    contimeout = 5
-  [server]                           grace = 60                root = { backup = "/srv/backup" }`;
+  [server]                           grace = 60                root = { backup = "/srv/backup" }
+
+Its variable is that name in capitals behind SPARSYNC_, for verify behind SPARSYNC_VERIFY_ and for a server behind
+SPARSYNC_SERVE_: SPARSYNC_CONTIMEOUT=5, SPARSYNC_SERVE_GRACE=60. Lists have a line for each of theirs, and false is --no-.`;
 
 /** `sparsync config show`. */
 export async function configCommand(words: readonly Word[]): Promise<number> {
@@ -41,7 +45,7 @@ export async function configCommand(words: readonly Word[]): Promise<number> {
   if (flags.operands.length !== 1 || flags.operands[0] !== 'show') {
     throw new ConfigError('config takes show; a folder of that name is ./config');
   }
-  const settings: Setting[] = [];
+  const settings = await environmentSettings(ALL_TABLES);
   for (const file of configFiles(flags.text('config'), true)) {
     settings.push(...(await readSettings(file, ALL_TABLES)));
   }
@@ -53,14 +57,14 @@ async function showTable(table: Table, settings: readonly Setting[], json: boole
   const lines: string[] = [];
   for (const flag of settable(ALL_TABLES, table)) {
     const variable = decidingVariable(table, flag);
-    const told = effective(settings.filter((each) => each.table === table && each.flag.name === flag.name));
-    if (variable !== undefined) {
+    const own = settings.filter((each) => each.table === table && each.flag.name === flag.name);
+    // Files do not count beside such a variable; the flag's own one comes before it.
+    const told = effective(variable === undefined ? own : own.filter(({ origin }) => 'variable' in origin));
+    if (variable !== undefined && told.length === 0) {
       if (json) await showJson(table, flag, undefined, { kind: 'environment', variable });
       else if (origin) lines.push(`# ${flag.name} is what ${variable} in the environment says`);
     } else if (json) {
-      for (const { value, file, line } of told) {
-        await showJson(table, flag, value, { kind: file.place, file: file.path, line });
-      }
+      for (const each of told) await showJson(table, flag, each.value, originOf(each.origin));
     } else lines.push(...asToml(flag, told, origin));
   }
   if (lines.length > 0) await print([`[${table}]`, ...lines].join('\n'));
@@ -80,14 +84,23 @@ function effective(told: readonly Setting[]): readonly Setting[] {
   return [first, ...effective(others).filter((each) => textsOf(each).length > 0)];
 }
 
+function originOf(origin: Origin): object {
+  if ('variable' in origin) return { kind: 'environment', variable: origin.variable };
+  return { kind: origin.file.place, file: origin.file.path, line: origin.line };
+}
+
 function showJson(table: Table, { name }: Flag, value: Setting['value'] | undefined, origin: object): Promise<void> {
   return printJson({ type: 'setting', schema: JSON_SCHEMA, table, key: name, value, origin });
 }
 
 const quoted = (text: string): string => jsonText([text]).slice(1, -1);
 
+function placeOf(origin: Origin): string {
+  return 'variable' in origin ? origin.variable : `${safe(origin.file.path)}:${origin.line}`;
+}
+
 function asToml(flag: Flag, told: readonly Setting[], origin: boolean): string[] {
-  const from = ({ file, line }: Setting): string => (origin ? ` # ${safe(file.path)}:${line}` : '');
+  const from = (setting: Setting): string => (origin ? ` # ${placeOf(setting.origin)}` : '');
   const [first] = told;
   if (first === undefined) return [];
   if (isNamedPath(flag)) {

@@ -1,9 +1,10 @@
+import { settingVariables } from '../config.js';
 import { configFiles } from './config-places.js';
 import type { Table, Tables } from './config-values.js';
 import { parseFlags } from './parse.js';
 import type { Flag, ParsedFlags, Word } from './parse.js';
 
-/** What a verb reads out of files. */
+/** What a verb reads out of files and out of the environment. */
 export interface Configured {
   readonly tables: Tables;
   /** For some tables, the flags that this verb takes; of other tables it takes all that it has. */
@@ -14,7 +15,7 @@ export interface Configured {
   readonly project?: boolean;
 }
 
-/** Parses a command line, and adds settings of files for flags that it does not mention. */
+/** Parses a command line, and adds settings of the environment and of files for flags that it does not mention. */
 export async function configuredFlags(
   flags: readonly Flag[],
   words: readonly Word[],
@@ -23,7 +24,9 @@ export async function configuredFlags(
   const parsed = await parsedFlags(flags, words, foreign);
   if (parsed.on('help')) return parsed;
   const files = configFiles(parsed.text('config'), project === true);
-  if (files.length > 0) await (await import('./config-file.js')).fill(parsed, flags, files, reads);
+  if (files.length > 0 || settingVariables().length > 0) {
+    await (await import('./config-layers.js')).fill(parsed, flags, files, reads);
+  }
   return parsed;
 }
 

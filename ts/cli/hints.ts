@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../codes.js';
+import { settingVariables } from '../config.js';
 import type { SparsyncError } from '../errors.js';
 import { HostKeyError, NoSpaceError } from '../errors.js';
 import { DEFAULT_PORT } from '../target.js';
@@ -35,11 +36,11 @@ export function hintFor(error: SparsyncError): string | undefined {
   return typeof hint === 'function' ? hint(error) : hint;
 }
 
-/** The hint for an unusable option. It may be from a file, which the command line does not show. */
+/** The hint for an unusable option. It may be from a file or the environment, which the command line does not show. */
 function unusable(): string {
-  const files = configFilesRead();
-  const settings = `settings are from ${files.join(' and ')} as well: sparsync config show --origin`;
-  return files.length === 0 ? 'sparsync --help lists the flags' : settings;
+  const places = [...settingVariables(), ...configFilesRead()];
+  const settings = `settings are from ${places.join(' and ')} as well: sparsync config show --origin`;
+  return places.length === 0 ? 'sparsync --help lists the flags' : settings;
 }
 
 function authority(error: HostKeyError): string {

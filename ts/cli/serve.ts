@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 
-import { defaultAuthorizedKeysPath, variable } from '../config.js';
+import { defaultAuthorizedKeysPath, settingVariables, variable } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { serve } from '../server.js';
@@ -224,7 +224,13 @@ async function unitOf(
   );
   const readOnly = flags.on('read-only');
   const written = ['log-file', 'pid-file', 'profile'].flatMap((name) => flags.text(name) ?? []).map(folder);
-  return unitText({ words: own, roots, readOnly, keyFile: named, written, graceMs });
+  const variables = await unitVariables();
+  return unitText({ words: own, roots, readOnly, keyFile: named, written, variables, graceMs });
+}
+
+/** The settings of the environment that the unit is to have. The system manager passes the key here, too. */
+async function unitVariables(): Promise<[string, string][]> {
+  return settingVariables().length === 0 ? [] : (await import('./config-variables.js')).serverVariables(['identity']);
 }
 
 /** The options that flags ask for. */

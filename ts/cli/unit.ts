@@ -21,18 +21,22 @@ export interface UnitOptions {
   readonly keyFile: string | undefined;
   /** Other files that are written: a log, a pid file, profiles. */
   readonly written: readonly string[];
+  /** The variables of the environment that have settings of the server. */
+  readonly variables: readonly (readonly [string, string])[];
   readonly graceMs: number;
 }
 
 /** A systemd unit that runs this server with the rights that it needs, and no others. */
-export function unitText({ words, roots, readOnly, keyFile, written, graceMs }: UnitOptions): string {
+export function unitText({ words, roots, readOnly, keyFile, written, variables, graceMs }: UnitOptions): string {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
   const command = [...program, 'serve', ...words.map(textOf)].map(quoted).join(' ');
   const outside = roots.filter((root) => !isBelow(root, STATE));
   const folders = outside.map((root) => `${readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths'}=${pathQuoted(root)}`);
   const others = new Set(written.map(folderOf).filter((folder) => folder !== STATE && !isBelow(folder, STATE)));
   const files = [...others].map((folder) => `ReadWritePaths=${pathQuoted(folder)}`);
-  const isHome = [...program, ...roots, ...words.map(textOf)].some((word) =>
+  const settings = variables.map((each) => each.join('='));
+  const environment = [`SPARSYNC_CONFIG_DIR=${STATE}`, `SPARSYNC_STATE_DIR=${STATE}/state`, ...settings];
+  const isHome = [...program, ...roots, ...words.map(textOf), ...settings].some((word) =>
     /\/(?:home|root|run\/user)(?:\/|$)/.test(word),
   );
   return `[Unit]
@@ -48,7 +52,7 @@ ExecStart=${command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 TimeoutStopSec=${Math.ceil(graceMs / 1000) + 10}
-Environment=SPARSYNC_CONFIG_DIR=${STATE} SPARSYNC_STATE_DIR=${STATE}/state
+Environment=${environment.map(pathQuoted).join(' ')}
 ${keyFile === undefined ? '' : `LoadCredential=${KEY}:${credentialPath(keyFile)}\n`}StateDirectory=sparsync
 StateDirectoryMode=0700
 UMask=0077
