@@ -1,3 +1,5 @@
+import { InternalError } from './errors.js';
+
 /** What may carry a run to another machine; see `transport` of {@link ConnectOptions}. */
 export type TransportChoice = 'auto' | 'quic' | 'tcp' | 'pipe';
 
@@ -13,13 +15,19 @@ export type UdpOutcome = 'silent' | 'silent-lately' | 'refused' | 'proxy';
 
 const UDP_OUTCOMES: readonly UdpOutcome[] = ['silent', 'silent-lately', 'refused', 'proxy'];
 
-/** The outcome of a word of the native core. */
+/** The outcome of a word of the native core, which has none where UDP was not tried in vain. */
 export function udpOutcomeOf(word: string | null): { udp?: UdpOutcome } {
-  const udp = UDP_OUTCOMES.find((each) => each === word);
-  return udp === undefined ? {} : { udp };
+  return word === null ? {} : { udp: known('outcome of UDP', word, UDP_OUTCOMES) };
 }
 
-/** The transport of a word of the native core. */
+/** The transport of a word of the native core; without a connection there is none. */
 export function transportOf(word: string | undefined): Transport {
-  return TRANSPORTS.find((each) => each === word) ?? 'local';
+  return word === undefined ? 'local' : known('transport', word, TRANSPORTS);
+}
+
+/** A word of the native core. One that is not known here would make a result say what was not. */
+function known<Word extends string>(what: string, word: string, words: readonly Word[]): Word {
+  const found = words.find((each) => each === word);
+  if (found !== undefined) return found;
+  throw new InternalError(`unknown ${what} ${JSON.stringify(word)}`, { code: 'ERR_SPARSYNC_INTERNAL' });
 }

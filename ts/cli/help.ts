@@ -47,6 +47,7 @@ Environment:
   SPARSYNC_PROFILE            1: show where the time of each sync went
   SPARSYNC_CONFIG             the one file of settings that is read, or none
   SPARSYNC_CREDENTIAL         key, server and its key in one word, instead of files
+  SPARSYNC_NAME               a setting: SPARSYNC_BWLIMIT for --bwlimit, SPARSYNC_SERVE_GRACE for serve --grace
 
 Exit codes: 0 all is well, 1 usage, 2 no version of the protocol in common, 3 the
 destination is no directory, 10 connection, 11 file system, full disk or no place for the destination, 12 protocol, 20 interrupted, 23 a source is not
