@@ -220,7 +220,10 @@ class Trial {
     mkdirSync(`${this.#work}/backups`, { recursive: true });
     renameSync(`${this.#work}/backups`, `${root}.backups`);
     const lines = comparable(
-      stdout.replaceAll(basename(root), 'DEST').replaceAll(`${this.#number()}/DEST`, 'DEST'),
+      stdout
+        .replaceAll(basename(root), 'DEST')
+        .replaceAll(`${this.#work}/DEST`, 'DEST')
+        .replaceAll(`${this.#number()}/DEST`, 'DEST'),
       [],
       this.#flags().join(' '),
     );
