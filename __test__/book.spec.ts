@@ -1,4 +1,5 @@
 // The book: each chapter's commands are run, on machines that share nothing but the network, and print what it says.
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +14,8 @@ import { until } from './helpers/process.js';
 import { freePort } from './helpers/port.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
+import { startServer } from './helpers/server.js';
+import { overSsh, startSshd } from './helpers/sshd.js';
 import { dir, workDir } from './helpers/temp.js';
 
 const BOOK = fileURLToPath(new URL('../docs/book', import.meta.url));
@@ -113,6 +116,115 @@ for (const chapter of CHAPTERS) {
     t.true(blocks.length > 0 || chapter.startsWith('08-'));
   });
 }
+
+/** Why, or where, what is typed in no chapter's own run is not typed there, by its first line. */
+const CONSOLE: Readonly<Record<string, string>> = {
+  'npm install --global sparsync-native': 'takes what is published; the checks of the package install its tarballs',
+  'sparsync -a --delete photos/ you@nas.example:photos/': 'needs an sshd: a test below',
+  'sparsync serve --root backup=/srv/backup --print-unit > /etc/systemd/system/sparsync.service': 'a test below',
+  "docker build --tag sparsync - <<'END'": 'needs a daemon and a registry; a test below reads its command',
+  '/var/log/sparsync.log {': 'a file of logrotate: a test below',
+};
+
+/** The block of the book that begins with a line. */
+function consoleBlock(first: string): string {
+  return consoleBlocks().find((block) => block.startsWith(`${first}\n`)) ?? '';
+}
+
+function consoleBlocks(): string[] {
+  return CHAPTERS.flatMap((chapter) =>
+    [...readFileSync(`${BOOK}/${chapter}`, 'utf8').matchAll(/^```console\n(.*?)^```$/gms)].map(([, code = '']) => code),
+  );
+}
+
+const hasProgram = (name: string): boolean => spawnSync(name, ['--version']).error === undefined;
+
+test('what no chapter types by itself is typed below, or is known not to be', (t) => {
+  t.deepEqual(
+    consoleBlocks().map((block) => block.split('\n')[0]),
+    Object.keys(CONSOLE),
+  );
+});
+
+overSsh('the backup by ssh of the first chapter is one', async (t) => {
+  const work = workDir(t);
+  const sshd = await startSshd(t, work);
+  const there = dir(work, 'there');
+  writeFileSync(`${dir(work, 'photos')}/monday.txt`, 'sunrise');
+  writeFileSync(`${dir(there, 'photos')}/old.txt`, '');
+  const line = Object.keys(CONSOLE).find((each) => each.includes('you@')) ?? '';
+  // The client's settings lead that name to the sshd; a path from the home folder would be this user's own.
+  const typed = consoleBlock(line).replace('you@', `${sshd.user}@`).replace(':photos/', `:${there}/photos/`);
+  const shell = typed.replace('sparsync', `'${process.execPath}' '${program}'`);
+  const ended = await start(t, 'sh', ['-euc', shell], { cwd: work, env: { RSYNC_RSH: sshd.rsh, HOME: work } }).ended;
+  t.is(ended.code, 0, ended.stderr);
+  t.deepEqual(readdirSync(`${there}/photos`), ['monday.txt']);
+});
+
+(hasProgram('systemctl') ? test : test.skip)(
+  'the unit of the chapter on operations is installed as it says (needs systemctl)',
+  async (t) => {
+    const work = workDir(t);
+    mkdirSync(`${work}/etc/systemd/system`, { recursive: true });
+    const bin = dir(work, 'bin');
+    writeFileSync(`${bin}/sparsync`, `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`, { mode: 0o755 });
+    // No manager runs here, so nothing is started: what is enabled is read by systemctl from a folder.
+    const systemctl = `#!/bin/sh\ncase "$*" in\ndaemon-reload) ;;\n'enable --now '*) PATH=/usr/bin:/bin exec systemctl --root='${work}' enable "$3" ;;\n*) exit 9 ;;\nesac\n`;
+    writeFileSync(`${bin}/systemctl`, systemctl, { mode: 0o755 });
+    const line = Object.keys(CONSOLE).find((each) => each.includes('--print-unit')) ?? '';
+    const typed = consoleBlock(line).replaceAll('/etc/systemd', `${work}/etc/systemd`);
+    const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, SPARSYNC_CONFIG_DIR: `${work}/config` };
+    const ended = await start(t, 'sh', ['-euc', typed], { cwd: work, env }).ended;
+    t.is(ended.code, 0, ended.stderr);
+    t.deepEqual(readdirSync(`${work}/etc/systemd/system/multi-user.target.wants`), ['sparsync.service']);
+  },
+);
+
+test("the container's command is one of ours, at our port, and what it serves is a volume", async (t) => {
+  const line = Object.keys(CONSOLE).find((each) => each.startsWith('docker')) ?? '';
+  const run = /^docker run (.*)$/m.exec(consoleBlock(line).replaceAll('\\\n', ' '))?.[1] ?? '';
+  const words = run.split(/\s+/);
+  const after = (flag: string): string[] => words.filter((_, at) => words[at - 1] === flag);
+  t.deepEqual(after('--publish'), [`${DEFAULT_PORT}:${DEFAULT_PORT}/udp`, `${DEFAULT_PORT}:${DEFAULT_PORT}/tcp`]);
+  const volumes = after('--volume').map((volume) => volume.split(':')[1]);
+  t.deepEqual(
+    after('--root').map((root) => root.split('=')[1]),
+    volumes.slice(0, 1),
+  );
+  t.deepEqual(
+    after('--env').map((each) => each.split('=')[1]),
+    volumes.slice(1),
+  );
+  const command = words.slice(words.indexOf('serve'));
+  const printed = await start(t, process.execPath, [program, ...command, '--print-unit']).ended;
+  t.is(printed.code, 0, printed.stderr);
+});
+
+(hasProgram('logrotate') ? test : test.skip)(
+  'logrotate moves the log away, and the server writes a new one (needs logrotate)',
+  async (t) => {
+    const work = workDir(t);
+    const [log, bin] = [`${dir(work, 'log')}/sparsync.log`, dir(work, 'bin')];
+    const server = await startServer(t, {
+      home: work,
+      roots: { data: dir(work, 'data') },
+      allow: ['nobody ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='],
+      args: ['--log-file', log],
+    });
+    // What the unit has for a reload.
+    writeFileSync(`${bin}/systemctl`, `#!/bin/sh\n[ "$*" = 'reload sparsync' ] && kill -HUP ${server.pid}\n`, {
+      mode: 0o755,
+    });
+    const settings = consoleBlock('/var/log/sparsync.log {').replace('/var/log/sparsync.log', log);
+    writeFileSync(`${work}/logrotate.conf`, settings, { mode: 0o600 });
+    const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+    const rotate = ['--force', '--state', `${work}/state`, `${work}/logrotate.conf`];
+    const ended = await start(t, 'logrotate', rotate, { env }).ended;
+    t.is(ended.code, 0, ended.stderr);
+    await until('the new log', () => existsSync(log) && readFileSync(log, 'utf8').includes('reload'));
+    t.regex(readFileSync(`${log}.1`, 'utf8'), /listening/);
+  },
+);
 
 test('the links of the book lead somewhere', (t) => {
   for (const name of ['README.md', ...CHAPTERS]) {
