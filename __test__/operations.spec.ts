@@ -1,6 +1,6 @@
 // What who runs a server for years needs: figures, a unit, limits, new keys; and the chapter that says how.
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
@@ -299,6 +299,31 @@ test('a server with another key is a hard stop, which says what lifts it', async
   for (const bad of [['remove'], ['replace', at], ['list', at], [at, server.pin, 'x'], ['remove', at, server.pin]]) {
     t.is((await cli(t, user, ['trust', ...bad])).code, exit.usage, bad.join(' '));
   }
+});
+
+test('pinned keys that others may write are used with a warning, which names the file once', async (t) => {
+  const work = workDir(t);
+  const [user, source] = [client(work), dir(work, 'source')];
+  const server = await startServer(t, { home: work, roots: { data: dir(work, 'data') }, clients: [user] });
+  const knownHosts = `${user.configDir}/known_hosts`;
+  const push = (...words: string[]): Promise<Ended> => cli(t, user, ['-a', ...words, `${source}/`, server.url('data')]);
+  t.is((await push()).stderr, '');
+  const warning = `${knownHosts} decides which servers are trusted, and others may write it: run chmod go-w on it`;
+  for (const mode of [0o620, 0o602]) {
+    chmodSync(knownHosts, mode);
+    const ended = await push();
+    t.deepEqual([ended.code, ended.stderr], [exit.ok, `sparsync: ${warning}\n`]);
+  }
+  t.is((await push('--pin', server.pin)).stderr, '', 'a pin needs no file');
+  const warnings: string[] = [];
+  const listener = ({ name, message }: Error): void => void (name === 'SparsyncWarning' && warnings.push(message));
+  process.on('warning', listener);
+  t.teardown(() => process.off('warning', listener));
+  for (let time = 0; time < 2; time += 1) {
+    const connection = await connect(server.url(), { identity: { keyPath: user.keyPath }, trust: { knownHosts } });
+    await connection.close();
+  }
+  t.deepEqual(warnings, [warning]);
 });
 
 test('the prefix of a key is made by its first sync, and nothing else that is missing', async (t) => {

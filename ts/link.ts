@@ -10,6 +10,7 @@ import type {
   NativeNextKey,
   NativeTrust,
 } from './native.js';
+import { warnIfWritable } from './own-file.js';
 import { nativeRoute } from './route.js';
 import type { ConnectSettings } from './settings.js';
 import { shownPlace } from './shell.js';
@@ -184,6 +185,7 @@ function nativeTrust(trust: ConnectSettings['trust']): NativeTrust {
   const { pin, knownHosts, firstUse, ca } = trust;
   // With pins or a CA no file is used, and none need exist: a container may have no home folder.
   const file = pin.length > 0 || ca !== undefined ? knownHosts : (knownHosts ?? defaultKnownHostsPath());
+  if (file !== undefined && pin.length === 0) warnIfWritable(file);
   return {
     pins: [...pin],
     ...(file === undefined ? {} : { knownHosts: file }),
