@@ -13,6 +13,7 @@ import { remote } from './helpers/remote.js';
 import { setup, type Setup } from './helpers/setup.js';
 import { slowPath } from './helpers/slow-pipe.mjs';
 import { dir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
 
 /** Less than half of it is left by compression. */
 const TEXT = 'what compression makes small: 0123456789 abcdefghijklmnopqrstuvwxyz\n'.repeat(1000);
@@ -52,7 +53,7 @@ async function slowWays(t: ExecutionContext, { served, server, access }: Setup):
   const relay = await Relay.start({ to: server.port, delayMs: 20 });
   t.teardown(() => relay[Symbol.asyncDispose]());
   const slow = await slowTcp(t, server.port);
-  const at = (port: number) => (path: string) => `sparsync://127.0.0.1:${port}/root/${path}`;
+  const at = (port: number) => (path: string) => urlAt(`127.0.0.1:${port}`, 'root', path);
   const command = [process.execPath, slowPipe, String(SLOW)];
   return {
     quic: { place: at(relay.port), options: { ...access, transport: 'quic' } },
