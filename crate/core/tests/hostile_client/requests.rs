@@ -76,7 +76,7 @@ async fn paths_without_an_end_or_an_order_are_refused_before_a_request_comes(ove
         let path = |at: usize| RelPath::new(format!("{number:010}{at:0190}").as_bytes()).unwrap();
         Paths::new((0..2600).map(path).collect()).unwrap()
     };
-    for (ascends, frames) in [(true, 40), (false, 2)] {
+    for (ascends, frames) in [(true, 100), (false, 2)] {
         let mut control = raw.open().await;
         control.write(&Frame::hello()).await;
         for at in 0..frames {
