@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import test from 'ava';
 
 import { cli, exit, quietly } from './helpers/cli.js';
+import { until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -165,7 +166,7 @@ test('a server has its settings from the environment, and its unit has them', as
   const refused = await cli(t, user, ['-a', `${source}/`, server.url('data')]);
   t.is(refused.code, exit.unauthorized, refused.stderr);
   t.deepEqual(readdirSync(served), []);
-  t.regex(readFileSync(log, 'utf8'), /me/);
+  await until('the line of the log', () => /\bme\b/.test(readFileSync(log, 'utf8')));
   const unit = await cli(t, user, ['serve', '--print-unit'], {
     env: { ...env, SPARSYNC_SERVE_IDENTITY: '/etc/key.pem', SPARSYNC_DELETE: 'true' },
   });

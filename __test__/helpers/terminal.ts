@@ -61,9 +61,9 @@ export class Terminal {
 
   /** Waits for the end of what was typed as by `runs`. */
   async ends(): Promise<{ readonly shown: string; readonly code: number }> {
-    const shown = await this.sees(/^=\d+=$/m);
-    const code = Number(/^=(\d+)=$/m.exec(shown)?.[1]);
-    return { shown: shown.replace(/^=\d+=$[^]*/m, ''), code };
+    const shown = await this.sees(/=\d+=$/m);
+    const code = Number(/=(\d+)=$/m.exec(shown)?.[1]);
+    return { shown: shown.replace(/=\d+=$[^]*/m, ''), code };
   }
 
   /** Waits for the first prompt. */
