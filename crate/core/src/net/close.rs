@@ -58,9 +58,14 @@ pub fn close_with(connection: &Connection, error: &Error) {
 /// timeout. Waiting for the endpoint to be idle does that too, but for three probe timeouts more: 90 ms on loopback,
 /// 3 s when the handshake failed.
 pub async fn close_sent(connection: &Connection) {
-    let deadline = Instant::now() + CLOSE_SENT_WITHIN;
+    close_sent_behind(connection, connection.stats().udp_tx.datagrams, CLOSE_SENT_WITHIN).await;
+}
+
+/// The same for a connection that was closed when it had sent so many datagrams: by now the close may have left. Where the
+/// peer closed it in the same moment nothing leaves any more, and all of `within` is waited for.
+pub(super) async fn close_sent_behind(connection: &Connection, before: u64, within: Duration) {
+    let deadline = Instant::now() + within;
     // The frame that closes is not counted among the frames sent, but its datagram is.
-    let before = connection.stats().udp_tx.datagrams;
     let sent = || {
         // When the peer closed first there is nothing to send.
         let ours = matches!(connection.close_reason(), Some(ConnectionError::LocallyClosed));

@@ -7,11 +7,12 @@ mod router;
 mod session;
 mod silence;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::close::close_sent_behind;
 use super::goodput::MEASURED_FROM_ROUND_TRIP;
 use super::{Window, WindowBudget, close_sent, close_with, connection_error};
 use crate::engine::{Pack, Session};
@@ -23,6 +24,10 @@ pub(super) use router::{ArrivedLane, Route};
 use router::{LANE_HEADER_BYTES, Router};
 use session::{End, QuicLanes};
 use silence::Silence;
+
+/// How long the last datagram of a connection beside a pipe may take to leave. It spares the peer a wait only where the pipe, which
+/// tells the end as well, is slower.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(5);
 
 /// What the number of a connection is derived by.
 const NUMBER_LABEL: &[u8] = b"EXPORTER-sparsync-beside";
@@ -45,6 +50,8 @@ pub(crate) struct QuicConnection {
     window: Window,
     /// The shortest round trip seen: that of the handshake.
     first_round_trip: Duration,
+    /// The datagrams that it had sent when this end closed it.
+    sent_at_goodbye: OnceLock<u64>,
 }
 
 impl QuicConnection {
@@ -53,7 +60,8 @@ impl QuicConnection {
         let router = Arc::<Router>::default();
         let window = windows.open(&connection);
         tokio::spawn(Arc::clone(&router).run(connection.clone()));
-        Arc::new(Self { first_round_trip: connection.rtt(), connection, principal, router, window })
+        let first_round_trip = connection.rtt();
+        Arc::new(Self { connection, principal, router, window, first_round_trip, sent_at_goodbye: OnceLock::new() })
     }
 
     /// Whether the connection has not ended.
@@ -75,12 +83,15 @@ impl QuicConnection {
 
     /// Ends the connection.
     pub(super) fn say_goodbye(&self) {
+        self.sent_at_goodbye.get_or_init(|| self.connection.stats().udp_tx.datagrams);
         self.connection.close(0u32.into(), b"");
     }
 
     /// Waits until that has left, a moment at most.
     pub(super) async fn goodbye_said(&self) {
-        close_sent(&self.connection).await;
+        if let Some(before) = self.sent_at_goodbye.get() {
+            close_sent_behind(&self.connection, *before, GOODBYE_WITHIN).await;
+        }
     }
 
     /// The place where data lanes arrive of a session whose control lane is on another transport.
