@@ -95,6 +95,19 @@ judged('a list on the server takes the right to read, and nothing but a file of 
   await at(':../outside', exit.usage, /\.\./);
 });
 
+/** What the served folder `src` is copied from and to, here, by a push and by a pull, and the tree that this makes. */
+function eachWay({
+  work,
+  served,
+  url,
+}: Pick<Setup, 'work' | 'served' | 'url'>): [from: string, to: string, tree: string][] {
+  return [
+    [`${served}/src/`, `${work}/here`, `${work}/here`],
+    [`${served}/src/`, url('pushed'), `${served}/pushed`],
+    [url('src/'), `${work}/pulled`, `${work}/pulled`],
+  ];
+}
+
 judged('a list that fits no frame selects what it does with rsync, pushed, pulled and here', async (t) => {
   t.timeout(120_000);
   const { work, served, url, access, server, client: user } = await setup(t);
@@ -109,11 +122,7 @@ judged('a list that fits no frame selects what it does with rsync, pushed, pulle
   t.true(listed.join('\n').length > 512 << 10);
   rsync('-a', `--files-from=${work}/list`, `${source}/`, `${work}/judge/`);
   const words = ['-a', `--files-from=${work}/list`];
-  for (const [from, to, tree] of [
-    [`${source}/`, `${work}/here`, `${work}/here`],
-    [`${source}/`, url('pushed'), `${served}/pushed`],
-    [url('src/'), `${work}/pulled`, `${work}/pulled`],
-  ] as const) {
+  for (const [from, to, tree] of eachWay({ work, served, url })) {
     await quietly(t, user, [...words, from, to]);
     t.is(differs(`${work}/judge`, tree), '', to);
     await quietly(t, user, [...words, '-i', '--delete', from, to]);
@@ -144,11 +153,7 @@ judged('a list of more than 8 MiB selects what it does with rsync', async (t) =>
   t.true(listed.join('\n').length > 8 << 20);
   const words = ['-a', `--files-from=${work}/list`];
   rsync(...words, `${source}/`, `${work}/judge/`);
-  for (const [from, to, tree] of [
-    [`${source}/`, `${work}/here`, `${work}/here`],
-    [`${source}/`, url('pushed'), `${served}/pushed`],
-    [url('src/'), `${work}/pulled`, `${work}/pulled`],
-  ] as const) {
+  for (const [from, to, tree] of eachWay({ work, served, url })) {
     await quietly(t, user, [...words, from, to]);
     t.is(differs(`${work}/judge`, tree), '', to);
   }

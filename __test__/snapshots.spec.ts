@@ -12,7 +12,7 @@ import { Random, seed } from './helpers/random.js';
 import { canMount, codeOf, failure, long, mountTmpfs, rejection, setup } from './helpers/setup.js';
 import { hasStrace, killedAt } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
-import { startTreeReader } from './helpers/tree-reader.js';
+import { sawOneOrTwo, startTreeReader } from './helpers/tree-reader.js';
 import { names } from './helpers/walk.js';
 
 const NAME = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$/;
@@ -307,15 +307,6 @@ judgedWhere(hasStrace)(
       }
     }
     t.true(outcomes.has('killed 2') && outcomes.has('killed 3'), [...outcomes].join(', '));
-    const { looks, seen } = await reader.end();
-    t.log(`${looks} looks: ${JSON.stringify(seen)}`);
-    // Old snapshots alone are removed, which a reader may hold open meanwhile.
-    const fine = new Set(['1', '2', '1+missing', 'missing']);
-    t.deepEqual(
-      Object.keys(seen).filter((versions) => !fine.has(versions)),
-      [],
-      JSON.stringify(seen),
-    );
-    t.true((seen['1'] ?? 0) > 0 && (seen['2'] ?? 0) > 0);
+    sawOneOrTwo(t, await reader.end());
   },
 );

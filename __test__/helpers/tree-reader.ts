@@ -38,3 +38,18 @@ export function startTreeReader(t: ExecutionContext, names: readonly string[]): 
     },
   };
 }
+
+/**
+ * Fails unless a reader saw the first and the second version of a tree, and neither of them mixed with the other. Of the first, which is removed while the reader
+ * may hold it open, a part may be missing.
+ */
+export function sawOneOrTwo(t: ExecutionContext, { looks, seen }: Seen): void {
+  t.log(`${looks} looks: ${JSON.stringify(seen)}`);
+  const fine = new Set(['1', '2', '1+missing', 'missing']);
+  t.deepEqual(
+    Object.keys(seen).filter((versions) => !fine.has(versions)),
+    [],
+    JSON.stringify(seen),
+  );
+  t.true((seen['1'] ?? 0) > 0 && (seen['2'] ?? 0) > 0);
+}
