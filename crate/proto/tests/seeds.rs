@@ -35,3 +35,79 @@ fn the_seeds_of_frames_are_frames() {
         assert_eq!(decoded.is_err(), name == "request-with-a-demand-of-the-future", "{name}: {decoded:?}");
     }
 }
+
+/// Numbers from a seed (splitmix64, by Vigna).
+struct Draws(u64);
+
+impl Draws {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        usize::try_from(self.next() % (most.max(1) as u64)).unwrap_or_default()
+    }
+
+    /// A seed with some bytes changed, left out, repeated, or taken from another one.
+    fn mutated(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = seeds[self.below(seeds.len())].clone();
+        for _ in 0..=self.below(4) {
+            let at = self.below(bytes.len());
+            match self.below(5) {
+                0 => bytes.truncate(at),
+                1 => {
+                    let other = &seeds[self.below(seeds.len())];
+                    bytes.splice(at..at, other.iter().copied().skip(self.below(other.len())).take(64));
+                }
+                2 => bytes.insert(at, [0, 1, 0x7f, 0x80, 0xff][self.below(5)]),
+                _ => {
+                    let byte = u8::try_from(self.below(256)).unwrap_or_default();
+                    if let Some(place) = bytes.get_mut(at) {
+                        *place = byte;
+                    }
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// What finds something in a body within so many mutations of the seeds of a target.
+fn found(target: &str, body: impl Fn(&[u8]) + std::panic::RefUnwindSafe, times: usize) -> Option<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut names: Vec<_> =
+        fs::read_dir(&folder).expect("the seeds").map(|seed| seed.expect("a seed").path()).collect();
+    names.sort_unstable();
+    let seeds: Vec<Vec<u8>> = names.iter().map(|path| fs::read(path).expect("a seed")).collect();
+    let mut draws = Draws(7);
+    (0..times).map(|_| draws.mutated(&seeds)).find(|bytes| std::panic::catch_unwind(|| body(bytes)).is_err())
+}
+
+#[test]
+fn mutations_of_the_seeds_find_nothing() {
+    for (target, body) in targets::TARGETS {
+        if let Some(bytes) = found(target, body, 2000) {
+            panic!("{target} finds something with {}", bytes.escape_ascii());
+        }
+    }
+}
+
+/// A decoder that trusts a length, and one that forgets a bound: both are found.
+#[test]
+fn planted_faults_are_found() {
+    let trusts_a_length = |bytes: &[u8]| {
+        if let Some((&length, rest)) = bytes.split_first() {
+            let _ = &rest[..usize::from(length)];
+        }
+    };
+    let forgets_a_bound = |bytes: &[u8]| {
+        let known = Frame::decode(Version::V1, bytes).is_ok();
+        assert!(!known || bytes.len() < 60, "a frame that is longer than a buffer");
+    };
+    assert!(found("frame", trusts_a_length, 2000).is_some());
+    assert!(found("frame", forgets_a_bound, 2000).is_some());
+}

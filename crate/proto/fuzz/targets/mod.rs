@@ -2,15 +2,21 @@
 //! ordinary test (`crate/proto/tests/seeds.rs`). A target fails by a panic.
 
 mod bytes;
+mod formats;
 mod session;
 
 type Target = (&'static str, fn(&[u8]));
 
 /// Each target by its name, which is also that of its folder of seeds.
-pub(crate) const TARGETS: [Target; 7] = [
+pub(crate) const TARGETS: [Target; 12] = [
     ("frame", bytes::frame),
     ("frames", bytes::frames),
     ("pack", bytes::pack),
+    ("streams", formats::streams),
+    ("beside", formats::beside),
+    ("stored", formats::stored),
+    ("filter", formats::filter),
+    ("chunks", formats::chunks),
     ("opening", session::opening),
     ("receiver", session::receiver),
     ("sender", session::sender),
