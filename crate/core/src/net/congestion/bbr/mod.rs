@@ -2,19 +2,23 @@
 //! shortest round trip, says how much may be under way. A single loss says nothing, so a path that loses packets by
 //! itself is used as one that does not.
 //!
-//! A state machine: events in, a window out, time as an argument. Three things differ from the draft:
+//! A state machine: events in, a window out, time as an argument. Four things differ from the draft:
 //!
 //! - There is no pacing of its own. QUIC spreads a window over a round trip, so a rate is kept by a window of that rate
 //!   times the round trip as it is now, queue and all ([`Bbr::window`]).
 //! - Losses without a queue mean little: 2 % are too many where the round trip has grown, 13 % where it has not.
 //! - Loss lowers what is used between probes only when it is too much, not whenever there is some.
+//! - Beside flows that fill the queue, the window is Cubic's ([`competing`]). Without them it holds less than the draft's, so
+//!   that flows that share a path leave less than its content in the queue.
 
+mod competing;
 mod deliveries;
 mod filter;
 mod probe;
 
 use std::time::Duration;
 
+use competing::{Competition, Loss};
 use deliveries::{Deliveries, Sample};
 use filter::MaxFilter;
 use probe::{Cycle, ProbeRtt};
@@ -23,9 +27,10 @@ use probe::{Cycle, ProbeRtt};
 /// each round.
 const STARTUP_GAIN: f64 = 2.77;
 
-/// The bytes that may be in flight, in multiples of those that the path holds.
-const WINDOW_GAIN: f64 = 2.0;
-const PROBE_UP_WINDOW_GAIN: f64 = 2.25;
+/// The bytes that may be in flight, in multiples of those that the path holds. The draft has 2 and 2.25: two flows that
+/// share a path then leave more in the queue than the path holds.
+const WINDOW_GAIN: f64 = 1.5;
+const PROBE_UP_WINDOW_GAIN: f64 = 1.75;
 
 /// Growth of the rate that shows that the path is not full yet, and the rounds without it that show that it is.
 const FULL_GROWTH: f64 = 1.25;
@@ -134,6 +139,7 @@ pub(super) struct Bbr {
     round: Round,
     probing: probe::Probing,
     probe_rtt: ProbeRtt,
+    competition: Competition,
     /// The rate that last showed that the path was not full yet, and the rounds since then.
     full_rate: f64,
     full_rounds: u32,
@@ -166,6 +172,7 @@ impl Bbr {
             round: Round::default(),
             probing: probe::Probing::new(beginning.seed),
             probe_rtt: ProbeRtt::default(),
+            competition: Competition::default(),
             full_rate: 0.0,
             full_rounds: 0,
             is_full: false,
@@ -202,6 +209,7 @@ impl Bbr {
             }
         }
         let expired = self.model.see_rtt(now, sample.rtt, self.probe_rtt.idle);
+        self.compete(now, &sample);
         let ends = sample.prior_delivered >= self.round.ends_at;
         self.round.min_rtt = Some(self.round.min_rtt.map_or(sample.rtt, |least| least.min(sample.rtt)));
         if let Some(rate) = sample.rate {
@@ -243,8 +251,10 @@ impl Bbr {
         self.deliveries.on_lost(bytes);
         if after_silence {
             self.window = self.least_window();
+            self.competition.end();
             return;
         }
+        self.compete_after_loss(now, sent);
         let Some(batch) = self.deliveries.batch(sent) else { return };
         let lost = self.deliveries.lost() - batch.lost;
         if self.probing.judges_loss(self.state) && self.is_too_much(lost, batch.in_flight) {
@@ -267,6 +277,9 @@ impl Bbr {
     /// the path's rate the queue stays as it is, above it the queue grows, below it shrinks.
     pub(super) fn window(&self) -> u64 {
         let least = self.least_window();
+        if let Some(window) = self.competition.window().filter(|_| self.state != State::ProbeRtt) {
+            return whole(window.max(least));
+        }
         let Some(rate) = self.rate().filter(|_| self.is_full) else { return whole(self.window.max(least)) };
         let rtt = self.model.rtt.max(SHORTEST_ROUND_TRIP).as_secs_f64();
         let slack = self.model.burst.get() + 2.0 * float(self.beginning.mtu);
@@ -276,7 +289,7 @@ impl Bbr {
             State::ProbeBw(Cycle::Down) => Cycle::Down.gain() * rate * rtt,
             // The slack must not be added to a queue: it would be part of the next round trip, and so grow for ever.
             State::ProbeBw(cycle) => cycle.gain() * (rate * rtt).max(self.model.holds(1.0) + slack),
-            State::ProbeRtt => self.model.holds(ProbeRtt::GAIN),
+            State::ProbeRtt => self.probe_rtt_window(),
         };
         whole(self.window.min(by_rate).max(least))
     }
@@ -299,6 +312,28 @@ impl Bbr {
 
     fn least_window(&self) -> f64 {
         float(LEAST_PACKETS * self.beginning.mtu)
+    }
+
+    /// Notes what a sample tells of flows that share the path.
+    fn compete(&mut self, now: Duration, sample: &Sample) {
+        let usual = matches!(self.state, State::ProbeBw(_)).then_some(self.model.rtt);
+        self.competition.see_rtt(now, sample.rtt, usual, float(self.window()));
+        if !sample.app_limited && self.state != State::ProbeRtt {
+            let sent = now.saturating_sub(sample.rtt);
+            self.competition.on_acked(now, sent, sample.acked, self.model.rtt, self.beginning.mtu);
+        }
+    }
+
+    fn compete_after_loss(&mut self, now: Duration, sent: Duration) {
+        let loss = Loss {
+            sent,
+            is_usual: matches!(self.state, State::ProbeBw(_)),
+            rtt: self.model.rtt,
+            in_probe: self.probing.judges_loss(self.state),
+            window: float(self.window()),
+            mtu: self.beginning.mtu,
+        };
+        self.competition.see_loss(now, self.round.count, self.deliveries.delivered(), &loss);
     }
 
     fn is_too_much(&self, lost: u64, of: u64) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::deliveries::Sample;
-use super::{Bbr, HEADROOM, LEAST_PACKETS, State, float, grown};
+use super::{Bbr, HEADROOM, LEAST_PACKETS, SHORTEST_ROUND_TRIP, State, float, grown};
 
 /// The shortest time between two probes. It varies up to three seconds, so that flows do not keep step.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -14,6 +14,9 @@ const PROBE_ROUNDS: u64 = 63;
 /// The least rounds of a probe: the bytes that it sends are answered in the second one.
 const PROBE_UP_ROUNDS: u64 = 3;
 const PROBE_UP_ROUNDS_BOUNDED: u64 = 4;
+
+/// Rounds after which a competing flow forgets half of the rates that it has seen.
+const COMPETING_RATE_ROUNDS: u64 = 16;
 
 /// How long the flow uses little, so that flows that share a queue do so at the same time.
 const PROBE_RTT_TAKES: Duration = Duration::from_millis(200);
@@ -118,6 +121,10 @@ impl Bbr {
 
     pub(super) fn probe_bandwidth(&mut self, now: Duration, sample: &Sample, round_ends: bool) {
         let State::ProbeBw(cycle) = self.state else { return };
+        if self.competition.window().is_some() {
+            self.follow_rate(round_ends);
+            return;
+        }
         let in_flight = float(self.deliveries.in_flight());
         match cycle {
             Cycle::Down | Cycle::Cruise => {
@@ -132,6 +139,7 @@ impl Bbr {
                     self.model.rate_low = f64::INFINITY;
                     self.model.in_flight_low = f64::INFINITY;
                     (self.probing.up_rounds, self.probing.rounds) = (0, 0);
+                    self.competition.begin_probe(self.model.rtt);
                     self.state = State::ProbeBw(Cycle::Refill);
                     self.begin_round();
                 } else if cycle == Cycle::Down
@@ -157,6 +165,16 @@ impl Bbr {
                     self.begin_down(now);
                 }
             }
+        }
+    }
+
+    /// A competing flow does not probe by the model, but keeps it: the model says what using little is.
+    fn follow_rate(&mut self, round_ends: bool) {
+        self.state = State::ProbeBw(Cycle::Cruise);
+        (self.probing.judges, self.probing.advances) = (false, false);
+        if round_ends && self.probing.rounds >= COMPETING_RATE_ROUNDS {
+            self.model.max_rate.advance();
+            self.probing.rounds = 0;
         }
     }
 
@@ -190,6 +208,12 @@ impl Bbr {
         now > self.probing.since + self.probing.wait || self.probing.rounds >= rounds
     }
 
+    /// What is used meanwhile. It goes by the shortest round trip ever: the shortest of late may be one with a queue.
+    pub(super) fn probe_rtt_window(&self) -> f64 {
+        let rtt = self.competition.least_rtt().unwrap_or_default().max(SHORTEST_ROUND_TRIP);
+        self.model.rate() * rtt.as_secs_f64() * ProbeRtt::GAIN
+    }
+
     /// Looks for the shortest round trip if it was not seen for long.
     pub(super) fn look_at_round_trip(&mut self, now: Duration, expired: bool, sample: &Sample, round_ends: bool) {
         if expired && self.state != State::ProbeRtt && self.is_full {
@@ -201,7 +225,7 @@ impl Bbr {
         }
         let ends_at = match self.probe_rtt.ends_at {
             Some(ends_at) => ends_at,
-            None if float(self.deliveries.in_flight()) <= self.model.holds(ProbeRtt::GAIN).max(self.least_window()) => {
+            None if float(self.deliveries.in_flight()) <= self.probe_rtt_window().max(self.least_window()) => {
                 let ends_at = now + PROBE_RTT_TAKES.max(self.model.rtt);
                 self.probe_rtt.ends_at = Some(ends_at);
                 ends_at
@@ -213,6 +237,12 @@ impl Bbr {
         if now >= ends_at && self.probe_rtt.round_over {
             if let Some(least) = self.probe_rtt.least {
                 (self.model.min_rtt, self.model.min_rtt_at) = (Some(least), now);
+                if let Some(window) = self.competition.end_probe_rtt(least) {
+                    // The bounds were found before the competition.
+                    self.window = window;
+                    self.model.in_flight_high = self.model.in_flight_high.max(window);
+                    (self.model.rate_low, self.model.in_flight_low) = (f64::INFINITY, f64::INFINITY);
+                }
             }
             self.begin_down(now);
             self.state = State::ProbeBw(Cycle::Cruise);

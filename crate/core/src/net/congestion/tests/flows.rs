@@ -18,6 +18,10 @@ fn path(mbit: f64, rtt_ms: u64, queue: f64) -> Path {
 fn share(path: Path, flows: [Control; 2], seed: u64) -> (f64, f64) {
     let mut draws = Draws(seed);
     let flows = flows.map(|control| Flow::new(control, MTU, path.rtt.mul_f64(4.0 * draws.part())));
+    share_of(path, flows, seed)
+}
+
+fn share_of(path: Path, flows: [Flow; 2], seed: u64) -> (f64, f64) {
     let mut simulation = Simulation::new(path, flows.into(), seed);
     simulation.run(Duration::from_secs(10));
     simulation.look();
@@ -31,8 +35,11 @@ fn bbr(seed: u64) -> Control {
 }
 
 /// Round trips in milliseconds, and queues as parts of what the path holds. Below half of that Cubic has too little
-/// room to compete with anybody, and where the queue is many times as long it has most of what is there.
+/// room to compete with anybody.
 const SHARED: [(u64, f64); 4] = [(20, 0.5), (20, 1.0), (20, 2.0), (50, 2.0)];
+
+/// A queue of many times what the path holds.
+const DEEP: (u64, f64) = (20, 10.0);
 
 #[test]
 fn a_flow_of_tcp_gets_its_share() {
@@ -44,9 +51,22 @@ fn a_flow_of_tcp_gets_its_share() {
     }
 }
 
+/// A flow that comes when TCP has filled a long queue has never seen the path without one. The first loss tells it.
+#[test]
+fn a_long_queue_that_is_full_does_not_leave_it_all_to_tcp() {
+    let (rtt, queue) = DEEP;
+    for seed in 1..4 {
+        let path = path(100.0, rtt, queue);
+        let tcp = Flow::new(Control::Cubic(Cubic::new(MTU)), MTU, Duration::ZERO);
+        let late = Flow::new(bbr(seed), MTU, Duration::from_millis(300));
+        let (part, _) = share_of(path, [late, tcp], seed);
+        assert!((0.33..=2.0).contains(&part), "seed {seed}: {part}");
+    }
+}
+
 #[test]
 fn two_flows_share_and_leave_no_queue_behind() {
-    for (rtt, queue) in SHARED {
+    for (rtt, queue) in SHARED.into_iter().chain([DEEP]) {
         for seed in 0..2 {
             let (part, standing) = share(path(100.0, rtt, queue), [bbr(seed), bbr(seed + 100)], seed);
             assert!((1.0 / 1.5..=1.5).contains(&part), "{rtt} ms, queue {queue}, seed {seed}: {part}");
