@@ -86,7 +86,7 @@ export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/READM
   --against DIR      another checkout, with its release build and dist/, takes part: no median of this one may be more
                      than 5 % above the other's, and no peak of memory
   --publish          write docs/performance.{json,svg} and the tables of docs/performance.md; with --links of those that
-                     lose or delay, their table alone
+                     lose or delay, their table alone, beside what this build has published there before
 npm run bench -- --micro [NAME]   micro-benchmarks: criterion, and the boundary to Node
 npm run bench -- --fairness [SECONDS]   two flows on one link: the share of each, and what waits (default: 60)
 npm run bench -- --restarts [RUNS]      a server that is killed and started again in the middle of runs (default: 20)
