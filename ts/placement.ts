@@ -368,20 +368,15 @@ async function statsOf(path: Uint8Array, look: typeof lstat): Promise<Stats | un
   });
 }
 
-/** What a refusal to look at a path tells of it. */
-export function unlessMissing({ code }: SparsyncError): 'unknown' | undefined {
-  return code === 'ERR_SPARSYNC_NOT_FOUND' ? undefined : 'unknown';
-}
-
-/** A probe that asks what stands at the path. Of what cannot be told the run itself will tell. */
+/** A probe that asks what stands at the path. Of what may not be known the run itself will tell. */
 export function kindProbe(stat: (remote: RemoteTarget) => Promise<{ kind: string } | undefined>): RemoteProbe {
   return async (remote) => {
     try {
       const found = await stat(remote);
       return ENTRY_KINDS.find((kind) => kind === found?.kind);
     } catch (error) {
-      if (error instanceof SparsyncError && !error.retryable) return unlessMissing(error);
-      throw error;
+      if (!(error instanceof SparsyncError) || error.retryable) throw error;
+      return error.code === 'ERR_SPARSYNC_NOT_FOUND' ? undefined : 'unknown';
     }
   };
 }

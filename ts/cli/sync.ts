@@ -1,13 +1,13 @@
 import { wantsProfile } from '../config.js';
 import { connectionTo } from '../connection.js';
 import type { Connection } from '../connection.js';
-import { ConfigError, PartialSyncError, SparsyncError, fromNative, resultOf, tellsAll } from '../errors.js';
+import { ConfigError, PartialSyncError, fromNative, resultOf, tellsAll } from '../errors.js';
 import type { SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
 import { joinBytes } from '../paths.js';
-import { isDirectory, remoteEnd, unlessMissing } from '../placement.js';
+import { isDirectory, remoteEnd, kindProbe } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { sync } from '../sync.js';
 import type { RemoteTarget, Target } from '../target.js';
@@ -215,7 +215,7 @@ class SyncRun {
       remoteListOf(this.#flags) === undefined
         ? asked
         : await (await import('./remote-list.js')).withRemoteList(this.#flags, given, connection, asked);
-    const probe = remembered((remote) => remoteKind(connection, remote));
+    const probe = remembered(kindProbe(async (remote) => connection?.stat(remotePath(remote))));
     const carriesDirectories =
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
     const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);
@@ -435,18 +435,6 @@ function remembered(probe: RemoteProbe): RemoteProbe {
     known.set(path, answer);
     return answer;
   };
-}
-
-/** Of what is not there, or may not be known, the run itself will tell. */
-const UNKNOWN: readonly string[] = ['ERR_SPARSYNC_NOT_FOUND', 'ERR_SPARSYNC_IO', 'ERR_SPARSYNC_SCOPE'];
-
-async function remoteKind(connection: Connection | undefined, remote: RemoteTarget): ReturnType<RemoteProbe> {
-  try {
-    return (await connection?.stat(remotePath(remote)))?.kind;
-  } catch (error) {
-    if (error instanceof SparsyncError && UNKNOWN.includes(error.code)) return unlessMissing(error);
-    throw error;
-  }
 }
 
 function startJob(ends: Ends, connection: Connection | undefined, transfer: TransferOptions): SyncJob {
