@@ -184,6 +184,34 @@ judgedAsRoot('a plain user copies what is stored from folder to folder, as with 
   t.is(differences(source, `${work}/back`), '');
 });
 
+// Seen red when the source's own attributes of other namespaces were not looked at.
+judgedAsRoot(
+  'root stores from folder to folder what is real at the source, and what is stored there first',
+  async (t) => {
+    const work = workDir(t);
+    const source = dir(work, 'source');
+    for (const name of ['real', 'stored', 'both']) writeFileSync(`${source}/${name}`, name);
+    const set = (name: string, attribute: string): void => {
+      execFileSync('setfattr', ['-n', attribute, '-v', attribute, `${source}/${name}`]);
+    };
+    for (const name of ['real', 'both']) set(name, 'trusted.a');
+    for (const name of ['stored', 'both']) set(name, 'user.rsync.trusted.a');
+    set('real', 'security.b');
+    const flags = ['-aX', '--fake-super', `${source}/`];
+    rsync(...flags, `${work}/theirs/`);
+    const user = client(work);
+    await quietly(t, user, [...flags, `${work}/ours/`]);
+    t.is(dumped(`${work}/ours`), dumped(`${work}/theirs`));
+    await quietly(t, user, ['-i', ...flags, `${work}/ours/`]);
+
+    execFileSync('setfattr', ['-x', 'trusted.a', `${source}/real`]);
+    execFileSync('setfattr', ['-n', 'trusted.c', '-v', '1', `${work}/ours/stored`]);
+    await quietly(t, user, [...flags, `${work}/ours/`]);
+    rsync(...flags, `${work}/theirs/`);
+    t.is(dumped(`${work}/ours`), dumped(`${work}/theirs`));
+  },
+);
+
 judgedAsRoot('a key without a right stores nothing that takes it', async (t) => {
   const work = workDir(t);
   const served = dir(work, 'served');

@@ -7,7 +7,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sparsync_proto::limits::{LINK_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use sparsync_proto::{
-    CAPABILITY, Device, FAKE_STAT, FakeStat, Kind, Meta, acl_of_stored, is_acl, name_of_stored, stored_acl, stored_name,
+    CAPABILITY, Device, FAKE_STAT, FakeStat, Kind, Meta, acl_of_stored, is_acl, is_foreign_xattr, name_of_stored,
+    stored_acl, stored_name,
 };
 
 use super::status::{kind_of, status};
@@ -127,18 +128,32 @@ pub(super) fn set_mode(fd: BorrowedFd<'_>, bits: u16, set_real: impl FnOnce(u16)
     store(fd, &stat)
 }
 
-/// The names of the attributes that are stored for the entry `name`, in the form of the system's lists.
+/// Whether an attribute of this name that an entry really has counts where none is stored: to root, who may set it, but
+/// for ACLs.
+fn counts_as_it_is(attribute: &[u8]) -> bool {
+    is_foreign_xattr(attribute) && rustix::process::geteuid().is_root()
+}
+
+/// The names of the attributes of the entry `name`, in the form of the system's lists.
 pub(super) fn list_xattrs(fd: BorrowedFd<'_>, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
     let mut listed = vec![0; XATTR_NAMES_BYTES_MAX];
     let length = xattr::list(fd, name, &mut listed)?;
-    let names = listed[..length].split(|&byte| byte == 0).filter_map(name_of_stored);
-    fill_buffer(buffer, &names.flat_map(|name| [name, &[0][..]].concat()).collect::<Vec<u8>>())
+    let real = || listed[..length].split(|&byte| byte == 0);
+    let mut names: Vec<&[u8]> = real().filter_map(name_of_stored).collect();
+    let unstored: Vec<&[u8]> = real().filter(|name| counts_as_it_is(name) && !names.contains(name)).collect();
+    names.extend(unstored);
+    fill_buffer(buffer, &names.into_iter().flat_map(|name| [name, &[0][..]].concat()).collect::<Vec<u8>>())
 }
 
 /// The value of one attribute of the entry `name`.
 pub(super) fn get_xattr(fd: BorrowedFd<'_>, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
     if !is_acl(attribute) {
-        return xattr::get(fd, name, &stored_name(attribute), buffer);
+        return match xattr::get(fd, name, &stored_name(attribute), buffer) {
+            Err(CallError { errno: Errno::NODATA | Errno::OPNOTSUPP, .. }) if counts_as_it_is(attribute) => {
+                xattr::get(fd, name, attribute, buffer)
+            }
+            got => got,
+        };
     }
     let mut stored = vec![0; XATTR_VALUE_BYTES_MAX];
     let length = xattr::get(fd, name, &stored_name(attribute), &mut stored)?;
@@ -155,8 +170,14 @@ pub(super) fn set_xattr(fd: BorrowedFd<'_>, attribute: &[u8], value: &[u8]) -> R
     xattr::set(fd, &stored, &stored_acl(attribute, value).ok_or(Errno::INVAL)?)
 }
 
+/// Removes an attribute, stored or real.
 pub(super) fn remove_xattr(fd: BorrowedFd<'_>, attribute: &[u8]) -> Result<()> {
-    xattr::remove(fd, &stored_name(attribute))
+    let stored = stored_name(attribute);
+    if !counts_as_it_is(attribute) {
+        return xattr::remove(fd, &stored);
+    }
+    remove(fd, &stored)?;
+    remove(fd, attribute)
 }
 
 pub(super) fn drop_capabilities(fd: BorrowedFd<'_>) -> Result<()> {
