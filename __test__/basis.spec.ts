@@ -97,6 +97,25 @@ judgedWhere(spawnSync('setfattr', ['--version']).status === 0)(
   },
 );
 
+// Seen red without a look at the ACL of the other state's directory, and with that of a copy for its mode.
+judgedWhere(spawnSync('setfacl', ['--version']).status === 0)(
+  'ACLs that differ from those of another state are told, with the mode beside them, and those that do not are not',
+  async (t) => {
+    const set = await setup(t, { rights: 'read,write,delete,owner,special,acls' });
+    const model = make(`${set.work}/model`, { 's/f': 'f', 's/d/x': 'x', 's/same/x': 'x', 'd/': '' });
+    execFileSync('mkfifo', [`${model}/s/p`]);
+    execFileSync('cp', ['-a', `${model}/s`, `${model}/base`]);
+    const same = ['s', 'base'].map((name) => `${model}/${name}/same`);
+    execFileSync('setfacl', ['-m', 'u:1000:rwx,d:u:1000:rwx', ...same]);
+    execFileSync('setfacl', ['-m', 'u:1000:rwx', `${model}/base/f`, `${model}/s/p`, `${model}/base/d`]);
+    for (const [ran] of [
+      await besideRsync(t, set, { model, flags: ['-aAi', '--copy-dest=../base'] }),
+      await besideRsync(t, set, { model, flags: ['-aAi', '--link-dest=../base'] }),
+    ])
+      t.regex(ran?.stdout ?? '', /^cf\.{3}p\.{3}a\. f\ncSc\.{2}p\.{3}a\. p\ncd\.{3}p\.{3}a\. d\/\n$/m);
+  },
+);
+
 judged('of what is no file and comes from another state the time is told as by rsync, carried or not', async (t) => {
   const set = await setup(t);
   const model = make(`${set.work}/model`, { 's/': '', 'base/': '', 'd/': '' });

@@ -228,7 +228,7 @@ impl Attributes {
             reasons.add(self.carries_atime_of(a.kind) && wanted.is_some_and(is_other), Reasons::ATIME);
             reasons
         };
-        let reasons = match a.kind {
+        match a.kind {
             Kind::Directory | Kind::Special => Reasons::default(),
             Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
                 let mut reasons = carried();
@@ -257,11 +257,7 @@ impl Attributes {
                 }
                 reasons
             }
-        };
-        // As rsync tells it: what stays gets the bits of the mode with the ACL that repeats them.
-        let stays = !(a.kind == Kind::File && self.needs_content(reasons));
-        let is_of_acl = reasons.intersects(Reasons::ACLS) && (a.meta.mode ^ b.meta.mode) & 0o7000 == 0;
-        if stays && is_of_acl { reasons.without(Reasons::MODE) } else { reasons }
+        }
     }
 
     /// Whether a file with these differences needs its content again, or its attributes only.

@@ -72,7 +72,7 @@ pub use options::{
 pub use owners::{IdKind, IdMap, MapRule, MappedTo, NO_ID, OwnerName, OwnerNames, is_owner_name};
 pub use path::{Name, RelPath};
 pub use paths::{PathSet, Paths};
-pub use plan::{Rules, Step, plan, plan_alone};
+pub use plan::{Rules, Step, plan, plan_alone, plan_from};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use reasons::Reasons;
 pub use request::{Attributes, Deletion, Request, Selection};

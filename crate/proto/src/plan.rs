@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::acl::is_acl;
 use crate::compare::is_newer;
 use crate::entry::Kind;
 use crate::listing::{Entry, Listing};
@@ -115,7 +116,7 @@ pub fn plan(rules: &Rules, source: &Listing, destination: &Listing, mut step: im
                 old += 1;
             }
             Ordering::Equal => {
-                if let Some(next) = both(rules, (source, at), (destination, old)) {
+                if let Some(next) = beside(rules, (source, at), (destination, old)) {
                     step(next);
                 }
                 at += 1;
@@ -145,8 +146,16 @@ pub fn plan_alone(rules: &Rules, source: (&Listing, usize), destination: Option<
     rules.attributes.hard_links = false;
     match destination {
         None => missing(&rules, source.0, source.1),
-        Some(destination) => both(&rules, source, destination),
+        Some(destination) => beside(&rules, source, destination),
     }
+}
+
+/// What the source's entry at `source` would take if the destination had that of another state of the tree: none of
+/// the options that leave entries of the destination alone applies.
+#[must_use]
+pub fn plan_from(rules: &Rules, source: (&Listing, usize), basis: (&Listing, usize)) -> Option<Step> {
+    let attributes = Attributes { hard_links: false, ..rules.attributes };
+    both(&Rules { attributes, selection: Selection::default(), append_only: false, ..*rules }, source, basis)
 }
 
 fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
@@ -158,6 +167,28 @@ fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
             Step::Link { source: at, old: None, reasons: Reasons::MISSING.union(Reasons::HARD_LINK) }
         }
         None => Step::Make { source: at, old: None, reasons: Reasons::MISSING },
+    })
+}
+
+/// The step for an entry that both sides have, with the reasons that rsync tells.
+fn beside(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)) -> Option<Step> {
+    let modes = |(listing, at): (&Listing, usize)| listing.get(at).map(|entry| entry.meta.mode & 0o7000);
+    let keeps_high_bits = modes(source) == modes(destination);
+    Some(match both(rules, source, destination)? {
+        // What stays gets the bits of the mode with the ACL that repeats them.
+        Step::Adjust { source, reasons } if reasons.intersects(Reasons::ACLS) && keeps_high_bits => {
+            Step::Adjust { source, reasons: reasons.without(Reasons::MODE) }
+        }
+        Step::Link { source, old, reasons } if reasons.intersects(Reasons::ACLS) && keeps_high_bits => {
+            Step::Link { source, old, reasons: reasons.without(Reasons::MODE) }
+        }
+        // What has no content and is another one is made before its ACL is looked at, and lacks what the source lacks.
+        Step::Make { source: at, old, reasons } if reasons.intersects(Reasons::TARGET.union(Reasons::DEVICE)) => {
+            let has_xattrs = source.0.xattrs(at).is_some_and(|xattrs| xattrs.iter().any(|(name, _)| !is_acl(name)));
+            let told = reasons.without(Reasons::ACLS);
+            Step::Make { source: at, old, reasons: if has_xattrs { told } else { told.without(Reasons::XATTRS) } }
+        }
+        step => step,
     })
 }
 

@@ -554,6 +554,10 @@ pub(crate) fn look_at<'a>(
     let options = ScanOptions { every: true, sums, ..ScanOptions::new(attributes, judge) };
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);
     let at = At::new(path, &in_force);
+    let own = scan.read_xattrs(&directory, (b"", Kind::Directory), &options, &mut found.xattrs);
+    scan.xattrs = own.unwrap_or_else(Xattrs::unread);
+    // What cannot be read of the directory itself is told by its walk.
+    scan.issues.clear();
     for name in names {
         scan.add(&directory, (name, None), (&options, &at), &mut found);
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sparsync_proto::{
-    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Listing, Meta, Phase, Reasons, RelPath, Rules,
-    Selection, Step, Xattrs, plan, plan_alone,
+    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Listing, Meta, Phase, Reasons, RelPath, Step, Xattrs,
+    plan, plan_from,
 };
 
 use super::Receiver;
@@ -124,14 +124,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn best(&self, bases: &BasisDirectories, (listing, index): (&Listing, usize)) -> Option<Best> {
-        // Options that leave entries of the destination alone do not apply to entries of a basis.
-        let rules = Rules { selection: Selection::default(), append_only: false, ..self.options.rules };
         let entry = listing.get(index)?;
         let mut best: Option<Best> = None;
         for (basis, scan) in &bases.0 {
             let Some(at) = scan.listing.find(listing.name(entry)) else { continue };
             let bytes = scan.listing.get(at).map_or(0, |entry| entry.size);
-            let found = match plan_alone(&rules, (listing, index), Some((&scan.listing, at))) {
+            let found = match plan_from(&self.options.rules, (listing, index), (&scan.listing, at)) {
                 None => return Some(Best { basis: *basis, has_content: true, reasons: Reasons::default(), bytes }),
                 Some(Step::Adjust { reasons, .. }) => Best { basis: *basis, has_content: true, reasons, bytes },
                 Some(Step::Make { reasons, .. }) if !reasons.intersects(Reasons::TYPE) => {
