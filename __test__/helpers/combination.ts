@@ -134,8 +134,8 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   // A backup that is a copy has of attributes what the run carries, with rsync, and all that the file had here.
   const inPlace = flags.has('--inplace') || some((flag) => flag.startsWith('--append'));
   if (inPlace && keepsOld && !(carriesAll(base, flags) && flags.has('-A') && flags.has('-X'))) return false;
-  // To --append a file of another state is long enough in rsync, and none is made.
-  if (some((flag) => flag.startsWith('--append')) && some((flag) => flag.endsWith('=../base'))) return false;
+  // To --append a file of another state, or a similar one, is long enough in rsync, and none is made.
+  if (some((flag) => flag.startsWith('--append')) && some((flag) => /=\.\.\/base$|^-y/.test(flag))) return false;
   // Where owners or modes are not carried rsync stores some number for them.
   if (flags.has('--fake-super') && !carriesAll(base, flags)) return false;
   // A symlink that rsync links to another state it leaves in the source, and what another state has as well it removes.

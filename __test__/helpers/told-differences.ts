@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
-import { at, type Entry, walk } from './walk.js';
+import { at, type Entry, type Tree, walk } from './walk.js';
 
 /** Lines that have no place in what is printed here, or another one. */
 const UNPRINTED =
@@ -36,7 +36,8 @@ export function leadsThroughSymlink(root: string, path: string): boolean {
   });
 }
 
-const isDirectory = (path: string): boolean => existsSync(path) && lstatSync(path).isDirectory();
+/** Whether a directory stands there, and no symlink to one. */
+export const isDirectory = (path: string): boolean => existsSync(path) && lstatSync(path).isDirectory();
 
 /** A path as it is printed. */
 const escaped = (path: string): string =>
@@ -76,14 +77,37 @@ export interface Scene {
   readonly starts: 'changed' | 'empty';
 }
 
+/** What is told, and whether it holds of a case. */
+type Rule = readonly [sentence: string, holds: () => boolean];
+
 /** What is told of one case. */
 export class ToldDifferences {
   readonly #scene: Scene;
   readonly #pairs: readonly Pair[];
+  /** Names that set the attributes of one entry in turn: there as each finds it, here as they were listed. */
+  readonly #inTurn: ReadonlySet<string>;
 
   constructor(scene: Scene) {
     this.#scene = scene;
     this.#pairs = this.#paired();
+    this.#inTurn = new Set(this.#withOtherAttributes());
+  }
+
+  /** A tree without the attributes that several names have set in turn. */
+  tree(root: string): Tree {
+    const all = [...walk(root, { content: true })];
+    return new Map(all.map(([path, entry]) => [path, this.#inTurn.has(path) ? { ...entry, mode: 0 } : entry]));
+  }
+
+  /** Which names are one entry, but for those that have set its attributes in turn: rsync sends the content of some again. */
+  linked(root: string): string[] {
+    return linked(root).filter((names) => !names.split(' = ').some((name) => this.#inTurn.has(name)));
+  }
+
+  /** Whether a line of rsync's tells of attributes that several names have set in turn. */
+  isOfTurns(line: string): boolean {
+    const names = new Set([...this.#inTurn].map(escaped));
+    return /^[.h]/.test(line) && names.has(nameOf(line));
   }
 
   /** A line without those columns in which docs/rsync.md tells a difference. */
@@ -100,11 +124,8 @@ export class ToldDifferences {
   masked(theirs: Outcome, ours: Outcome): [string[], string[]] {
     const flags = this.#scene.flags;
     // Attributes of one entry at the destination are set by each of its names there, and told of each that differed here.
-    const shared = new Set(
-      flags.includes('-H')
-        ? []
-        : linked(`${this.#scene.work}/start`).flatMap((names) => names.split(' = ').map(escaped)),
-    );
+    const shared = new Set(this.#shared().flatMap((pairs) => pairs.map(({ path }) => escaped(path))));
+    const inTurn = new Set([...this.#inTurn].map(escaped));
     // Which of several names comes first is another one.
     const pairs = [...theirs.shown, ...ours.shown].flatMap((line) => /^.{12}(.*) => (.*)$/.exec(line)?.slice(1) ?? []);
     // In a dry run none has come before.
@@ -129,7 +150,7 @@ export class ToldDifferences {
       const name = nameOf(line);
       if (looks && line.startsWith('skipping non-regular file')) return false;
       if (linkedAtSource.includes(name)) return false;
-      if (UNPRINTED.test(line) || onTheWay(line) || again.has(name)) return false;
+      if (UNPRINTED.test(line) || onTheWay(line) || again.has(name) || inTurn.has(name)) return false;
       return !several.has(name) && !(/^\.[fLSD]/.test(line) && (shared.has(name) || setIds.has(name)));
     };
     const of = ({ shown }: Outcome): string[] => {
@@ -140,8 +161,13 @@ export class ToldDifferences {
     return [of(theirs), of(ours)];
   }
 
-  /** Whether a source below a directory on the way did not come: rsync has that directory for what comes, and it is there for what is named here. */
-  isLeftOut(theirs: string): boolean {
+  /** Whether a run has sent a file that had further names at the destination. */
+  writesToLinked({ shown }: Outcome): boolean {
+    const names = new Set(linked(`${this.#scene.work}/start`).flatMap((all) => all.split(' = ').map(escaped)));
+    return shown.some((line) => line.startsWith('>f') && names.has(nameOf(line)));
+  }
+
+  #isLeftOut(theirs: string): boolean {
     return this.#scene.sources.some((source) => {
       const [, below = ''] = source.split('/./');
       return /[^/]\/[^/]/.test(below) && !existsSync(`${theirs}/${below}`);
@@ -161,76 +187,144 @@ export class ToldDifferences {
     });
   }
 
-  /** Whether it is a case of what docs/rsync.md tells to differ. */
-  isTold(stderr: string): boolean {
-    const flags = this.#scene.flags;
-    const has = (...some: readonly string[]): boolean =>
-      flags.some((flag) => some.some((each) => flag.startsWith(each)));
-    const at = (path: string): string => `${this.#scene.work}/${path}`;
-    const { sources } = this.#scene;
-    // A base beside a destination that has something: what is right there is left alone here.
-    if (has('--compare-dest', '--link-dest') && this.#scene.starts === 'changed') return true;
-    // Attributes of one entry are set by several names in turn: here as they were listed, there as each name finds it.
-    if (!has('-H') && this.#sharesAttributes()) return true;
-    // Without -p rsync gives an entry the mode of what it takes the place of.
-    const carriesModes = has('-A') || (/[ap]/.test(this.#scene.base) && !has('--no-perms'));
-    if (!carriesModes && this.#pairs.some(({ old, source }) => source !== undefined && source.kind !== old.kind)) {
-      return true;
-    }
-    // What stands in the place of a directory gets the directory's time there, and what is below fails.
-    if (has('--ignore-existing') && this.#standsForDirectory()) return true;
-    // What stands in the place of a directory on the way gives way here, and fails with rsync.
+  /** What docs/rsync.md tells of this case, where that would show in more than its lines: the case is left out. */
+  told({ root, stderr }: Outcome): string | undefined {
+    const rules: Rule[] = [
+      ...this.#ofOptions(stderr),
+      ...this.#ofSources(stderr),
+      [
+        'a source below a directory on the way that does not come: it is there for what is named here',
+        () => this.#isLeftOut(root),
+      ],
+    ];
+    return rules.find(([, holds]) => holds())?.[0];
+  }
+
+  #has(...some: readonly string[]): boolean {
+    return this.#scene.flags.some((flag) => some.some((each) => flag.startsWith(each)));
+  }
+
+  #ofOptions(stderr: string): Rule[] {
+    const { flags, starts, base } = this.#scene;
+    const has = (...some: readonly string[]): boolean => this.#has(...some);
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
-    if (has('--no-implied-dirs') && (isBelow || this.#standsOnTheWay())) return true;
-    // Files of rules below a symlink of a stranger that an operand leads through are read here.
-    const distrusts = stderr.includes('refusing to follow a symlink');
-    if (distrusts && sources.some((source) => leadsThroughSymlink(this.#scene.work, source))) return true;
-    // Nor is what is below a directory that is missing: to rsync it has vanished.
-    if (stderr.includes('file has vanished') && has('--ignore-missing-args', '--delete-missing-args')) return true;
-    // What is below something else than a directory is not there, to rsync that is a failure of its own.
-    if (isBelow && has('--ignore-missing-args', '--delete-missing-args')) return true;
-    // The real mode of what is stored is set there too.
-    if (
-      has('--fake-super') &&
-      (this.#scene.starts === 'changed' || has('--compare-dest', '--copy-dest', '--link-dest'))
-    )
-      return true;
-    // Content is not verified there.
-    const grows = this.#pairs.some(({ old, source }) => old.kind === 'file' && old.size < (source?.size ?? 0n));
-    if (flags.includes('--append') && grows) return true;
-    // What gives way is judged here by the files of rules that were there before the run, and there by those that it has left.
+    const carriesModes = has('-A') || (/[ap]/.test(base) && !has('--no-perms'));
     const rules = has('-C', '-F', '--filter=:', '--filter=-C');
-    if (has('--del') && rules && this.#givesWay()) return true;
-    // The ACL of a directory that forbids its owner to look is not read there.
-    if (/get_acl: .*Permission denied/.test(stderr)) return true;
-    // What rules leave out at the destination is not there for --existing here.
-    const leavesOut = has('--exclude', '--filter', '-C', '-F') && has('--existing', '--ignore-non-existing');
-    if (leavesOut && (sources.length > 1 || this.#givesWay())) return true;
-    // What takes the place of another kind of entry comes from the source here, and is told.
-    const changesKind = this.#pairs.some(({ old, source }) => (source?.kind ?? old.kind) !== old.kind);
-    if (has('--copy-dest') && changesKind) return true;
-    // In a dry run what stands on the way to a name has not given way there.
-    if (flags.includes('-n') && has('-H') && isBelow) return true;
-    // To -L what an earlier source cannot say is no later source's.
-    if (has('-L') && sources.length > 1 && /readlink_stat|has no referent/.test(stderr)) return true;
-    // Nor does anything give way where the source could not be read in full.
-    if (/readlink_stat|has no referent/.test(stderr) && this.#givesWay()) return true;
-    // Where the first name of a hard link has no place the next one gets the content.
-    if (has('-H') && stderr.includes('could not make way')) return true;
-    // A limit on deletions counts what gives way first here, and in the order of the walk there.
-    if (has('--max-delete') && this.#givesWay()) return true;
-    // Of several sources, what a file of rules says is of its own tree.
-    if (sources.length > 1 && rules) return true;
-    // A directory that cannot give way stays as it is.
-    if (has('--delete') && stderr.includes('could not make way')) return true;
-    // Nothing is deleted here when a source is missing.
-    if (has('--del', '--force') && sources.some((source) => !existsSync(at(source)))) return true;
-    // A directory that is named twice is there twice for rsync, and not empty.
-    if (has('-m') && new Set(this.#scene.list).size < this.#scene.list.length) return true;
-    // A slash says that it is a directory.
-    return sources.some(
-      (source) => source.endsWith('/') && isOther(at(source.slice(0, -1))) && !isDirectory(at(source)),
-    );
+    return [
+      [
+        'a base beside a destination that has something: what is right there is left alone here',
+        () => has('--compare-dest', '--link-dest') && starts === 'changed',
+      ],
+      [
+        'names of one entry get their attributes in turn, and a backup or content with them',
+        () => this.#inTurn.size > 0 && has('-b', '--backup-dir', '--inplace', '--append'),
+      ],
+      [
+        'without -p rsync gives an entry the mode of what it takes the place of',
+        () => !carriesModes && this.#pairs.some(({ old, source }) => source !== undefined && source.kind !== old.kind),
+      ],
+      [
+        'what stands in the place of a directory gets the directory’s time there, and what is below fails',
+        () => has('--ignore-existing') && this.#standsForDirectory(),
+      ],
+      [
+        'what stands in the place of a directory on the way gives way here, and fails with rsync',
+        () => has('--no-implied-dirs') && (isBelow || this.#standsOnTheWay()),
+      ],
+      [
+        'the real mode of what is stored is set there too',
+        () => has('--fake-super') && (starts === 'changed' || has('--compare-dest', '--copy-dest', '--link-dest')),
+      ],
+      [
+        'content is not verified there before --append',
+        () =>
+          flags.includes('--append') &&
+          this.#pairs.some(({ old, source }) => old.kind === 'file' && old.size < (source?.size ?? 0n)),
+      ],
+      [
+        'what gives way is judged here by the files of rules before the run, and there by those that it has left',
+        () => has('--del') && rules && this.#givesWay(),
+      ],
+      [
+        'what takes the place of another kind of entry comes from the source here, and is told',
+        () => has('--copy-dest') && this.#pairs.some(({ old, source }) => (source?.kind ?? old.kind) !== old.kind),
+      ],
+      [
+        'in a dry run what stands on the way to a name has not given way there',
+        () => flags.includes('-n') && has('-H') && isBelow,
+      ],
+      [
+        'where the first name of a hard link has no place the next one gets the content',
+        () => has('-H') && stderr.includes('could not make way'),
+      ],
+      [
+        'a limit on deletions counts what gives way first here, and in the order of the walk there',
+        () => has('--max-delete') && this.#givesWay(),
+      ],
+      [
+        'a directory that cannot give way stays as it is',
+        () => has('--delete') && stderr.includes('could not make way'),
+      ],
+    ];
+  }
+
+  #ofSources(stderr: string): Rule[] {
+    const { list, sources, work } = this.#scene;
+    const has = (...some: readonly string[]): boolean => this.#has(...some);
+    const isBelow = /Not a directory|No such file or directory/.test(stderr);
+    const rules = has('-C', '-F', '--filter=:', '--filter=-C');
+    const at = (path: string): string => `${work}/${path}`;
+    return [
+      [
+        'files of rules below a symlink of a stranger that an operand leads through are read here',
+        () =>
+          stderr.includes('refusing to follow a symlink') &&
+          sources.some((source) => leadsThroughSymlink(work, source)),
+      ],
+      [
+        'what is below a directory that is missing is missing, and has vanished there',
+        () => stderr.includes('file has vanished') && has('--ignore-missing-args', '--delete-missing-args'),
+      ],
+      [
+        'what is below something else than a directory is missing, and a failure of its own there',
+        () => isBelow && has('--ignore-missing-args', '--delete-missing-args'),
+      ],
+      [
+        'the ACL of a directory that forbids its owner to look is not read there',
+        () => /get_acl: .*Permission denied/.test(stderr),
+      ],
+      [
+        'what rules leave out at the destination is not there for --existing here',
+        () =>
+          has('--exclude', '--filter', '-C', '-F') &&
+          has('--existing', '--ignore-non-existing') &&
+          (sources.length > 1 || this.#givesWay()),
+      ],
+      [
+        'to -L what an earlier source cannot say is no later source’s',
+        () => has('-L') && sources.length > 1 && /readlink_stat|has no referent/.test(stderr),
+      ],
+      [
+        'nothing gives way where the source could not be read in full',
+        () => /readlink_stat|has no referent/.test(stderr) && this.#givesWay(),
+      ],
+      ['of several sources, what a file of rules says is of its own tree', () => sources.length > 1 && rules],
+      [
+        'nothing is deleted here when a source is missing',
+        () => has('--del', '--force') && sources.some((source) => !existsSync(at(source))),
+      ],
+      [
+        'a directory that is named twice is there twice for rsync, and not empty',
+        () => has('-m') && new Set(list).size < list.length,
+      ],
+      [
+        'a slash says that it is a directory',
+        () =>
+          sources.some(
+            (source) => source.endsWith('/') && isOther(at(source.slice(0, -1))) && !isDirectory(at(source)),
+          ),
+      ],
+    ];
   }
 
   /** The entries of the destination as it is, each with that of a source. */
@@ -261,17 +355,26 @@ export class ToldDifferences {
     return this.#pairs.some(({ old, source }) => old.kind === 'directory' && (source?.kind ?? old.kind) !== old.kind);
   }
 
-  /** Whether names of one entry of the destination are entries of other attributes in a source. */
-  #sharesAttributes(): boolean {
-    const groups = new Map<bigint, Set<string>>();
-    for (const {
-      old: { ino, kind },
-      source,
-    } of this.#pairs) {
-      const attributes = source && `${source.mtimeNs} ${source.mode} ${source.uid} ${source.gid}`;
-      if (kind !== 'directory') groups.set(ino, (groups.get(ino) ?? new Set()).add(attributes ?? ''));
+  /** The names of each entry of the destination that more than one name of a source stands for. */
+  #shared(): Pair[][] {
+    if (this.#scene.flags.includes('-H')) return [];
+    const groups = new Map<bigint, Pair[]>();
+    for (const pair of this.#pairs) {
+      const { ino, kind } = pair.old;
+      if (kind !== 'directory') groups.set(ino, [...(groups.get(ino) ?? []), pair]);
     }
-    return [...groups.values()].some((all) => all.size > 1);
+    return [...groups.values()].filter((pairs) => pairs.filter(({ source }) => source !== undefined).length > 1);
+  }
+
+  /** Names of one entry of the destination that are entries of other attributes in a source. */
+  #withOtherAttributes(): string[] {
+    const isClose = this.#has('-A', '-X');
+    const attributes = ({ source }: Pair): string[] =>
+      source === undefined
+        ? []
+        : [`${source.mtimeNs} ${source.mode} ${source.uid} ${source.gid} ${isClose ? source.ino : ''}`];
+    const differ = this.#shared().filter((pairs) => new Set(pairs.flatMap(attributes)).size > 1);
+    return differ.flatMap((pairs) => pairs.map(({ path }) => path));
   }
 
   /** Whether something else stands at the destination where the sources have a directory. */
