@@ -42,10 +42,17 @@ interface Actor {
 /** With these a symlink that leads up has no end. */
 const FOLLOWING: readonly string[] = ['-L', '-k', '--copy-unsafe-links'];
 
+/** Some trees make rsync wait for itself, with -H. */
+const RSYNC_HANGS_MS = 30_000;
+
 const LOCALE = { LC_ALL: 'C.UTF-8', TZ: 'UTC' };
 
 /** What rsync would still change, but for times that no run has set. */
-function differs(theirs: string, ours: string, { since, stored }: { since: number; stored: boolean }): string {
+function differs(
+  theirs: string,
+  ours: string,
+  { since, stored, told }: { since: number; stored: boolean; told: ToldDifferences },
+): string[] {
   const isNew = (root: string, path: string): boolean =>
     (lstatSync(at(root, path), { throwIfNoEntry: false })?.mtimeMs ?? 0) >= since;
   const plain = (name: string): string =>
@@ -62,8 +69,8 @@ function differs(theirs: string, ours: string, { since, stored }: { since: numbe
     env: { ...process.env, LC_ALL: 'C' },
   });
   if (status !== 0 && status !== 23) throw new Error(stderr);
-  const lines = stdout.split('\n');
-  return lines.filter((line) => !isUnset(line)).join('\n');
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  return lines.flatMap((line) => told.judged(line) ?? []).filter((line) => !isUnset(line));
 }
 
 /** What a run has put aside, by its content. */
@@ -212,7 +219,8 @@ class Trial {
     const words = [...this.#flags(without), ...sources, this.#destination(name)];
     const [first = '', ...rest] = [...this.#actor.words, 'rsync', ...whole, ...words];
     const env = { ...process.env, ...LOCALE };
-    const { status, stdout, stderr } = spawnSync(first, rest, { cwd: this.#work, encoding: 'utf8', env });
+    const options = { cwd: this.#work, encoding: 'utf8', env, timeout: RSYNC_HANGS_MS, killSignal: 'SIGKILL' } as const;
+    const { status, stdout, stderr } = spawnSync(first, rest, options);
     return this.#outcome(root, { code: status, stdout, stderr });
   }
 
@@ -261,9 +269,11 @@ class Trial {
     const ordered = their.join('\n') === our.join('\n');
     return [
       ...of('code', [String(theirs.code)], [String(ours.code)]),
-      ...differs(theirs.root, ours.root, { since: this.#since, stored: this.#flags().includes('--fake-super') })
-        .split('\n')
-        .filter((line) => line !== '' && !this.#told.isOfTurns(line)),
+      ...differs(theirs.root, ours.root, {
+        since: this.#since,
+        stored: this.#flags().includes('--fake-super'),
+        told: this.#told,
+      }),
       ...differences(this.#told.tree(theirs.root), this.#told.tree(ours.root), { times: false }),
       ...of('backup', backups(theirs.root), backups(ours.root)),
       ...of('link', this.#told.linked(theirs.root), this.#told.linked(ours.root)),
@@ -275,17 +285,15 @@ class Trial {
 
   async run(tally: Tally): Promise<string | undefined> {
     const judge = this.#byRsync('theirs');
-    // What rsync refuses is no case, nor is one in which its own bookkeeping fails (13).
-    if ([1, 2, 4, 13].includes(judge.code ?? 0) || /cannot be used with/.test(judge.stderr)) return undefined;
+    // What rsync refuses is no case, nor is one in which its own bookkeeping fails (13), or that it never ends.
+    if (judge.code === null || [1, 2, 4, 13].includes(judge.code) || /cannot be used with/.test(judge.stderr))
+      return undefined;
     const told = this.#told.told(judge);
     if (told !== undefined) {
       tally.told.set(told, (tally.told.get(told) ?? 0) + 1);
       return undefined;
     }
-    const matter = this.#case.options.filter(
-      (_, index) => this.#compare(judge, this.#byRsync(`without${index}`, index)).length > 0,
-    );
-    if (matter.length < 2) return undefined;
+    if (!this.#isCounted(judge)) return undefined;
     const differ: string[] = [];
     for (const { name, words } of this.#ways(judge)) {
       const ours = await this.#byProduct(name, words);
@@ -295,6 +303,17 @@ class Trial {
     }
     tally.counted += 1;
     return differ.length === 0 ? undefined : `${this.#label}\n${differ.join('\n')}`;
+  }
+
+  /** Whether two options each change what comes of the case. */
+  #isCounted(judge: Outcome): boolean {
+    let matter = 0;
+    for (const index of this.#case.options.keys()) {
+      const without = this.#byRsync(`without${index}`, index);
+      if (without.code !== null && this.#compare(judge, without).length > 0) matter += 1;
+      if (matter === 2) return true;
+    }
+    return false;
   }
 
   #ways(judge: Outcome): { readonly name: string; readonly words: readonly string[] }[] {

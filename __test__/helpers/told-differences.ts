@@ -86,17 +86,21 @@ export class ToldDifferences {
   readonly #pairs: readonly Pair[];
   /** Names that set the attributes of one entry in turn: there as each finds it, here as they were listed. */
   readonly #inTurn: ReadonlySet<string>;
+  /** Names without -p that take the place of another kind of entry, whose mode rsync gives them. */
+  readonly #replacing: ReadonlySet<string>;
 
   constructor(scene: Scene) {
     this.#scene = scene;
     this.#pairs = this.#paired();
     this.#inTurn = new Set(this.#withOtherAttributes());
+    this.#replacing = new Set(this.#withOtherModes());
   }
 
-  /** A tree without the attributes that several names have set in turn. */
+  /** A tree without the modes in which docs/rsync.md tells a difference. */
   tree(root: string): Tree {
+    const isTold = (path: string): boolean => this.#inTurn.has(path) || this.#replacing.has(path);
     const all = [...walk(root, { content: true })];
-    return new Map(all.map(([path, entry]) => [path, this.#inTurn.has(path) ? { ...entry, mode: 0 } : entry]));
+    return new Map(all.map(([path, entry]) => [path, isTold(path) ? { ...entry, mode: 0 } : entry]));
   }
 
   /** Which names are one entry, but for those that have set its attributes in turn: rsync sends the content of some again. */
@@ -104,10 +108,12 @@ export class ToldDifferences {
     return linked(root).filter((names) => !names.split(' = ').some((name) => this.#inTurn.has(name)));
   }
 
-  /** Whether a line of rsync's tells of attributes that several names have set in turn. */
-  isOfTurns(line: string): boolean {
-    const names = new Set([...this.#inTurn].map(escaped));
-    return /^[.h]/.test(line) && names.has(nameOf(line));
+  /** A line of what rsync finds different in two outcomes, without what docs/rsync.md tells; none where that is all. */
+  judged(line: string): string | undefined {
+    const isOf = (names: ReadonlySet<string>): boolean => new Set([...names].map(escaped)).has(nameOf(line));
+    if (/^[.h]/.test(line) && isOf(this.#inTurn)) return undefined;
+    const rest = isOf(this.#replacing) ? line.replace(/^(\.[fdDS]...)p/, '$1.') : line;
+    return /^\.[fdDS]\.{9} /.test(rest) ? undefined : rest;
   }
 
   /** A line without those columns in which docs/rsync.md tells a difference. */
@@ -205,10 +211,9 @@ export class ToldDifferences {
   }
 
   #ofOptions(stderr: string): Rule[] {
-    const { flags, starts, base } = this.#scene;
+    const { flags, starts } = this.#scene;
     const has = (...some: readonly string[]): boolean => this.#has(...some);
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
-    const carriesModes = has('-A') || (/[ap]/.test(base) && !has('--no-perms'));
     const rules = has('-C', '-F', '--filter=:', '--filter=-C');
     return [
       [
@@ -218,10 +223,6 @@ export class ToldDifferences {
       [
         'names of one entry get their attributes in turn, and a backup or content with them',
         () => this.#inTurn.size > 0 && has('-b', '--backup-dir', '--inplace', '--append'),
-      ],
-      [
-        'without -p rsync gives an entry the mode of what it takes the place of',
-        () => !carriesModes && this.#pairs.some(({ old, source }) => source !== undefined && source.kind !== old.kind),
       ],
       [
         'what stands in the place of a directory gets the directory’s time there, and what is below fails',
@@ -273,7 +274,9 @@ export class ToldDifferences {
     const has = (...some: readonly string[]): boolean => this.#has(...some);
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
     const rules = has('-C', '-F', '--filter=:', '--filter=-C');
-    const at = (path: string): string => `${work}/${path}`;
+    const below = (path: string): string => `${work}/${path}`;
+    const isMissing = (path: string): boolean =>
+      lstatSync(at(`${work}/src`, path), { throwIfNoEntry: false }) === undefined;
     return [
       [
         'files of rules below a symlink of a stranger that an operand leads through are read here',
@@ -311,7 +314,7 @@ export class ToldDifferences {
       ['of several sources, what a file of rules says is of its own tree', () => sources.length > 1 && rules],
       [
         'nothing is deleted here when a source is missing',
-        () => has('--del', '--force') && sources.some((source) => !existsSync(at(source))),
+        () => has('--del', '--force') && (sources.some((source) => !existsSync(below(source))) || list.some(isMissing)),
       ],
       [
         'a directory that is named twice is there twice for rsync, and not empty',
@@ -321,7 +324,7 @@ export class ToldDifferences {
         'a slash says that it is a directory',
         () =>
           sources.some(
-            (source) => source.endsWith('/') && isOther(at(source.slice(0, -1))) && !isDirectory(at(source)),
+            (source) => source.endsWith('/') && isOther(below(source.slice(0, -1))) && !isDirectory(below(source)),
           ),
       ],
     ];
@@ -364,6 +367,13 @@ export class ToldDifferences {
       if (kind !== 'directory') groups.set(ino, [...(groups.get(ino) ?? []), pair]);
     }
     return [...groups.values()].filter((pairs) => pairs.filter(({ source }) => source !== undefined).length > 1);
+  }
+
+  #withOtherModes(): string[] {
+    const isAsked = /[ap]/.test(this.#scene.base) || this.#has('-p');
+    const carriesModes = this.#has('-A') || (isAsked && !this.#has('--no-perms'));
+    const replaces = ({ old, source }: Pair): boolean => source !== undefined && source.kind !== old.kind;
+    return carriesModes ? [] : this.#pairs.filter(replaces).map(({ path }) => path);
   }
 
   /** Names of one entry of the destination that are entries of other attributes in a source. */
