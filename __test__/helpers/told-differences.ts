@@ -273,7 +273,6 @@ export class ToldDifferences {
     const { list, sources, work } = this.#scene;
     const has = (...some: readonly string[]): boolean => this.#has(...some);
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
-    const rules = has('-C', '-F', '--filter=:', '--filter=-C');
     const below = (path: string): string => `${work}/${path}`;
     const isMissing = (path: string): boolean =>
       lstatSync(at(`${work}/src`, path), { throwIfNoEntry: false }) === undefined;
@@ -311,7 +310,7 @@ export class ToldDifferences {
         'nothing gives way where the source could not be read in full',
         () => /readlink_stat|has no referent/.test(stderr) && this.#givesWay(),
       ],
-      ['of several sources, what a file of rules says is of its own tree', () => sources.length > 1 && rules],
+
       [
         'nothing is deleted here when a source is missing',
         () => has('--del', '--force') && (sources.some((source) => !existsSync(below(source))) || list.some(isMissing)),
