@@ -933,6 +933,12 @@ export interface NativeTrust {
 /** Tells the system manager that `NOTIFY_SOCKET` names how far this process is. */
 export declare function notifyManager(socket: string, state: string): void
 
+/**
+ * Opens a log to append to it, and with `reads` to read it; makes it with this mode if it is missing. Gives the descriptor, which is
+ * the caller's. Symlinks of others than root and this user lead to none.
+ */
+export declare function openLog(path: Uint8Array, mode: number, reads: boolean): number
+
 /** What the text of a file of settings says. */
 export declare function parseSettingsFile(text: string): Array<NativeSetting>
 

@@ -10,6 +10,7 @@ import { ConfigError, ConnectionError, IoError, PlatformError, ioError, makeErro
 import { defaultPidFile, refuseRunning, runningServer, startOf } from './pid-file.js';
 import type { ServerRecord } from './pid-file.js';
 import { withSite } from './trust.js';
+import { logOpener } from './log-opener.js';
 import { isOwn } from './own-file.js';
 
 /** The longest time in which a background server may begin to listen: a timer holds no more than some days. */
@@ -177,7 +178,7 @@ export async function startInBackground(
   refuseRunning(pidFile);
   const logFile = resolve(files.logFile ?? join(dirname(pidFile), 'server.log'));
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
-  const log = openLog(logFile, files.logFile !== undefined);
+  const log = files.logFile === undefined ? ownLog(logFile) : (await logOpener())(logFile, 0o640, true);
   try {
     const before = fstatSync(log).size;
     const args = [program, 'serve', ...words, '--json', '--pid-file', pidFile, '--log-file', logFile];
@@ -200,11 +201,11 @@ export async function startInBackground(
   return running;
 }
 
-/** Opens the log of a server. If it was not named, it is beside the pid file, and must belong to this user. */
-function openLog(path: string, isNamed: boolean): number {
+/** Opens the log of a server that was not named: it is beside the pid file, and must belong to this user. */
+function ownLog(path: string): number {
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
-  const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | (isNamed ? 0 : O_NOFOLLOW), 0o640);
-  if (isNamed || isOwn(fstatSync(log))) return log;
+  const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
+  if (isOwn(fstatSync(log))) return log;
   closeSync(log);
   throw new ConfigError('the log beside the pid file is another user’s, or others may change it: name one', { path });
 }

@@ -3,6 +3,7 @@ import type { WriteStream } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
 import { fromNative } from '../errors.js';
+import type { OpenLog } from '../log-opener.js';
 import { moment, readFormat } from './out-format.js';
 import type { Format, FormatValues } from './out-format.js';
 import { loseFile, note } from './output.js';
@@ -13,19 +14,18 @@ const STANDARD = '%i %n%L';
 
 /** The file of `--log-file`: each action, with its time and the number of the process. */
 export class LogFile {
-  readonly #stream: WriteStream;
+  readonly #stream: WriteStream | undefined;
   readonly #format: Format | undefined;
   #isLost = false;
 
-  constructor(path: string, format: string | undefined) {
+  constructor(path: string, format: string | undefined, open: OpenLog) {
     this.#format = format === '' ? undefined : readFormat(format ?? STANDARD);
-    this.#stream = createWriteStream(path, { flags: 'a', mode: 0o666 });
-    this.#stream.on('error', (error) => {
-      if (this.#isLost) return;
-      this.#isLost = true;
-      loseFile();
-      note(`error[ERR_SPARSYNC_IO]: cannot write the log: ${safe(fromNative(error).message)}`);
-    });
+    try {
+      this.#stream = createWriteStream(path, { fd: open(path, 0o666) });
+      this.#stream.on('error', (error) => this.#lose(error));
+    } catch (error) {
+      this.#lose(error);
+    }
   }
 
   /** Writes of an entry. */
@@ -42,25 +42,35 @@ export class LogFile {
   async line(text: string): Promise<void> {
     if (!this.#write(text)) {
       await new Promise<void>((resolve) => {
-        this.#stream.once('drain', resolve).once('close', resolve);
+        this.#stream?.once('drain', resolve).once('close', resolve);
       });
     }
   }
 
+  /** Tells once that the file cannot be written; the run goes on. */
+  #lose(error: unknown): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    loseFile();
+    note(`error[ERR_SPARSYNC_IO]: cannot write the log: ${safe(fromNative(error).message)}`);
+  }
+
   /** Whether there is room for more. What comes after the end is not of the run. */
   #write(text: string): boolean {
-    if (this.#isLost || this.#stream.destroyed || this.#stream.writableEnded) return true;
-    return this.#stream.write(`${moment(Date.now(), ' ')} [${process.pid}] ${text}\n`);
+    const stream = this.#stream;
+    if (this.#isLost || stream === undefined || stream.destroyed || stream.writableEnded) return true;
+    return stream.write(`${moment(Date.now(), ' ')} [${process.pid}] ${text}\n`);
   }
 
   /** Settles when all of it is written, or never will be. */
   close(): Promise<void> {
+    const stream = this.#stream;
     return new Promise((resolve) => {
       // A stream that fails reports the error and then closes.
-      if (this.#stream.closed) resolve();
+      if (stream === undefined || stream.closed) resolve();
       else {
-        this.#stream.once('close', resolve);
-        if (!this.#stream.destroyed) this.#stream.end();
+        stream.once('close', resolve);
+        if (!stream.destroyed) stream.end();
       }
     });
   }

@@ -1,6 +1,7 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, closeSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
+import type { OpenLog } from '../log-opener.js';
 import { profileText } from '../profile.js';
 import type { ProfileRecord } from '../profile.js';
 import { wantsProfile } from '../config.js';
@@ -10,12 +11,14 @@ import { printError } from './report.js';
 /** Writes profiles to a file, one on each line, and to stderr if `SPARSYNC_PROFILE` asks for it. */
 export class ProfileFile {
   readonly #path: string | undefined;
+  readonly #open: OpenLog;
   #isLost = false;
 
   /** Makes the file if it is missing, so that an error is known before the run. */
-  constructor(path: string | undefined) {
+  constructor(path: string | undefined, open: OpenLog) {
     this.#path = path;
-    this.#attempt((file) => appendFileSync(file, ''));
+    this.#open = open;
+    this.#append('');
   }
 
   /** Whether anybody wants profiles. */
@@ -26,7 +29,7 @@ export class ProfileFile {
   /** Adds a record. If the file cannot be written, that is told once and the run goes on. */
   add(record: ProfileRecord): void {
     try {
-      if (!this.#isLost) this.#attempt((file) => appendFileSync(file, `${JSON.stringify(record)}\n`));
+      if (!this.#isLost) this.#append(`${JSON.stringify(record)}\n`);
     } catch (error) {
       this.#isLost = true;
       loseFile();
@@ -37,10 +40,15 @@ export class ProfileFile {
     if (figures !== undefined) note(profileText(figures));
   }
 
-  #attempt(write: (path: string) => void): void {
+  #append(text: string): void {
     if (this.#path === undefined) return;
     try {
-      write(this.#path);
+      const descriptor = this.#open(this.#path, 0o666);
+      try {
+        appendFileSync(descriptor, text);
+      } finally {
+        closeSync(descriptor);
+      }
     } catch (error) {
       throw ioError('cannot write the profile', error, this.#path);
     }

@@ -8,6 +8,7 @@ import { serve } from '../server.js';
 import type { Server } from '../server.js';
 import { LIMITS, limitsFrom, versionsBeside } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
+import { logOpener } from '../log-opener.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
 import type { PathLike } from '../paths.js';
@@ -67,9 +68,10 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
 async function runServer(words: readonly Word[], flags: ParsedFlags, logged: LogOptions): Promise<number> {
   let graceMs = graceOf(flags);
   const options = serveOptions(flags);
-  const profiles = new ProfileFile(flags.text('profile'));
+  const open = await logOpener();
+  const profiles = new ProfileFile(flags.text('profile'), open);
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
-  const log = new ServerLog(logged);
+  const log = new ServerLog(logged, open);
   const metricsAt = flags.text('metrics');
   const pidPath = flags.text('pid-file');
   if (pidPath !== undefined) refuseRunning(pidPath);

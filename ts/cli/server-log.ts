@@ -1,6 +1,7 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
+import type { OpenLog } from '../log-opener.js';
 import type { Level } from '../logger.js';
 import { levelOfServerEvent } from '../logging.js';
 import type { ServerEvent } from '../server-events.js';
@@ -41,14 +42,16 @@ export interface LogOptions {
 
 /** The log of a server: one line for each event. */
 export class ServerLog {
+  readonly #open: OpenLog;
   #options: LogOptions;
   #descriptor: number | undefined;
   #isLost = false;
 
   /** Opens the file, so that an error is known before anything is served. */
-  constructor(options: LogOptions) {
+  constructor(options: LogOptions, open: OpenLog) {
+    this.#open = open;
     this.#options = options;
-    this.#descriptor = options.path === undefined ? undefined : openLog(options.path);
+    this.#descriptor = this.#opened(options);
   }
 
   /** Whether the log is a file. */
@@ -76,7 +79,7 @@ export class ServerLog {
   /** Opens the file again, because it was moved away or another one is wanted. */
   reopen(options = this.#options): void {
     try {
-      const fresh = options.path === undefined ? undefined : openLog(options.path);
+      const fresh = this.#opened(options);
       this.#options = options;
       if (this.#descriptor !== undefined) closeSync(this.#descriptor);
       this.#descriptor = fresh;
@@ -84,6 +87,15 @@ export class ServerLog {
     } catch (error) {
       // The log goes on in the old file.
       printError(error);
+    }
+  }
+
+  #opened({ path }: LogOptions): number | undefined {
+    if (path === undefined) return undefined;
+    try {
+      return this.#open(path, 0o640);
+    } catch (error) {
+      throw ioError(UNWRITABLE, error, path);
     }
   }
 
@@ -95,14 +107,6 @@ export class ServerLog {
     if (!this.#isLost) printError(ioError(UNWRITABLE, error, this.#options.path ?? ''));
     this.#isLost = true;
     note(line);
-  }
-}
-
-function openLog(path: string): number {
-  try {
-    return openSync(path, 'a', 0o640);
-  } catch (error) {
-    throw ioError(UNWRITABLE, error, path);
   }
 }
 

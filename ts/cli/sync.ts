@@ -160,8 +160,8 @@ class SyncRun {
   async #openLog(): Promise<void> {
     const path = this.#flags.text('log-file');
     if (path === undefined) return;
-    const { LogFile } = await import('./log-file.js');
-    const log = new LogFile(path, this.#flags.text('log-file-format'));
+    const [{ LogFile }, { logOpener }] = await Promise.all([import('./log-file.js'), import('../log-opener.js')]);
+    const log = new LogFile(path, this.#flags.text('log-file-format'), await logOpener());
     this.#log = log;
     onNote((line) => log.note(line));
   }
@@ -301,8 +301,11 @@ class SyncRun {
   async #openProfiles(): Promise<void> {
     const path = this.#flags.text('profile');
     if (path === undefined && !wantsProfile()) return;
-    const { ProfileFile } = await import('./profile-file.js');
-    this.#profiles = new ProfileFile(path);
+    const [{ ProfileFile }, { logOpener }] = await Promise.all([
+      import('./profile-file.js'),
+      import('../log-opener.js'),
+    ]);
+    this.#profiles = new ProfileFile(path, await logOpener());
   }
 
   #keepProfile({ profile }: SyncResult): void {

@@ -29,7 +29,8 @@ pub(crate) fn of_destination(
 }
 
 fn own_destination(path: &[u8], request: &Request) -> Result<Explanation> {
-    let root = prepare::open_own(path).ok().and_then(|(root, missing)| missing.is_root().then_some(root));
+    let root =
+        prepare::open_own(path, Root::reach_trusted).ok().and_then(|(root, missing)| missing.is_root().then_some(root));
     of_destination(root.as_ref(), request, (&Place::Own, true))
 }
 

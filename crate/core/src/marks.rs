@@ -83,7 +83,7 @@ pub(crate) fn marks(source: &Source, request: &Request) -> Vec<u8> {
 /// the name of the only source, which need not exist there.
 pub(crate) fn mark_of_destination(path: &[u8], request: &Request) -> Vec<u8> {
     let Some(marker) = request.removes_sources().then(Marker::of_this_boot).flatten() else { return Vec::new() };
-    let Ok((directory, rest)) = open_own(path) else { return Vec::new() };
+    let Ok((directory, rest)) = open_own(path, Root::reach_trusted) else { return Vec::new() };
     let name = request.path.last_name().filter(|_| request.sources.is_empty());
     let is_there = rest.is_root() || Some(rest) == name;
     marker.mark_of(directory.fd()).filter(|_| is_there).map_or_else(Vec::new, Vec::from)

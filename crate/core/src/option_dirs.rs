@@ -158,7 +158,7 @@ fn find(destination: &Destination, base: &Base<'_>, path: &[u8], option: &'stati
                 // A missing destination has no symlinks, so `..` can be resolved in the text.
                 from.map_or_else(|| plain(&[given, &b"/"[..], path].concat()), |from| [&from, &b"/"[..], path].concat())
             };
-            let (top, path) = open_own(&full)?;
+            let (top, path) = open_own(&full, Root::reach_trusted)?;
             Ok(Found { top, path, served: None })
         }
         Base::Served { root, destination, prefix, hidden } => {

@@ -32,13 +32,13 @@ pub(crate) struct Place<'a> {
     pub(crate) path: RelPath,
 }
 
-/// Opens the operator's own path as far as it exists. The rest are missing names.
-pub(crate) fn open_own(path: &[u8]) -> Result<(Root, RelPath)> {
+/// Opens the operator's own path, with what opens a directory, as far as it exists. The rest are missing names.
+pub(crate) fn open_own(path: &[u8], reach: impl Fn(&[u8]) -> storage::Result<Root>) -> Result<(Root, RelPath)> {
     let absolute = if path.starts_with(b"/") { path.to_vec() } else { [b"./", path].concat() };
     let mut at = absolute.as_slice();
     let mut missing: Vec<&[u8]> = Vec::new();
     loop {
-        match Root::reach(if at.is_empty() { b"/" } else { at }) {
+        match reach(if at.is_empty() { b"/" } else { at }) {
             Ok(root) => {
                 missing.reverse();
                 let rest = RelPath::new(&missing.join(&b'/'))
@@ -46,6 +46,10 @@ pub(crate) fn open_own(path: &[u8]) -> Result<(Root, RelPath)> {
                 return Ok((root, rest));
             }
             Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
+            Err(error @ CallError { errno: Errno::LOOP, .. }) => {
+                const WHY: &str = "a symlink on the way is another user's, or there are too many";
+                return Err(Error::io(WHY, path, error.into()));
+            }
             Err(error) => return Err(Error::io("cannot open", path, error.into())),
         }
         let trimmed = trim_slashes(at);
@@ -447,7 +451,8 @@ pub(crate) fn does_not_fit(needed: (u64, u64), free: (u64, u64)) -> Option<Error
 
 /// Whether a pull may be granted everything: the destination has no entries that could be kept.
 pub(crate) fn is_missing_or_empty(path: &[u8]) -> bool {
-    open_own(path).is_ok_and(|(top, missing)| if missing.is_root() { is_empty(&top).unwrap_or(false) } else { true })
+    open_own(path, Root::reach_trusted)
+        .is_ok_and(|(top, missing)| if missing.is_root() { is_empty(&top).unwrap_or(false) } else { true })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::engine::{
     run_receiver, run_sender, spawn,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Root;
 use crate::job::{Job, JobContext};
 use crate::marks;
 use crate::negotiation::{
@@ -350,7 +351,7 @@ fn own_terms<'a>(
 
 fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, session: &Session) -> Result<Prepared> {
     prepare::when_free(request.lock_wait_ms, session, || {
-        let (top, path) = prepare::open_own(path)?;
+        let (top, path) = prepare::open_own(path, Root::reach_trusted)?;
         prepare::destination(&Place { top: &top, path }, request, terms)
     })
 }

@@ -312,7 +312,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
             return Ok(Part::at_top(root, Some(name.as_bytes().to_vec())));
         }
     }
-    let (top, rest) = open_own(path)?;
+    let (top, rest) = open_own(path, Root::reach)?;
     // The rest below the directories that exist tells less than the path that was given, so the error names that.
     source(&Place { top: &top, path: rest }, |_| None).map_err(|error| error.at(path))
 }

@@ -16,6 +16,7 @@ mod config_file;
 mod error;
 mod explain;
 mod job;
+mod log;
 mod number;
 mod options;
 mod profile;

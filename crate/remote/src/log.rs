@@ -1,9 +1,8 @@
 //! The log of `serve`: a line for each thing that happened, in the words of the command's.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -112,9 +111,9 @@ impl Log {
 
 fn open(options: &LogOptions) -> Result<Option<File>> {
     let Some(path) = &options.path else { return Ok(None) };
-    let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
-    let failed = |error| Error::io("cannot write the log", path.as_os_str().as_encoded_bytes(), error);
-    opened.map(Some).map_err(failed)
+    let path = path.as_os_str().as_encoded_bytes();
+    let opened = sparsync_core::open_log(path, 0o640, false);
+    opened.map(Some).map_err(|error| Error::io("cannot write the log", path, error))
 }
 
 fn tell(line: &str) {

@@ -1,6 +1,5 @@
 //! The file that a batch is read from.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,6 +13,7 @@ use sparsync_proto::hex;
 
 use super::refused;
 use crate::error::{Error, Result};
+use crate::fs::open_named_now;
 
 /// The path that stands for the standard input of this process, whatever that is.
 const STANDARD_INPUT: &[u8] = b"/dev/stdin";
@@ -26,7 +26,7 @@ const PIECE_BYTES: usize = 256 << 10;
 pub(super) fn seekable(path: &[u8], check: &dyn Fn() -> Result<()>) -> Result<File> {
     let failed = |error| Error::io("cannot read the batch", path, error);
     let is_standard_input = path == STANDARD_INPUT;
-    let input = if is_standard_input { standard_input() } else { opened(path) };
+    let input = if is_standard_input { standard_input() } else { open_named_now(path).map_err(Into::into) };
     let input = input.map_err(failed)?;
     let kind = input.metadata().map_err(failed)?.file_type();
     if kind.is_file() && !is_standard_input {
@@ -41,12 +41,6 @@ pub(super) fn seekable(path: &[u8], check: &dyn Fn() -> Result<()>) -> Result<Fi
 fn standard_input() -> std::io::Result<File> {
     // A socket, which a parent may have given, cannot be opened by its path.
     Ok(File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?))
-}
-
-/// A pipe into which nobody writes yet is no reason to wait here.
-fn opened(path: &[u8]) -> std::io::Result<File> {
-    let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    OpenOptions::new().read(true).custom_flags(nonblock).open(OsStr::from_bytes(path))
 }
 
 /// Takes all that comes, in an unnamed file that nobody else can open.

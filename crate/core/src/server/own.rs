@@ -12,7 +12,9 @@ use sparsync_proto::{Direction, RelPath, Request};
 
 use super::roots::{FILES_ROOT, HOME_ROOT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Root;
 use crate::prepare::open_own;
+use crate::storage;
 
 /// Resolves paths where everything is served by its own paths.
 pub(super) struct Own {
@@ -27,6 +29,8 @@ enum Last {
     Itself,
     /// The directory that it leads to, if it leads to one.
     Directory,
+    /// The same, to which something is written: symlinks of other users lead nowhere.
+    Written,
 }
 
 impl Own {
@@ -62,7 +66,7 @@ impl Own {
                 source.path = self.found(&request.root, &source.path, last)?;
             }
         }
-        let last = if request.direction == Direction::Push { Last::Directory } else { itself };
+        let last = if request.direction == Direction::Push { Last::Written } else { itself };
         request.path = self.found(&request.root, &request.path, last)?;
         request.root = FILES_ROOT.into();
         Ok(())
@@ -82,10 +86,11 @@ impl Own {
         };
         match (last, path.split_last()) {
             (Last::Itself, Some((parent, name))) => {
-                let full = settled(base, parent.as_bytes())?.join_bytes(name.as_bytes());
+                let full = settled(base, parent.as_bytes(), Root::reach)?.join_bytes(name.as_bytes());
                 RelPath::new(&full).map_err(|_| not_a_path(&full))
             }
-            _ => settled(base, path.as_bytes()),
+            (Last::Written, _) => settled(base, path.as_bytes(), Root::reach_trusted),
+            _ => settled(base, path.as_bytes(), Root::reach),
         }
     }
 }
@@ -94,8 +99,8 @@ impl Own {
 pub(super) fn led_to(path: &RelPath, target: &[u8]) -> Result<RelPath> {
     let above = path.split_last().map(|(parent, _)| parent).unwrap_or_default();
     match target {
-        [b'/', ..] => settled(b"", target),
-        _ => settled(&[b"/", above.as_bytes()].concat(), target),
+        [b'/', ..] => settled(b"", target, Root::reach),
+        _ => settled(&[b"/", above.as_bytes()].concat(), target, Root::reach),
     }
 }
 
@@ -104,8 +109,8 @@ fn not_a_path(path: &[u8]) -> Error {
 }
 
 /// The path below `/` of `path`, which begins at `base`, without symlinks as far as it exists.
-fn settled(base: &[u8], path: &[u8]) -> Result<RelPath> {
-    let (root, missing) = open_own(&[base, b"/", path].concat())?;
+fn settled(base: &[u8], path: &[u8], reach: fn(&[u8]) -> storage::Result<Root>) -> Result<RelPath> {
+    let (root, missing) = open_own(&[base, b"/", path].concat(), reach)?;
     let found = root.absolute_path().map_err(|error| Error::io("cannot tell where it is", path, error.into()))?;
     let above = RelPath::new(found.strip_prefix(b"/").unwrap_or(&found)).map_err(|_| not_a_path(&found))?;
     Ok(above.join_path(&missing))
