@@ -172,7 +172,7 @@ const ATTACKS: Readonly<Record<string, (t: ExecutionContext, scene: Scene) => Pr
     await revokeKey('bob', { authorizedKeysPath: keys });
   },
 
-  'another key of somebody in between, later': async (t, at) => {
+  'another key of somebody in between, later (CVE-2026-70454)': async (t, at) => {
     const { access, work, alice, server } = at;
     const between = await impostor(t, at);
     const there = `127.0.0.1:${between.server.port}`;

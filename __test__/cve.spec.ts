@@ -1,6 +1,9 @@
 // What rsync had to repair and no other spec names: words that would reach a shell, and rules of access that are not what they look like.
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+import test from 'ava';
 
 import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judged, rsync } from './helpers/judge.js';
@@ -10,6 +13,8 @@ import { accessOf, failure } from './helpers/setup.js';
 import { startServer } from './helpers/server.js';
 import { dir, workDir } from './helpers/temp.js';
 import { connect, AccessError } from '../dist/index.js';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
 
 /** Names that do something where a shell reads them, each of which would leave a file called `pwned…` in the folder it runs in. */
 const NAMES = [
@@ -110,7 +115,7 @@ judged('CVE-2026-53790: a server runs nothing that a client names', async (t) =>
 });
 
 judged(
-  'CVE-2026-70463: a rule of access that is not what it looks like lets nobody in, to push or to pull',
+  'CVE-2026-70463, CVE-2026-70452, CVE-2026-43617: a rule of access that is not what it looks like, or names hosts, lets nobody in, to push or to pull',
   async (t) => {
     const work = workDir(t);
     const served = dir(work, 'served');
@@ -148,6 +153,9 @@ judged(
       `user ${key}, other ${operator.publicKey}`,
       `@group with blanks ${key} allow=read`,
       `user ${key} deny=all`,
+      `user ${key} from=*.example.invalid`,
+      `user ${key} hosts-deny=nowhere.invalid`,
+      `from="!nowhere.invalid" user ${key}`,
       `user ${key} allow=read\u000Ballow=write,delete`,
     ]) {
       await put('# good');
@@ -165,3 +173,36 @@ judged(
     t.deepEqual(readdirSync(served), ['secret']);
   },
 );
+
+/** The numbers that names of tests have. */
+function tested(): Set<string> {
+  const sources = (folder: string, end: string): string =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(end) && !name.includes('/target/'))
+      .map((name) => readFileSync(`${folder}/${name}`, 'utf8'))
+      .join('\n');
+  const named: string[] = sources(here, '.spec.ts').match(/(?:CVE|CAN)-\d{4}-\d{4,5}(?=[^\n]*['`])/g) ?? [];
+  // `cve_2024_12084_and_12085_can_2002_0048_and_2003_0962_…`
+  for (const [, name = ''] of sources(`${here}../crate`, '.rs').matchAll(/\bfn ([a-z0-9_]*(?:cve|can)_\d{4}_\w+)/g)) {
+    let [kind, year] = ['', ''];
+    for (const [, which, newYear, number = ''] of name.matchAll(/(?:(cve|can)_|and_)(?:(\d{4})_)?(\d{4,5})/g)) {
+      kind = which?.toUpperCase() ?? kind;
+      year = newYear ?? year;
+      named.push(`${kind}-${year}-${number}`);
+    }
+  }
+  return new Set(named);
+}
+
+test('each number in the table of docs/safety.md is in the name of a test', (t) => {
+  const text = readFileSync(`${here}../docs/safety.md`, 'utf8');
+  const rows = /## What rsync had to mend\n(.*?)\nNot here:/s.exec(text)?.[1] ?? '';
+  const numbers = rows.match(/(?:CVE|CAN)-\d{4}-\d{4,5}/g) ?? [];
+  t.is(new Set(numbers).size, numbers.length);
+  t.true(numbers.length > 50);
+  const known = tested();
+  t.deepEqual(
+    numbers.filter((number) => !known.has(number)),
+    [],
+  );
+});

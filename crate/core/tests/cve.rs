@@ -157,7 +157,7 @@ async fn cve_2017_16548_names_of_extended_attributes_end_where_they_say() {
 
 /// It has no number: values above what the kernel holds were accepted.
 #[tokio::test]
-async fn values_of_extended_attributes_are_bounded_before_they_are_read() {
+async fn cve_2008_1720_values_of_extended_attributes_are_bounded_before_they_are_read() {
     refused(request, &[root(1), with_xattr(b"user.a", &vec![0; limits::XATTR_VALUE_BYTES_MAX + 1])]).await;
 }
 
@@ -354,7 +354,7 @@ async fn cve_2026_53792_no_part_of_a_file_has_no_length() {
 
 /// No field of a request, and no message, raises a cap: memory is bounded by what has come.
 #[tokio::test]
-async fn cve_2026_53794_and_70456_caps_are_not_for_a_peer_to_set() {
+async fn cve_2026_53794_and_70456_can_2002_0048_and_2003_0962_caps_are_not_for_a_peer_to_set() {
     for length in [u64::from(u32::MAX), u64::MAX >> 1, limits::FRAME_BYTES_MAX as u64 + 1] {
         let mut head = Vec::new();
         head.number(length);

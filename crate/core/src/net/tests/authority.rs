@@ -53,7 +53,7 @@ impl Authority {
 }
 
 #[tokio::test]
-async fn a_private_ca_vouches_for_servers() {
+async fn a_private_ca_vouches_for_servers_by_their_names_cve_2026_70454() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     for (identity, host, good) in [
         (ours.server("localhost", false), "localhost", true),
