@@ -5,7 +5,8 @@
 export const REFUSED = {
   'old-dirs': 'it is for rsync of before 2005; -d carries directories without going into them',
   'old-d': 'it is for rsync of before 2005; -d carries directories without going into them',
-  'insecure-links': 'to what is written, and to files that options name, only symlinks of root and of this user lead; name the real path',
+  'insecure-links':
+    'to what is written, and to files that options name, only symlinks of root and of this user lead; name the real path',
   'confine-root': 'a server confines each key to its prefix (serve --allow)',
   'drop-D': 'a server makes devices for keys with the right "special" alone; --no-D sends none',
   crtimes: 'Linux lets nobody set the time at which a file was made',
