@@ -2,6 +2,7 @@
 import {
   chmodSync,
   chownSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -110,7 +111,6 @@ judged(
     const before = [shape(work), shape(served)].map((tree) => JSON.stringify(tree));
     for (const [flags, from, to, why] of [
       [['--inplace'], 's/', 'd/', /publish and inplace/],
-      [['-H'], 's/', 'd/', /publish and hardLinks/],
       [['-b'], 's/', 'd/', /publish and backup/],
       [['-K'], 's/', 'd/', /publish and keepDirLinks/],
       [['--remove-source-files'], 's/', 'd/', /publish and removeSourceFiles/],
@@ -257,11 +257,67 @@ judgedWhere(canBecome)("nobody gets another's directory by publishing a tree tha
 
 const FILES = ['a', 'b', 'sub/c', 'sub/deep/d', 'z'];
 
-/** A tree in which every file says which version it is of. */
-function version(root: string, number: number): void {
+/** A tree in which every file says which version it is of, and each of these groups of names is one file. */
+function version(root: string, number: number, groups: readonly (readonly string[])[] = []): void {
   rmSync(root, { recursive: true, force: true });
   make(root, Object.fromEntries(FILES.map((name) => [name, contentOf(number)])));
+  linkGroups(root, groups);
 }
+
+function linkGroups(root: string, groups: readonly (readonly string[])[]): void {
+  for (const [first = '', ...others] of groups)
+    for (const name of others) {
+      rmSync(`${root}/${name}`, { force: true });
+      linkSync(`${root}/${first}`, `${root}/${name}`);
+    }
+}
+
+judged(
+  'hard links are published as they are, and what shares an inode with the old tree keeps its attributes there',
+  async (t) => {
+    t.log(`seed ${seed}`);
+    const { work, served, url, client: user } = await setup(t);
+    const random = new Random(t.title);
+    for (let round = 0; round < 6; round += 1) {
+      const model = randomTrees(random, `${work}/model${round}`, ['s', 'd'], { plain: true });
+      const both = names(`${model}/s`).filter((name) => lstatSync(`${model}/s/${name}`).isFile());
+      for (const tree of ['s', 'd']) {
+        // What stands on both sides, alike but for modes and for what is linked to what.
+        for (const name of ['same1', 'same2', 'same3', 'in/same4', 'in/same5'])
+          make(model, { [`${tree}/${name}@1500000000`]: 'the same' });
+        linkGroups(`${model}/${tree}`, [
+          ['same1', ...random.pick([['same2'], ['same2', 'in/same4'], ['in/same5', 'same3']])],
+        ]);
+        linkGroups(`${model}/${tree}`, random.pick([[], [['in/same4', 'same3']]]));
+        chmodSync(`${model}/${tree}/same1`, random.pick([0o644, 0o600]));
+      }
+      linkGroups(`${model}/s`, [both.filter(() => random.oneIn(3))]);
+      const env = { ...user.env, SPARSYNC_GUARDS: 'off' };
+      const flags = ['-aHc', ...random.pick([[], ['--delete']])];
+      const judge = copied(model, `${work}/judge${round}`);
+      const plain = await cli(t, user, [...flags, `${judge}/s/`, `${judge}/d/`], { env });
+      const before = shape(`${model}/d`);
+      for (const [way, base] of [
+        ['local', `${work}/local${round}`],
+        ['push', `${served}/push${round}`],
+        ['pull', `${work}/pull${round}`],
+      ] as const) {
+        copied(model, base);
+        if (way === 'pull') copied(model, `${served}/pull${round}`);
+        const from = way === 'pull' ? url(`pull${round}/s/`) : `${base}/s/`;
+        const to = way === 'push' ? url(`push${round}/d/`) : `${base}/d/`;
+        const ran = await cli(t, user, [...flags, '--publish', '--keep-previous', from, to], { env });
+        const label = `${round} ${way} ${flags.join(' ')}`;
+        t.is(ran.code, plain.code, `${label}: ${ran.stderr}`);
+        if (plain.code !== 0) continue;
+        // A run in place gives names that the source does not link what the last of them has; here each has its own.
+        t.is(rsync('-aHinc', ...flags.slice(1), `${model}/s/`, `${base}/d/`), '', label);
+        t.deepEqual(shape(`${base}/d.previous`), before, `${label}: the old tree`);
+        t.deepEqual(unfinished(base), [], label);
+      }
+    }
+  },
+);
 
 judged('who looks all the time sees one tree at every look', async (t) => {
   const { work, served, url, access } = await setup(t);
@@ -282,51 +338,60 @@ judged('who looks all the time sees one tree at every look', async (t) => {
   );
 });
 
-judgedWhere(hasStrace)(
-  'killed at any call it leaves the old or the new tree, who looks all the time sees no other, and the next run cleans up',
-  async (t) => {
-    const { work, client: user } = await setup(t);
-    version(`${work}/s`, 2);
-    version(`${work}/old`, 1);
-    make(work, { 'old/only/here': '1\n' });
-    chmodSync(`${work}/old/a`, 0o600);
-    const outcomes = new Set<string>();
-    const reader = startTreeReader(t, FILES);
-    for (const [calls, most, step] of [
-      ['mkdirat,linkat', 24, 5],
-      ['renameat2,renameat', 12, 1],
-      ['unlinkat', 24, 3],
-      ['utimensat,fchmod', 12, 5],
-      ['syncfs,fsync', 3, 1],
-    ] as const) {
-      for (let at = 1; at <= most; at += long ? 1 : step) {
-        // The reader may see nothing of how it is made ready, nor of how it goes.
-        const place = dir(work, `${calls}${at}`);
-        copied(`${work}/old`, `${place}/d`);
-        make(place, { 'd.previous/older/a': '0\n', 'd.previous/b': '0\n' });
-        // Every other time the destination is named by a symlink.
-        symlinkSync('d', `${place}/link`);
-        const words = ['-a', '--delete', '--publish', '--keep-previous', `${work}/s/`];
-        const to = at % 2 === 0 ? `${place}/d/` : `${place}/link/`;
-        await reader.lookAt(to);
-        const ran = await killedAt(t, user, [...words, to], { calls, at });
-        const label = `${calls} ${at}`;
-        const found = JSON.stringify(shape(`${place}/d`));
-        const is = (name: string): boolean =>
-          found === JSON.stringify(shape(`${work}/${name}`)) ||
-          rsync('-ainc', '--delete', `${work}/${name}/`, `${place}/d/`) === '';
-        t.true(is('old') || is('s'), `${label}: ${found}`);
-        outcomes.add(`${ran.signal === null && ran.code === 0 ? 'ended' : 'killed'} ${is('s') ? 'new' : 'old'}`);
-        const wasNew = is('s');
-        const next = await cli(t, user, ['-a', '--delete', '--publish', `${work}/s/`, to]);
-        t.is(next.code, 0, `${label}: ${next.stderr}`);
-        t.true(is('s'), label);
-        t.deepEqual(unfinished(place), [], label);
-        t.true(lstatSync(`${place}/link`).isSymbolicLink(), label);
-        if (wasNew) t.deepEqual(shape(`${place}/d.previous`), shape(`${work}/old`), label);
+for (const flags of [['-a'], ['-aH']])
+  judgedWhere(hasStrace)(
+    `killed at any call it leaves the old or the new tree, who looks all the time sees no other, and the next run cleans up (${flags.join(' ')})`,
+    async (t) => {
+      const { work, client: user } = await setup(t);
+      version(`${work}/s`, 2, [
+        ['a', 'sub/c'],
+        ['b', 'z'],
+      ]);
+      version(`${work}/old`, 1, [['a', 'b', 'sub/deep/d']]);
+      for (const tree of ['s', 'old']) {
+        make(work, { [`${tree}/same@1500000000`]: 'the same' });
+        linkGroups(`${work}/${tree}`, [['same', 'sub/same']]);
       }
-    }
-    t.true(outcomes.has('killed old') && outcomes.has('killed new'), [...outcomes].join(', '));
-    sawOneOrTwo(t, await reader.end());
-  },
-);
+      chmodSync(`${work}/s/same`, 0o600);
+      make(work, { 'old/only/here': '1\n' });
+      chmodSync(`${work}/old/a`, 0o600);
+      const outcomes = new Set<string>();
+      const reader = startTreeReader(t, FILES);
+      for (const [calls, most, step] of [
+        ['mkdirat,linkat', 24, 5],
+        ['renameat2,renameat', 12, 1],
+        ['unlinkat', 24, 3],
+        ['utimensat,fchmod', 12, 5],
+        ['syncfs,fsync', 3, 1],
+      ] as const) {
+        for (let at = 1; at <= most; at += long ? 1 : step) {
+          // The reader may see nothing of how it is made ready, nor of how it goes.
+          const place = dir(work, `${calls}${at}`);
+          copied(`${work}/old`, `${place}/d`);
+          make(place, { 'd.previous/older/a': '0\n', 'd.previous/b': '0\n' });
+          // Every other time the destination is named by a symlink.
+          symlinkSync('d', `${place}/link`);
+          const words = [...flags, '--delete', '--publish', '--keep-previous', `${work}/s/`];
+          const to = at % 2 === 0 ? `${place}/d/` : `${place}/link/`;
+          await reader.lookAt(to);
+          const ran = await killedAt(t, user, [...words, to], { calls, at });
+          const label = `${calls} ${at}`;
+          const found = JSON.stringify(shape(`${place}/d`));
+          const is = (name: string): boolean =>
+            found === JSON.stringify(shape(`${work}/${name}`)) ||
+            rsync(`${flags.join('')}inc`, '--delete', `${work}/${name}/`, `${place}/d/`) === '';
+          t.true(is('old') || is('s'), `${label}: ${found}`);
+          outcomes.add(`${ran.signal === null && ran.code === 0 ? 'ended' : 'killed'} ${is('s') ? 'new' : 'old'}`);
+          const wasNew = is('s');
+          const next = await cli(t, user, [...flags, '--delete', '--publish', `${work}/s/`, to]);
+          t.is(next.code, 0, `${label}: ${next.stderr}`);
+          t.true(is('s'), label);
+          t.deepEqual(unfinished(place), [], label);
+          t.true(lstatSync(`${place}/link`).isSymbolicLink(), label);
+          if (wasNew) t.deepEqual(shape(`${place}/d.previous`), shape(`${work}/old`), label);
+        }
+      }
+      t.true(outcomes.has('killed old') && outcomes.has('killed new'), [...outcomes].join(', '));
+      sawOneOrTwo(t, await reader.end());
+    },
+  );

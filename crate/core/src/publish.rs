@@ -50,7 +50,6 @@ pub(crate) fn check(request: &Request, is_top: bool) -> Result<()> {
     let writes_there = [
         (request.inplace, "inplace"),
         (request.append, "append"),
-        (request.attributes.hard_links, "hardLinks"),
         (request.keep_dir_links, "keepDirLinks"),
         (request.backup, "backup"),
         (request.remove_source_files, "removeSourceFiles"),
