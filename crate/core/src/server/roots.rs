@@ -102,8 +102,10 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
         {
             return Err(bad("has a name that is not made of letters, digits, '-', '_' and '.'"));
         }
-        let root = Root::reach(&served.path)
-            .map_err(|error| bad(&format!("cannot be opened: {}", std::io::Error::from(error))))?;
+        let root = Root::reach_trusted(&served.path).map_err(|error| match error.errno {
+            Errno::LOOP => bad("is not had by its path: a symlink on the way is another user's, or there are too many"),
+            _ => bad(&format!("cannot be opened: {}", std::io::Error::from(error))),
+        })?;
         let hidden = HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("hides what is none: {error}")))?;
         let versions = served.versions.as_deref().map(|path| open_versions(&root, path)).transpose()?;
         let versions = versions.map(|versions| (versions, Arc::default()));
@@ -128,10 +130,10 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
 fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
     let failed = |error: CallError| Error::io("cannot open the directory of versions", path, error.into());
     let missing = |errno| Error::io("cannot make the directory of versions", path, errno);
-    let top = match Root::open(path) {
+    let top = match Root::reach_trusted(path) {
         Err(CallError { errno: Errno::NOENT, .. }) => {
             rustix::fs::mkdirat(CWD, path, Mode::RWXU).map_err(|errno| missing(errno.into()))?;
-            Root::open(path)
+            Root::reach_trusted(path)
         }
         opened => opened,
     };
