@@ -90,9 +90,14 @@ impl Competition {
         }
     }
 
+    /// Whether a round trip is one with a queue.
+    pub(super) fn sees_queue(&self, rtt: Duration) -> bool {
+        self.is_longer(rtt, FULL)
+    }
+
     /// The flow is about to probe for more.
     pub(super) fn begin_probe(&mut self, rtt: Duration) {
-        self.queue_before_probe = self.is_longer(rtt, FULL);
+        self.queue_before_probe = self.sees_queue(rtt);
     }
 
     /// Packets are lost in this round, after so many bytes were delivered in all; in a probe, or not.
@@ -100,7 +105,7 @@ impl Competition {
         let quiet =
             round >= self.lost_round + QUIET_ROUNDS && delivered >= self.lost_delivered + QUIET_PACKETS * loss.mtu;
         (self.lost_round, self.lost_delivered) = (round, delivered);
-        if quiet && loss.is_usual && self.is_longer(loss.rtt, FULL) && (!loss.in_probe || self.queue_before_probe) {
+        if quiet && loss.is_usual && self.sees_queue(loss.rtt) && (!loss.in_probe || self.queue_before_probe) {
             self.begin(now, loss.window);
         }
         let Some(cubic) = &mut self.cubic else { return };

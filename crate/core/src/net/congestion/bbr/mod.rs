@@ -376,6 +376,12 @@ impl Bbr {
         }
     }
 
+    /// What must be in flight besides, so that acknowledgements that come in bursts leave no gap: nothing where a queue is
+    /// there, which fills it.
+    fn burst(&self) -> f64 {
+        if self.competition.sees_queue(self.model.rtt) { 0.0 } else { self.model.burst.get() }
+    }
+
     /// Lets the window follow the model.
     fn grow(&mut self, sample: &Sample) {
         let acked = float(sample.acked);
@@ -384,7 +390,7 @@ impl Bbr {
             State::ProbeBw(Cycle::Up) => PROBE_UP_WINDOW_GAIN,
             _ => WINDOW_GAIN,
         };
-        let most = self.model.holds(gain) + self.model.burst.get() + 3.0 * float(self.beginning.mtu);
+        let most = self.model.holds(gain) + self.burst() + 3.0 * float(self.beginning.mtu);
         if self.is_full {
             self.window = (self.window + acked).min(most);
         } else if self.window < most || float(self.deliveries.delivered()) <= self.first_window {
