@@ -130,6 +130,20 @@ judgedEachWay(
   },
 );
 
+// Seen red with a line for a symlink that was not made, where a rule leaves out the directory in its place.
+judgedEachWay('what takes the place of a directory that a rule leaves out for its kind', async (t, set) => {
+  const model = make(`${set.work}/model`, {
+    's/a': '-> x',
+    's/x': 'x',
+    's/sub/a': 'a',
+    'd/a/f': 'f',
+    'd/sub/a/f': 'f',
+    'd/sub/b/f': 'f',
+  });
+  for (const flags of [[], ['--delete'], ['--force'], ['-n']])
+    await besideRsync(t, set, { model, flags: ['-ai', '--exclude=a/', ...flags] });
+});
+
 // Seen red with everything beside the file deleted, by --delete-after.
 judgedEachWay('a source that is a file deletes nothing beside it, whatever decides about deletions', async (t, set) => {
   const model = make(`${set.work}/model`, { 's/f': 'new', 'd/f@1500000000': 'old', 'd/x': 'x', 'd/sub/y': 'y' });

@@ -12,6 +12,8 @@ const UNPRINTED =
 /** Lines of deletions, which stand elsewhere here. */
 const DELETION = /^\*deleting /;
 
+const LEFT_ALONE = /^skipping non-regular file /;
+
 /** What a run has come to. */
 export interface Outcome {
   readonly root: string;
@@ -149,6 +151,8 @@ export class ToldDifferences {
     );
     // What is not carried is told here whether it is there or not.
     const looks = flags.some((flag) => /^--(?:ignore-(?:non-)?)?existing$/.test(flag));
+    // Here the sender tells of symlinks that are not carried, and the receiver of devices that it may not make.
+    const toldByBoth = flags.includes('--no-super');
     // Deletions that come before change times of directories, which rsync tells.
     const deletesBefore = flags.includes('--delete-before');
     const isCompared = (line: string): boolean => {
@@ -162,7 +166,12 @@ export class ToldDifferences {
     const of = ({ shown }: Outcome): string[] => {
       const some = shown.filter(isCompared);
       const deletions = some.filter((line) => DELETION.test(line));
-      return [...some.filter((line) => !DELETION.test(line)), ...(givesWay ? deletions.toSorted() : deletions)];
+      const left = some.filter((line) => LEFT_ALONE.test(line));
+      return [
+        ...some.filter((line) => !DELETION.test(line) && !LEFT_ALONE.test(line)),
+        ...(givesWay ? deletions.toSorted() : deletions),
+        ...(toldByBoth ? left.toSorted() : left),
+      ];
     };
     return [of(theirs), of(ours)];
   }

@@ -99,6 +99,11 @@ pub trait Matcher: Debug + Send + Sync {
         self.narrowed().is_some_and(<dyn Matcher>::ends_differ)
     }
 
+    /// Whether a name may be left out for the kind of its entry, so that an end can take what the other one leaves out.
+    fn asks_kinds(&self) -> bool {
+        self.narrowed().is_some_and(<dyn Matcher>::asks_kinds)
+    }
+
     /// The rules that are in force above the tops of `trees`.
     ///
     /// # Errors

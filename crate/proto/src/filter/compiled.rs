@@ -59,6 +59,10 @@ impl Compiled {
         self.pattern.matches(buffer, start, kind) != self.rule.negated
     }
 
+    pub(super) fn is_for_directories(&self) -> bool {
+        self.pattern.is_for_directories()
+    }
+
     /// Whether only the end itself knows the paths that the pattern is compared with.
     pub(super) fn is_of_one_end(&self) -> bool {
         self.rule.absolute

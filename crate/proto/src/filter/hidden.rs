@@ -114,6 +114,10 @@ impl Matcher for Hiding {
         true
     }
 
+    fn asks_kinds(&self) -> bool {
+        true
+    }
+
     fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
         if self.matcher.ends_differ() {
             return self.matcher.above(trees, files);

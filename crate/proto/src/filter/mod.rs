@@ -222,6 +222,13 @@ impl Matcher for Filter {
         self.has_absolute || !self.files.is_empty() || self.ignores.is_some()
     }
 
+    fn asks_kinds(&self) -> bool {
+        self.elements.iter().any(|element| match element {
+            Element::Rule(each) => each.is_for_directories(),
+            Element::Files(_) => true,
+        })
+    }
+
     fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
         if self.ends_differ() { InForce::above(trees, self.sought(), files) } else { Ok(InForce::default()) }
     }

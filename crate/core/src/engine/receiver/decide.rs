@@ -215,7 +215,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Looks at entries of the directory that the sender lists and that the rules of this end left out.
     fn look_at_left_out(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
-        if !old.leaves_out || !self.options.judge.matcher.ends_differ() {
+        let matcher = &self.options.judge.matcher;
+        if !old.leaves_out || !(matcher.ends_differ() || matcher.asks_kinds()) {
             return Ok(());
         }
         let names = listing.entries().iter().map(|entry| listing.name(entry));
