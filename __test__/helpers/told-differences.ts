@@ -1,7 +1,7 @@
 // What docs/rsync.md tells to differ, as far as random combinations come upon it: in which cases, and in which lines of the output.
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
 
 import { at, type Entry, type Tree, walk } from './walk.js';
 
@@ -40,6 +40,10 @@ export function leadsThroughSymlink(root: string, path: string): boolean {
 
 /** Whether a directory stands there, and no symlink to one. */
 export const isDirectory = (path: string): boolean => existsSync(path) && lstatSync(path).isDirectory();
+
+/** Where a path leads, as latin1; none where nothing is. */
+const followed = (path: Buffer): string | undefined =>
+  existsSync(path) ? realpathSync.native(path, { encoding: 'buffer' }).toString('latin1') : undefined;
 
 /** A path as it is printed. */
 const escaped = (path: string): string =>
@@ -91,16 +95,21 @@ export class ToldDifferences {
   /** Names without -p that take the place of another kind of entry, whose mode rsync gives them. */
   readonly #replacing: ReadonlySet<string>;
 
+  /** With -K, symlinks in the place of directories, and what they lead to: rsync fails to set its attributes. */
+  readonly #led: ReadonlySet<string>;
+
   constructor(scene: Scene) {
     this.#scene = scene;
     this.#pairs = this.#paired();
     this.#inTurn = new Set(this.#withOtherAttributes());
     this.#replacing = new Set(this.#withOtherModes());
+    const led = this.#ledThrough();
+    this.#led = new Set([...led.keys(), ...led.values()].flatMap((path) => path ?? []));
   }
 
   /** A tree without the modes in which docs/rsync.md tells a difference. */
   tree(root: string): Tree {
-    const isTold = (path: string): boolean => this.#inTurn.has(path) || this.#replacing.has(path);
+    const isTold = (path: string): boolean => [this.#inTurn, this.#replacing, this.#led].some((all) => all.has(path));
     const all = [...walk(root, { content: true })];
     return new Map(all.map(([path, entry]) => [path, isTold(path) ? { ...entry, mode: 0 } : entry]));
   }
@@ -112,8 +121,10 @@ export class ToldDifferences {
 
   /** A line of what rsync finds different in two outcomes, without what docs/rsync.md tells; none where that is all. */
   judged(line: string): string | undefined {
-    const isOf = (names: ReadonlySet<string>): boolean => new Set([...names].map(escaped)).has(nameOf(line));
-    if (/^[.h]/.test(line) && isOf(this.#inTurn)) return undefined;
+    const name = nameOf(line).replace(/^\.?\/|\/$/g, '');
+    const isOf = (names: ReadonlySet<string>): boolean => new Set([...names].map(escaped)).has(name);
+    if (/^[.h]/.test(line) && (isOf(this.#inTurn) || isOf(this.#led))) return undefined;
+    if (/^\.d\.\.t\.{6} /.test(line) && this.#isAdjustedWithinWindow(name)) return undefined;
     const rest = isOf(this.#replacing) ? line.replace(/^(\.[fdDS]...)p/, '$1.') : line;
     return /^\.[fdDS]\.{9} /.test(rest) ? undefined : rest;
   }
@@ -272,6 +283,10 @@ export class ToldDifferences {
         () => has('--max-delete') && this.#givesWay(),
       ],
       [
+        'a symlink that leads out stays with -K, and is told',
+        () => [...this.#ledThrough().values()].includes(undefined),
+      ],
+      [
         'a directory that cannot give way stays as it is',
         () => has('--delete') && stderr.includes('could not make way'),
       ],
@@ -375,6 +390,26 @@ export class ToldDifferences {
       if (kind !== 'directory') groups.set(ino, [...(groups.get(ino) ?? []), pair]);
     }
     return [...groups.values()].filter((pairs) => pairs.filter(({ source }) => source !== undefined).length > 1);
+  }
+
+  /** Whether a directory has a time within the window, and other attributes, with which it gets its very time here. */
+  #isAdjustedWithinWindow(name: string): boolean {
+    const pair = this.#pairs.find(({ path, old }) => old.kind === 'directory' && escaped(path) === name);
+    const attributes = (entry: Entry): string => `${entry.mode} ${entry.uid} ${entry.gid}`;
+    const isAdjusted = pair?.source !== undefined && attributes(pair.source) !== attributes(pair.old);
+    return isAdjusted && this.#has('--modify-window=1', '--modify-window=8');
+  }
+
+  /** With -K, each symlink in the place of a directory, and the path that it leads to; none if it leads out. */
+  #ledThrough(): Map<string, string | undefined> {
+    const start = `${this.#scene.work}/start`;
+    const to = (path: string, target = ''): string | undefined => {
+      const led = followed(at(start, path)) ?? resolve(dirname(`${start}/${path}`), target);
+      if (led === start) return '';
+      return led.startsWith(`${start}/`) ? led.slice(start.length + 1) : undefined;
+    };
+    const symlinks = this.#pairs.filter(({ old, source }) => old.kind === 'symlink' && source?.kind === 'directory');
+    return new Map(this.#has('-K') ? symlinks.map(({ path, old }) => [path, to(path, old.target)]) : []);
   }
 
   #withOtherModes(): string[] {
