@@ -223,6 +223,15 @@ test('files that others may use or change', async (t) => {
   t.regex((await look(t, user, [])).found['key'] ?? '', /^problem /);
 });
 
+test('pinned keys that others may write are told in their line, and nowhere else', async (t) => {
+  const { client: user, url } = await setup(t);
+  chmodSync(`${user.configDir}/known_hosts`, 0o602);
+  const ended = await cli(t, user, ['doctor', url()]);
+  t.is(ended.code, exit.ok);
+  t.is(ended.stderr, '');
+  t.is(ended.stdout.split('known_hosts can be changed by others').length, 2, ended.stdout);
+});
+
 test('few open files are a problem when no run can do with them', async (t) => {
   const { work, client: user, url } = await setup(t);
   const limited = (files: number): LookOptions => ({ under: ['sh', '-c', `ulimit -n ${files}; exec "$@"`, 'sh'] });
