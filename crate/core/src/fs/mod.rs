@@ -4,6 +4,7 @@ mod adjust;
 mod directory;
 mod fake_super;
 mod file;
+mod flush;
 mod follow;
 mod holder;
 mod lock;

@@ -2,13 +2,14 @@
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sparsync_proto::{Name, RelPath};
 
 use super::directory::FsDirectory;
+use super::flush::Flushes;
 use super::follow::Place;
 use super::lock::is_unclaimed;
 use super::named::open_named_directory;
@@ -53,6 +54,26 @@ pub(crate) struct Root {
     view: View,
     /// The place of versions of entries that are replaced or removed.
     versions: Option<Arc<Versions>>,
+    flushes: Option<SharedFlushes>,
+}
+
+/// Flushes that many runs share, and the last one whose result this root's run knows.
+#[derive(Debug)]
+struct SharedFlushes {
+    flushes: Arc<Flushes>,
+    known: AtomicU64,
+}
+
+impl SharedFlushes {
+    fn from_now(flushes: &Arc<Flushes>) -> Self {
+        Self { flushes: Arc::clone(flushes), known: AtomicU64::new(flushes.ended()) }
+    }
+
+    fn flush(&self) -> Result<()> {
+        let (flushed, result) = self.flushes.flush(self.known.load(Ordering::SeqCst));
+        self.known.fetch_max(flushed, Ordering::SeqCst);
+        result
+    }
 }
 
 /// Longest path given to one system call, below `PATH_MAX`.
@@ -90,12 +111,19 @@ impl Root {
     }
 
     fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd, has_openat2: AtomicBool::new(true), view: View::default(), versions: None }
+        Self { fd, has_openat2: AtomicBool::new(true), view: View::default(), versions: None, flushes: None }
     }
 
     /// The same tree, seen in this way.
     pub(crate) fn with_view(self, view: View) -> Self {
         Self { view, ..self }
+    }
+
+    /// The same tree, whose runs share their flushes. Where its directory cannot be opened to read, each has its own.
+    pub(crate) fn sharing_flushes(self) -> std::io::Result<Self> {
+        let Ok(fd) = self.open_unled(&RelPath::root(), Access::Read) else { return Ok(self) };
+        let flushes = Some(SharedFlushes::from_now(&Flushes::of(fd)?));
+        Ok(Self { flushes, ..self })
     }
 
     /// The same tree for a run that keeps replaced and removed entries in the directory `own` of `top`.
@@ -150,7 +178,8 @@ impl Root {
     fn like(&self, fd: OwnedFd) -> Self {
         let has_openat2 = AtomicBool::new(self.has_openat2.load(Ordering::Relaxed));
         let view = View { following: None, ..self.view.clone() };
-        Self { fd, has_openat2, view, versions: self.versions.clone() }
+        let flushes = self.flushes.as_ref().map(|shared| SharedFlushes::from_now(&shared.flushes));
+        Self { fd, has_openat2, view, versions: self.versions.clone(), flushes }
     }
 
     /// Whether devices are taken for files with their content.
@@ -251,6 +280,11 @@ impl Storage for Root {
 
 impl WriteStorage for Root {
     fn sync(&self) -> Result<()> {
+        if let Some(shared) = &self.flushes
+            && shared.flushes.are_of(&self.fd).map_err(CallError::of("fstat"))?
+        {
+            return shared.flush();
+        }
         match rustix::fs::syncfs(&self.fd) {
             // `syncfs` does not take a descriptor that only reaches the directory, and there is no other name for the
             // file system.

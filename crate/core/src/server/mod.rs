@@ -8,6 +8,7 @@ mod join;
 mod list;
 mod log;
 mod metrics;
+mod niceness;
 mod notify;
 mod own;
 mod own_key;

@@ -179,6 +179,12 @@ impl Registry {
         look(&lock(&self.live))
     }
 
+    /// How many sessions of a key are running; none is of nobody's key.
+    pub(super) fn sessions_of(&self, key: Option<PublicKey>) -> usize {
+        let is_of_key = |live: &&Live| key.is_some() && live.key == key && live.session.strong_count() > 0;
+        self.sessions(|live| live.iter().filter(is_of_key).count())
+    }
+
     /// Adds a connection, unless its key, its address, or the whole server has too many.
     pub(super) fn add_connection(
         &self,

@@ -106,6 +106,8 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
             Errno::LOOP => bad("is not had by its path: a symlink on the way is another user's, or there are too many"),
             _ => bad(&format!("cannot be opened: {}", std::io::Error::from(error))),
         })?;
+        let root = if served.read_only { Ok(root) } else { root.sharing_flushes() };
+        let root = root.map_err(|error| bad(&format!("cannot be flushed: {error}")))?;
         let hidden = HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("hides what is none: {error}")))?;
         let versions = served.versions.as_deref().map(|path| open_versions(&root, path)).transpose()?;
         let versions = versions.map(|versions| (versions, Arc::default()));

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
 use super::log::{Begun, Happening};
+use super::niceness::be_nice;
 use super::own;
 use super::profiles::SessionProfile;
 use super::registry::{Active, Live};
@@ -123,6 +124,7 @@ fn run_engine(
         let (shared, client, session) = (Arc::clone(shared), Arc::clone(client), Arc::clone(session));
         move || {
             let _active = active;
+            be_nice(shared.registry.sessions_of(client.key()));
             let mut served = Served::Done(None);
             session.guard("session", || {
                 served =
