@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::float;
 
-/// A round trip of so many shortest ones shows a queue that is not this flow's alone: its own window holds 1.75 times
+/// A round trip of so many shortest ones shows a queue that is not this flow's alone: its own window holds 1.6 times
 /// what the path holds at most.
 const LONG: f64 = 2.5;
 /// How long it must last: two flows of ours that begin at different times find their shares sooner.

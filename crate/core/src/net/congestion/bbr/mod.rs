@@ -29,8 +29,8 @@ const STARTUP_GAIN: f64 = 2.77;
 
 /// The bytes that may be in flight, in multiples of those that the path holds. The draft has 2 and 2.25: two flows that
 /// share a path then leave more in the queue than the path holds.
-const WINDOW_GAIN: f64 = 1.5;
-const PROBE_UP_WINDOW_GAIN: f64 = 1.75;
+const WINDOW_GAIN: f64 = 1.3;
+const PROBE_UP_WINDOW_GAIN: f64 = 1.6;
 
 /// Growth of the rate that shows that the path is not full yet, and the rounds without it that show that it is.
 const FULL_GROWTH: f64 = 1.25;
@@ -376,12 +376,6 @@ impl Bbr {
         }
     }
 
-    /// What must be in flight besides, so that acknowledgements that come in bursts leave no gap: nothing where a queue is
-    /// there, which fills it.
-    fn burst(&self) -> f64 {
-        if self.competition.sees_queue(self.model.rtt) { 0.0 } else { self.model.burst.get() }
-    }
-
     /// Lets the window follow the model.
     fn grow(&mut self, sample: &Sample) {
         let acked = float(sample.acked);
@@ -390,7 +384,7 @@ impl Bbr {
             State::ProbeBw(Cycle::Up) => PROBE_UP_WINDOW_GAIN,
             _ => WINDOW_GAIN,
         };
-        let most = self.model.holds(gain) + self.burst() + 3.0 * float(self.beginning.mtu);
+        let most = self.model.holds(gain) + self.model.burst.get() + 3.0 * float(self.beginning.mtu);
         if self.is_full {
             self.window = (self.window + acked).min(most);
         } else if self.window < most || float(self.deliveries.delivered()) <= self.first_window {
