@@ -17,6 +17,9 @@ const ARCHITECTURES = { x64: 'x86_64', arm64: 'aarch64' };
 /** The file that is built for one of the platform packages, `linux-x64-gnu` and the like. */
 export const remoteFile = (target) => `sparsync-remote.${target}`;
 
+/** Static, with relocations of a bit each: glibc (2.36 and later) applies them itself when such a program starts. */
+const LINKED = ['-C', 'target-feature=+crt-static', '-C', 'link-arg=-Wl,-z,pack-relative-relocs'];
+
 /** The Rust triple of a platform package. */
 function tripleOf(target) {
   const [, architecture, libc] = target.split('-');
@@ -32,7 +35,7 @@ export async function buildRemote({ release = false, target = hostTarget(), zig 
   const crate = ['-p', 'sparsync-remote', '--bin', 'sparsync-remote', '--target', built, ...profile];
   if (zig) await mustRun('cargo', ['zigbuild', ...crate], { echo });
   // In the tests' profile it shares what is built of all that it depends on with the addon.
-  else await mustRun('cargo', ['rustc', '-q', ...crate, '--', '-C', 'target-feature=+crt-static'], { echo });
+  else await mustRun('cargo', ['rustc', '-q', ...crate, '--', ...LINKED], { echo });
   const folder = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target');
   const file = join(ROOT, remoteFile(target));
   // A process may be running from it: its file is replaced and not written to.
