@@ -97,13 +97,23 @@ impl Flushes {
 
     /// Has everything on disk that is written now. Fails if that flush failed, or one since `since`.
     pub(super) fn flush(&self, since: u64) -> (u64, Result<()>) {
+        let mine = self.ask();
+        (mine, self.wait(mine, since))
+    }
+
+    /// Wants a flush that has not begun yet, and says which.
+    fn ask(&self) -> u64 {
         let mut state = self.shared.state();
         let mine = state.begun + 1;
         state.wanted = mine;
         drop(state);
         self.shared.changed.notify_all();
+        mine
+    }
+
+    fn wait(&self, mine: u64, since: u64) -> Result<()> {
         let state = self.shared.wait_while(|state| state.ended < mine);
-        (mine, state.failed.filter(|(failed, _)| *failed > since).map_or(Ok(()), |(_, error)| Err(error)))
+        state.failed.filter(|(failed, _)| *failed > since).map_or(Ok(()), |(_, error)| Err(error))
     }
 }
 
@@ -134,26 +144,22 @@ mod tests {
             go_rx.lock().expect("no panic").recv().expect("somebody lets it go")
         })
         .expect("a thread");
-        std::thread::scope(|scope| {
-            let first = scope.spawn(|| flushes.flush(0));
-            begun.recv().expect("the first flush");
-            let others: Vec<_> = (0..20).map(|_| scope.spawn(|| flushes.flush(0))).collect();
-            // All of them may have asked, or some ask later: none is served by the flush that had begun before.
-            go.send(Ok(())).expect("it waits");
-            assert_eq!(first.join().expect("no panic"), (1, Ok(())));
-            let failure = CallError::of("syncfs")(Errno::IO);
-            begun.recv().expect("the second flush");
-            let late = flushes.ended();
-            go.send(Err(failure)).expect("it waits");
-            // Who asked while that one was under way is served by another one, and was writing when it failed.
-            let _ = go.send(Ok(()));
-            for other in others {
-                let (served_by, told) = other.join().expect("no panic");
-                assert!(served_by == 2 || served_by == 3);
-                assert_eq!(told, Err(failure));
-            }
-            let _ = go.send(Ok(()));
-            assert_eq!(flushes.flush(late + 1).1, Ok(()), "who begins after it knows nothing of it");
-        });
+        let first = flushes.ask();
+        begun.recv().expect("the first flush");
+        let others = [(); 20].map(|()| flushes.ask());
+        assert_eq!((first, others), (1, [2; 20]), "the one under way serves none who asks now");
+        go.send(Ok(())).expect("it waits");
+        assert_eq!(flushes.wait(first, 0), Ok(()));
+        begun.recv().expect("the second flush");
+        let late = flushes.ask();
+        let failure = CallError::of("syncfs")(Errno::IO);
+        go.send(Err(failure)).expect("it waits");
+        for other in others {
+            assert_eq!(flushes.wait(other, 0), Err(failure));
+        }
+        begun.recv().expect("the third flush");
+        go.send(Ok(())).expect("it waits");
+        assert_eq!(flushes.wait(late, 1), Err(failure), "who was writing when the second one failed");
+        assert_eq!(flushes.wait(late, flushes.ended()), Ok(()), "who begins after it knows nothing of it");
     }
 }
