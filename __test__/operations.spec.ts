@@ -1,6 +1,8 @@
 // What who runs a server for years needs: figures, a unit, limits, new keys; and the chapter that says how.
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { connect as connectSocket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
@@ -18,8 +20,9 @@ import {
 import type { ConnectOptions, ServeOptions } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { freePort } from './helpers/port.js';
-import { type Ended, until } from './helpers/process.js';
-import { client } from './helpers/product.js';
+import { type Ended, start, until } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
+import { remote } from './helpers/remote.js';
 import { startServer } from './helpers/server.js';
 import { failure, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -30,14 +33,14 @@ function figure(text: string, line: string): number | undefined {
   return found === undefined ? undefined : Number(found.slice(line.length));
 }
 
-test('the figures of /metrics are those of what was done, and /healthz says when nobody is let in', async (t) => {
+async function figuresAreTrue(t: ExecutionContext, by: readonly string[]): Promise<void> {
   const work = workDir(t);
   const [served, source] = [dir(work, 'served'), dir(work, 'source')];
   const user = client(work);
   const keys = `${dir(work, 'server.config')}/authorized_keys`;
   writeFileSync(keys, `me ${user.publicKey} allow=write,delete\n`, { mode: 0o600 });
   const at = `127.0.0.1:${await freePort()}`;
-  const server = await startServer(t, { home: work, roots: { root: served }, args: ['--metrics', at] });
+  const server = await startServer(t, { home: work, roots: { root: served }, args: ['--metrics', at], program: by });
   user.trust(server.port, server.pin);
   writeFileSync(`${source}/a`, 'x'.repeat(1000));
   writeFileSync(`${source}/b`, 'y');
@@ -86,8 +89,36 @@ test('the figures of /metrics are those of what was done, and /healthz says when
     return health.status === 503;
   });
   t.regex(health.text, /line 1: no key follows/);
-  const bad = await cli(t, user, ['serve', '--root', `r=${work}`, '--listen', '127.0.0.1:0', '--metrics', 'here']);
-  t.is(bad.code, exit.usage, bad.stderr);
+  const head = await fetch(`http://${at}/metrics`, { method: 'HEAD' });
+  t.deepEqual([head.status, await head.text()], [200, '']);
+  const [first, ...rest] = [...by, 'serve', '--root', `r=${work}`, '--listen', '127.0.0.1:0'];
+  for (const taken of ['here', at]) {
+    const bad = await start(t, first, [...rest, '--metrics', taken], { env: user.env }).ended;
+    t.is(bad.code, exit.usage, bad.stderr);
+    t.regex(bad.stderr, /--metrics/);
+  }
+}
+
+for (const [who, words] of [
+  ['the command', [process.execPath, program]],
+  ['the server without Node', [remote]],
+] as const) {
+  test(`the figures of /metrics are those of what was done, and /healthz says when nobody is let in: ${who}`, async (t) => {
+    await figuresAreTrue(t, words);
+  });
+}
+
+test('who asks the server without Node for figures keeps others from nothing by saying nothing', async (t) => {
+  const work = workDir(t);
+  const port = await freePort();
+  const args = ['--metrics', `127.0.0.1:${port}`, '--anonymous'];
+  const server = await startServer(t, { home: work, roots: { root: dir(work, 'served') }, args, program: [remote] });
+  const silent = Array.from({ length: 40 }, () => connectSocket(port, '127.0.0.1'));
+  t.teardown(() => silent.forEach((socket) => socket.destroy()));
+  const closed = silent.map((socket) => once(socket.on('error', () => undefined).resume(), 'close'));
+  await Promise.all(closed);
+  t.is((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
+  t.is((await server.stop()).code, 0);
 });
 
 test('an anonymous server goes on serving a connection, whatever key the client has', async (t) => {

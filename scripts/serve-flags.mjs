@@ -8,8 +8,8 @@ import { ROOT } from './process.mjs';
 
 const FILE = join(ROOT, 'crate/remote/src/serve_flags.tsv');
 
-/** What only the command can do: files of settings and figures are TypeScript's. */
-const OF_THE_COMMAND = ['config', 'json', 'metrics', 'pid-file', 'print-unit', 'profile'];
+/** What only the command can do: files of settings are TypeScript's. */
+const OF_THE_COMMAND = ['config', 'json', 'pid-file', 'print-unit', 'profile'];
 
 /** What `crate/remote/src/serve.rs` acts on. */
 const OF_BOTH = [
@@ -35,6 +35,7 @@ const OF_BOTH = [
   'max-handshakes',
   'max-sessions',
   'max-unread-bytes',
+  'metrics',
   'munge-links',
   'no-tcp',
   'quiet',

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod log;
+mod metrics;
 mod serve;
 
 use std::io::Write as _;
@@ -39,11 +40,13 @@ fn main() -> ExitCode {
             take_accounts_from_files();
             let served = serving.options().and_then(|(options, key)| {
                 let log = Arc::new(serving.log()?);
+                let figures = serving.metrics.map(metrics::listen).transpose()?;
                 let roots: Vec<_> = options.roots.iter().map(|root| (root.name.clone(), root.path.clone())).collect();
                 let ports = if options.tcp { "udp+tcp" } else { "udp" };
-                let listening = |server: &Server| {
+                let listening = |server: &Arc<Server>| {
                     announce(server, &roots, ports, &key);
                     log.listening(server, &roots.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" "));
+                    figures.map_or(Ok(()), |listener| metrics::answer(listener, Arc::clone(server)))
                 };
                 let noting = Arc::clone(&log);
                 let note = move |noted: &Noted<'_>| noting.note(noted);

@@ -71,6 +71,8 @@ pub(crate) struct Serving {
     durability: Durability,
     congestion: Congestion,
     is_json: bool,
+    /// Where figures are asked for.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) grace: Duration,
 }
 
@@ -144,11 +146,12 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
         }
     }
     let listen = text("listen")?;
-    if listen.parse::<SocketAddr>().is_err() {
-        return Err(format!("--listen takes a numeric address and a port here, as in [::]:28792, not {listen:?}"));
-    }
+    address_of("listen", &listen, "[::]:28792")?;
+    let has_metrics = given.iter().any(|(flag, _)| *flag == "metrics");
+    let metrics = has_metrics.then(|| address_of("metrics", &text("metrics")?, "127.0.0.1:9100")).transpose()?;
     Ok(Serving {
         listen,
+        metrics,
         limits: Limits {
             sessions: limit("max-sessions")?,
             connections: limit("max-connections")?,
@@ -170,6 +173,13 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
         grace: Duration::from_secs(number("grace", 0, 86_400)?.into()),
         given,
     })
+}
+
+/// An address that takes no look-up.
+fn address_of(name: &str, value: &str, example: &str) -> std::result::Result<SocketAddr, String> {
+    value
+        .parse()
+        .map_err(|_| format!("--{name} takes a numeric address and a port here, as in {example}, not {value:?}"))
 }
 
 /// A size in whole units of 1024.
@@ -234,7 +244,7 @@ impl Serving {
             profile: false,
             refuse: self.texts("refuse")?,
             log: true,
-            metrics: false,
+            metrics: self.metrics.is_some(),
             identity,
             key_file,
         };

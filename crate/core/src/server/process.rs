@@ -40,7 +40,7 @@ pub enum Noted<'a> {
 pub fn serve_in_foreground(
     options: ServerOptions,
     grace: Duration,
-    listening: impl FnOnce(&Server),
+    listening: impl FnOnce(&Arc<Server>) -> Result<()>,
     note: impl Fn(&Noted<'_>) + Send + Sync + 'static,
     hurry: impl FnOnce() + Send + 'static,
 ) -> Result<()> {
@@ -52,7 +52,7 @@ pub fn serve_in_foreground(
         .build()
         .map_err(|error| Error::io("cannot start a runtime", b"", error))?;
     let server = Arc::new(runtime.block_on(Server::start(options))?);
-    listening(&server);
+    listening(&server)?;
     tell("READY=1");
     let note = Arc::new(note);
     let writer = LogWriter::start(&server, &note)?;
