@@ -96,7 +96,13 @@ export async function besideRsync(t: ExecutionContext, place: Place, given: Case
     const judge = copied(model, `${served}/judge-${way}${run}`);
     const over = way === 'local' || rsh === undefined ? [] : ['-e', rsh];
     const [first = '', ...rest] = [...as, 'rsync', ...over, ...flags, ...ends(way, (path) => `box:${judge}/${path}`)];
-    const ran = spawnSync(first, rest, { cwd: judge, encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+    const ran = spawnSync(first, rest, {
+      cwd: judge,
+      encoding: 'utf8',
+      // What rsync itemises of 100,000 files is longer than what Node takes by itself.
+      maxBuffer: 1 << 28,
+      env: { ...process.env, LC_ALL: 'C' },
+    });
     return { ...ran, wanted: shape(judge) };
   };
   const locally = rsh === undefined ? judged('local') : undefined;
