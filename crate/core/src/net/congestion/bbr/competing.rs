@@ -9,12 +9,6 @@ use std::time::Duration;
 
 use super::float;
 
-/// A round trip of so many shortest ones shows a queue that is not this flow's alone: its own window holds 1.6 times
-/// what the path holds at most.
-const LONG: f64 = 2.5;
-/// How long it must last: two flows of ours that begin at different times find their shares sooner.
-const LONG_LASTS: Duration = Duration::from_secs(2);
-
 /// Losses at a round trip of so many shortest ones are those of a full queue.
 const FULL: f64 = 1.35;
 /// Rounds and packets without a loss before it. A path that loses packets by itself loses some in between, and flows
@@ -53,7 +47,6 @@ struct Cubic {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Competition {
     least_rtt: Option<Duration>,
-    long_since: Option<Duration>,
     /// There was a queue before this flow probed for more, so a loss in the probe is not of its making alone.
     queue_before_probe: bool,
     lost_round: u64,
@@ -80,14 +73,9 @@ impl Competition {
         self.least_rtt.is_some_and(|least| rtt > least.mul_f64(times) + Duration::from_millis(1))
     }
 
-    /// Notes a round trip. `usual` is the smoothed one, and none while the flow does not use the path as usual.
-    pub(super) fn see_rtt(&mut self, now: Duration, rtt: Duration, usual: Option<Duration>, window: f64) {
+    /// Notes a round trip.
+    pub(super) fn see_rtt(&mut self, rtt: Duration) {
         self.least_rtt = Some(self.least_rtt.map_or(rtt, |least| least.min(rtt)));
-        if usual.is_none_or(|usual| !self.is_longer(usual, LONG)) {
-            self.long_since = None;
-        } else if now > *self.long_since.get_or_insert(now) + LONG_LASTS {
-            self.begin(now, window);
-        }
     }
 
     /// Whether a round trip is one with a queue.
@@ -156,7 +144,7 @@ impl Competition {
 
     /// What was known of the path no longer holds.
     pub(super) fn end(&mut self) {
-        (self.cubic, self.long_since) = (None, None);
+        self.cubic = None;
     }
 }
 
@@ -189,7 +177,7 @@ mod tests {
 
     fn competition() -> Competition {
         let mut competition = Competition::default();
-        competition.see_rtt(MS, MS * 20, Some(MS * 20), 1e5);
+        competition.see_rtt(MS * 20);
         competition
     }
 
@@ -212,15 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_round_trip_that_lasts_begins_it_and_a_probe_without_a_queue_ends_it() {
+    fn a_probe_without_a_queue_ends_it() {
         let mut competition = competition();
-        for tick in 0..30 {
-            competition.see_rtt(MS * 100 * tick, MS * 90, Some(MS * 90), 1e5);
-            assert_eq!(competition.window().is_some(), tick > 20, "{tick}");
-        }
+        competition.begin(Duration::ZERO, 1e5);
         assert_eq!(competition.end_probe_rtt(MS * 60), None, "the queue is still there");
-        let window = competition.window();
-        assert!(window.is_some() && competition.end_probe_rtt(MS * 20) == window);
+        assert_eq!(competition.end_probe_rtt(MS * 20), Some(1e5));
         assert_eq!(competition.window(), None);
     }
 

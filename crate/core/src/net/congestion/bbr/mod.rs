@@ -316,8 +316,7 @@ impl Bbr {
 
     /// Notes what a sample tells of flows that share the path.
     fn compete(&mut self, now: Duration, sample: &Sample) {
-        let usual = matches!(self.state, State::ProbeBw(_)).then_some(self.model.rtt);
-        self.competition.see_rtt(now, sample.rtt, usual, float(self.window()));
+        self.competition.see_rtt(sample.rtt);
         if !sample.app_limited && self.state != State::ProbeRtt {
             let sent = now.saturating_sub(sample.rtt);
             self.competition.on_acked(now, sent, sample.acked, self.model.rtt, self.beginning.mtu);
