@@ -16,6 +16,9 @@ const FULL: f64 = 1.35;
 const QUIET_ROUNDS: u64 = 16;
 const QUIET_PACKETS: u64 = 500;
 
+/// So many of them show that others fill the queue: flows that begin at the same time overflow it once.
+const FULL_TIMES: u32 = 2;
+
 /// The queue is gone when the round trip is at most so many shortest ones.
 const GONE: f64 = 1.05;
 
@@ -49,6 +52,7 @@ pub(super) struct Competition {
     least_rtt: Option<Duration>,
     /// There was a queue before this flow probed for more, so a loss in the probe is not of its making alone.
     queue_before_probe: bool,
+    full_times: u32,
     lost_round: u64,
     lost_delivered: u64,
     cubic: Option<Cubic>,
@@ -94,7 +98,10 @@ impl Competition {
             round >= self.lost_round + QUIET_ROUNDS && delivered >= self.lost_delivered + QUIET_PACKETS * loss.mtu;
         (self.lost_round, self.lost_delivered) = (round, delivered);
         if quiet && loss.is_usual && self.sees_queue(loss.rtt) && (!loss.in_probe || self.queue_before_probe) {
-            self.begin(now, loss.window);
+            self.full_times += 1;
+            if self.full_times >= FULL_TIMES {
+                self.begin(now, loss.window);
+            }
         }
         let Some(cubic) = &mut self.cubic else { return };
         if loss.sent > cubic.lost_at {
@@ -186,6 +193,8 @@ mod tests {
         for (rtt, begins) in [(MS * 22, false), (MS * 60, true)] {
             let mut competition = competition();
             competition.see_loss(MS * 500, 30, 600 * MTU, &loss(rtt, MS * 450));
+            assert_eq!(competition.window(), None, "one is chance");
+            competition.see_loss(MS * 900, 60, 1200 * MTU, &loss(rtt, MS * 850));
             assert_eq!(competition.window().is_some(), begins, "{rtt:?}");
         }
     }
