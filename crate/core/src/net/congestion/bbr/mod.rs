@@ -366,7 +366,8 @@ impl Bbr {
             self.model.in_flight_high = self.model.holds(1.0).max(self.round.in_flight);
         } else if rate >= self.full_rate * FULL_GROWTH {
             (self.full_rate, self.full_rounds) = (rate, 0);
-        } else if !sample.app_limited {
+        } else if !sample.app_limited || self.competition.sees_queue(self.model.rtt) {
+            // A flow that waits for its receiver's window is limited, and yet has filled the path where there is a queue.
             self.full_rounds += 1;
             self.is_full = self.full_rounds >= FULL_ROUNDS;
         }
