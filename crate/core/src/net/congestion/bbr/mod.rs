@@ -8,8 +8,8 @@
 //!   times the round trip as it is now, queue and all ([`Bbr::window`]).
 //! - Losses without a queue mean little: 2 % are too many where the round trip has grown, 13 % where it has not.
 //! - Loss lowers what is used between probes only when it is too much, not whenever there is some.
-//! - Beside flows that fill the queue, the window is Cubic's ([`competing`]). Without them it holds less than the draft's, so
-//!   that flows that share a path leave less than its content in the queue.
+//! - Beside flows that fill the queue, the window is Cubic's ([`competing`]). Without them it is less than the draft's,
+//!   so that flows that share a path leave less than its content in the queue.
 
 mod competing;
 mod deliveries;
@@ -367,7 +367,7 @@ impl Bbr {
         } else if rate >= self.full_rate * FULL_GROWTH {
             (self.full_rate, self.full_rounds) = (rate, 0);
         } else if !sample.app_limited || self.competition.sees_queue(self.model.rtt) {
-            // A flow that waits for its receiver's window is limited, and yet has filled the path where there is a queue.
+            // A flow that waits for its receiver's window is limited, and yet the path is full where there is a queue.
             self.full_rounds += 1;
             self.is_full = self.full_rounds >= FULL_ROUNDS;
         }
