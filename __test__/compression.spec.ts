@@ -1,13 +1,13 @@
 // Compression by itself: on each way to a server, it is used where the path is slow, and not where the path is as fast as the processor.
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { connect as connectTcp, createServer } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
 
 import { connect, sync, type SyncOptions } from '../dist/index.js';
 import { assertEqual, judged } from './helpers/judge.js';
+import { serveTcp } from './helpers/port.js';
 import { Relay } from './helpers/relay.js';
 import { remote } from './helpers/remote.js';
 import { setup, type Setup } from './helpers/setup.js';
@@ -32,7 +32,7 @@ function texts(work: string): string {
 
 /** A TCP port of loopback that leads to another one as slowly. */
 async function slowTcp(t: ExecutionContext, to: number): Promise<number> {
-  const relay = createServer((near) => {
+  return serveTcp(t, (near) => {
     const far = connectTcp(to, '127.0.0.1');
     for (const [from, into] of [[near, far] as const, [far, near] as const]) {
       from.on('error', () => into.destroy());
@@ -40,11 +40,6 @@ async function slowTcp(t: ExecutionContext, to: number): Promise<number> {
       from.pipe(slowPath(SLOW)).pipe(into);
     }
   });
-  relay.listen(0, '127.0.0.1');
-  await once(relay, 'listening');
-  t.teardown(() => relay.close());
-  const address = relay.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 type Ways = Record<string, { place: (path: string) => Parameters<typeof sync>[1]; options: SyncOptions }>;

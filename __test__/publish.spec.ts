@@ -22,7 +22,7 @@ import { becoming, canBecome } from './helpers/plain-user.js';
 import { start, until } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { canMount, long, mountTmpfs, setup } from './helpers/setup.js';
+import { canMount, long, mountTmpfs, type Setup, setup } from './helpers/setup.js';
 import { hasStrace, killedAt } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { sawOneOrTwo, startTreeReader } from './helpers/tree-reader.js';
@@ -30,10 +30,25 @@ import { names } from './helpers/walk.js';
 
 const unfinished = (folder: string): string[] => names(folder).filter((name) => /(?:^|\/)\.sps-/.test(name));
 
+/** Runs on a copy of a model, by each way: what is run, where it stands, and the words of its ends. */
+function publishings({ work, served, url }: Setup, model: string, round: number) {
+  return [
+    { way: 'local', base: `${work}/local${round}` },
+    { way: 'push', base: `${served}/push${round}` },
+    { way: 'pull', base: `${work}/pull${round}` },
+  ].map(({ way, base }) => {
+    copied(model, base);
+    if (way === 'pull') copied(model, `${served}/pull${round}`);
+    const from = way === 'pull' ? url(`pull${round}/s/`) : `${base}/s/`;
+    const to = way === 'push' ? url(`push${round}/d/`) : `${base}/d/`;
+    return { way, base, ends: [from, to] };
+  });
+}
+
 judged('what is published is what the same run leaves without it', async (t) => {
   t.log(`seed ${seed}`);
   const set = await setup(t);
-  const { work, served, url, client: user } = set;
+  const { work, client: user } = set;
   const random = new Random(t.title);
   for (let round = 0; round < 6; round += 1) {
     const model = randomTrees(random, `${work}/model${round}`, ['s', 'd'], { plain: true });
@@ -41,16 +56,8 @@ judged('what is published is what the same run leaves without it', async (t) => 
     const judge = copied(model, `${work}/judge${round}`);
     const env = { ...user.env, SPARSYNC_GUARDS: 'off' };
     const plain = await cli(t, user, [...flags, `${judge}/s/`, `${judge}/d/`], { env });
-    for (const [way, base] of [
-      ['local', `${work}/local${round}`],
-      ['push', `${served}/push${round}`],
-      ['pull', `${work}/pull${round}`],
-    ] as const) {
-      copied(model, base);
-      if (way === 'pull') copied(model, `${served}/pull${round}`);
-      const from = way === 'pull' ? url(`pull${round}/s/`) : `${base}/s/`;
-      const to = way === 'push' ? url(`push${round}/d/`) : `${base}/d/`;
-      const ran = await cli(t, user, [...flags, '--publish', from, to], { env });
+    for (const { way, base, ends } of publishings(set, model, round)) {
+      const ran = await cli(t, user, [...flags, '--publish', ...ends], { env });
       const label = `${round} ${way} ${flags.join(' ')}`;
       t.is(ran.code, plain.code, `${label}: ${ran.stderr}`);
       // Where a path fails nothing is published.
@@ -276,7 +283,8 @@ judged(
   'hard links are published as they are, and what shares an inode with the old tree keeps its attributes there',
   async (t) => {
     t.log(`seed ${seed}`);
-    const { work, served, url, client: user } = await setup(t);
+    const set = await setup(t);
+    const { work, client: user } = set;
     const random = new Random(t.title);
     for (let round = 0; round < 6; round += 1) {
       const model = randomTrees(random, `${work}/model${round}`, ['s', 'd'], { plain: true });
@@ -297,16 +305,8 @@ judged(
       const judge = copied(model, `${work}/judge${round}`);
       const plain = await cli(t, user, [...flags, `${judge}/s/`, `${judge}/d/`], { env });
       const before = shape(`${model}/d`);
-      for (const [way, base] of [
-        ['local', `${work}/local${round}`],
-        ['push', `${served}/push${round}`],
-        ['pull', `${work}/pull${round}`],
-      ] as const) {
-        copied(model, base);
-        if (way === 'pull') copied(model, `${served}/pull${round}`);
-        const from = way === 'pull' ? url(`pull${round}/s/`) : `${base}/s/`;
-        const to = way === 'push' ? url(`push${round}/d/`) : `${base}/d/`;
-        const ran = await cli(t, user, [...flags, '--publish', '--keep-previous', from, to], { env });
+      for (const { way, base, ends } of publishings(set, model, round)) {
+        const ran = await cli(t, user, [...flags, '--publish', '--keep-previous', ...ends], { env });
         const label = `${round} ${way} ${flags.join(' ')}`;
         t.is(ran.code, plain.code, `${label}: ${ran.stderr}`);
         if (plain.code !== 0) continue;

@@ -17,7 +17,7 @@ import {
 } from '../dist/index.js';
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
-import { connectProxy, wall } from './helpers/front.js';
+import { NO_PROXIES, connectProxy, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { wired } from './helpers/networks.js';
 import { type Ended, start, until } from './helpers/process.js';
@@ -137,9 +137,6 @@ test('a key that is revoked loses its connection over TCP', async (t) => {
   await failure(t, connection.list(), AccessError);
   await connection.close();
 });
-
-/** Nothing of what this machine has for proxies. */
-const NO_PROXIES = { https_proxy: '', HTTPS_PROXY: '', no_proxy: '', NO_PROXY: '' };
 
 /** What a sync by the command, run by `under`, says of its connection. */
 async function connectedBy(

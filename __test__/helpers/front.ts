@@ -5,6 +5,8 @@ import { Transform } from 'node:stream';
 
 import type { ExecutionContext } from 'ava';
 
+import { serveTcp } from './port.js';
+
 /** Carries bytes between two sockets until either ends; `change` has its way with those of the first. */
 function join(one: Socket, other: Socket, change = (data: Buffer): Buffer => data): void {
   for (const [from, to] of [
@@ -37,6 +39,9 @@ export async function wall(t: ExecutionContext, to: number, change?: (data: Buff
   return port;
 }
 
+/** Nothing of what this machine has for proxies. */
+export const NO_PROXIES = { https_proxy: '', HTTPS_PROXY: '', no_proxy: '', NO_PROXY: '' };
+
 export interface TestProxy {
   readonly port: number;
   /** The heads of what it was asked. */
@@ -46,7 +51,7 @@ export interface TestProxy {
 /** A proxy that takes `CONNECT` alone and leads to `to`, whatever it is asked for; with `user`, to who says so. */
 export async function connectProxy(t: ExecutionContext, to: number, user?: string): Promise<TestProxy> {
   const asked: string[] = [];
-  const proxy = createServer((socket) => {
+  const port = await serveTcp(t, (socket) => {
     let head = '';
     const take = (data: Buffer): void => {
       head += data.toString('latin1');
@@ -66,9 +71,5 @@ export async function connectProxy(t: ExecutionContext, to: number, user?: strin
     socket.on('data', take);
     socket.on('error', () => socket.destroy());
   });
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  t.teardown(() => proxy.close());
-  const address = proxy.address();
-  return { port: typeof address === 'object' && address !== null ? address.port : 0, asked };
+  return { port, asked };
 }
