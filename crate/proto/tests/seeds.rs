@@ -5,8 +5,13 @@ use std::path::Path;
 
 use sparsync_proto::{Frame, Version};
 
+#[path = "simulation/random.rs"]
+#[allow(dead_code, reason = "the simulation draws in more ways")]
+mod random;
 #[path = "../fuzz/targets/mod.rs"]
 mod targets;
+
+use random::Random;
 
 #[test]
 fn every_target_bears_its_seeds() {
@@ -36,44 +41,27 @@ fn the_seeds_of_frames_are_frames() {
     }
 }
 
-/// Numbers from a seed (splitmix64, by Vigna).
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        usize::try_from(self.next() % (most.max(1) as u64)).unwrap_or_default()
-    }
-
-    /// A seed with some bytes changed, left out, repeated, or taken from another one.
-    fn mutated(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
-        let mut bytes = seeds[self.below(seeds.len())].clone();
-        for _ in 0..=self.below(4) {
-            let at = self.below(bytes.len());
-            match self.below(5) {
-                0 => bytes.truncate(at),
-                1 => {
-                    let other = &seeds[self.below(seeds.len())];
-                    bytes.splice(at..at, other.iter().copied().skip(self.below(other.len())).take(64));
-                }
-                2 => bytes.insert(at, [0, 1, 0x7f, 0x80, 0xff][self.below(5)]),
-                _ => {
-                    let byte = u8::try_from(self.below(256)).unwrap_or_default();
-                    if let Some(place) = bytes.get_mut(at) {
-                        *place = byte;
-                    }
+/// A seed with some bytes changed, left out, repeated, or taken from another one.
+fn mutated(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = seeds[random.index(seeds.len())].clone();
+    for _ in 0..=random.index(4) {
+        let at = random.index(bytes.len());
+        match random.index(5) {
+            0 => bytes.truncate(at),
+            1 => {
+                let other = &seeds[random.index(seeds.len())];
+                bytes.splice(at..at, other.iter().copied().skip(random.index(other.len())).take(64));
+            }
+            2 => bytes.insert(at, [0, 1, 0x7f, 0x80, 0xff][random.index(5)]),
+            _ => {
+                let byte = u8::try_from(random.below(256)).unwrap_or_default();
+                if let Some(place) = bytes.get_mut(at) {
+                    *place = byte;
                 }
             }
         }
-        bytes
     }
+    bytes
 }
 
 /// What finds something in a body within so many mutations of the seeds of a target.
@@ -83,8 +71,8 @@ fn found(target: &str, body: impl Fn(&[u8]) + std::panic::RefUnwindSafe, times: 
         fs::read_dir(&folder).expect("the seeds").map(|seed| seed.expect("a seed").path()).collect();
     names.sort_unstable();
     let seeds: Vec<Vec<u8>> = names.iter().map(|path| fs::read(path).expect("a seed")).collect();
-    let mut draws = Draws(7);
-    (0..times).map(|_| draws.mutated(&seeds)).find(|bytes| std::panic::catch_unwind(|| body(bytes)).is_err())
+    let mut random = Random::new(7);
+    (0..times).map(|_| mutated(&mut random, &seeds)).find(|bytes| std::panic::catch_unwind(|| body(bytes)).is_err())
 }
 
 #[test]

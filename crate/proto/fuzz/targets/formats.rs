@@ -1,12 +1,12 @@
 //! The formats that stand beside the protocol's frames: streams over a pipe, QUIC beside one, what a file's attributes
 //! store, rules of filters, and lists of chunks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sparsync_proto::beside::{Ask, Offer};
 use sparsync_proto::delta::{Chunk, Match, Piece, Recipe};
 use sparsync_proto::mux::{
-    CHUNK_COST, CREDIT_MAX, HEADER_BYTES, Header, Ledger, SESSIONS_MAX, StreamId, granted_at_first,
+    Arrival, CHUNK_COST, CREDIT_MAX, HEADER_BYTES, Header, Ledger, SESSIONS_MAX, StreamId, granted_at_first,
 };
 use sparsync_proto::{
     ACL_ACCESS, ACL_DEFAULT, FakeStat, Kind, Pattern, Prefixes, Said, Style, acl_as, acl_ids, acl_of_stored, acl_under,
@@ -23,7 +23,12 @@ pub(super) fn streams(data: &[u8]) {
         let Ok(header) = Header::decode(bytes.try_into().expect("a header")) else { return };
         assert_eq!(&header.encode()[..], bytes);
         let said = match header {
-            Header::Data(id, bytes) => ledger.data(id, bytes).inspect(|_| use_up(&mut room, id, bytes)),
+            Header::Data(id, bytes) => ledger.data(id, bytes).inspect(|arrival| {
+                // What comes for a session that is over is dropped, and uses up nothing.
+                if *arrival != Arrival::Gone {
+                    use_up(&mut room, id, bytes);
+                }
+            }),
             Header::End(id) => ledger.end(id),
             Header::Credit(id, bytes) => {
                 assert!(bytes <= CREDIT_MAX);
@@ -35,7 +40,7 @@ pub(super) fn streams(data: &[u8]) {
         if said.is_err() {
             return;
         }
-        let sessions: std::collections::BTreeSet<u32> = room.keys().map(|(session, _)| *session).collect();
+        let sessions: BTreeSet<u32> = room.keys().map(|(session, _)| *session).collect();
         if turn % 7 == 6 {
             for session in sessions.iter().take(usize::from(habits) % SESSIONS_MAX) {
                 ledger.leave(*session);
@@ -55,8 +60,8 @@ fn first(id: StreamId) -> u64 {
 
 fn use_up(room: &mut BTreeMap<(u32, u8), u64>, id: StreamId, bytes: u32) {
     let left = room.entry((id.session, id.stream)).or_insert_with(|| first(id));
-    // What comes for a session that is over is dropped, and uses up nothing.
-    *left = left.saturating_sub(u64::from(bytes) + u64::from(CHUNK_COST));
+    let cost = u64::from(bytes) + u64::from(CHUNK_COST);
+    *left = left.checked_sub(cost).expect("no more bytes come than were granted");
 }
 
 /// What is said about QUIC beside a pipe.
