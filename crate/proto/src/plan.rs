@@ -172,16 +172,15 @@ fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
 
 /// The step for an entry that both sides have, with the reasons that rsync tells.
 fn beside(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)) -> Option<Step> {
-    let modes = |(listing, at): (&Listing, usize)| listing.get(at).map(|entry| entry.meta.mode & 0o7000);
-    let keeps_high_bits = modes(source) == modes(destination);
+    // What stays gets the bits of the mode with the ACL that repeats them.
+    let staying = |reasons: Reasons| {
+        let high = |(listing, at): (&Listing, usize)| listing.get(at).map(|entry| entry.meta.mode & 0o7000);
+        let is_of_acl = reasons.intersects(Reasons::ACLS) && high(source) == high(destination);
+        if is_of_acl { reasons.without(Reasons::MODE) } else { reasons }
+    };
     Some(match both(rules, source, destination)? {
-        // What stays gets the bits of the mode with the ACL that repeats them.
-        Step::Adjust { source, reasons } if reasons.intersects(Reasons::ACLS) && keeps_high_bits => {
-            Step::Adjust { source, reasons: reasons.without(Reasons::MODE) }
-        }
-        Step::Link { source, old, reasons } if reasons.intersects(Reasons::ACLS) && keeps_high_bits => {
-            Step::Link { source, old, reasons: reasons.without(Reasons::MODE) }
-        }
+        Step::Adjust { source, reasons } => Step::Adjust { source, reasons: staying(reasons) },
+        Step::Link { source, old, reasons } => Step::Link { source, old, reasons: staying(reasons) },
         // What has no content and is another one is made before its ACL is looked at, and lacks what the source lacks.
         Step::Make { source: at, old, reasons } if reasons.intersects(Reasons::TARGET.union(Reasons::DEVICE)) => {
             let has_xattrs = source.0.xattrs(at).is_some_and(|xattrs| xattrs.iter().any(|(name, _)| !is_acl(name)));
