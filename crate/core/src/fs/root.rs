@@ -85,25 +85,25 @@ const RACE_RETRIES: usize = 16;
 impl Root {
     /// Opens the operator's own path, in which symlinks are followed.
     pub(crate) fn open(path: &[u8]) -> Result<Self> {
-        let fd = rustix::fs::openat(CWD, path, flags(Access::Read), Mode::empty()).map_err(CallError::of("openat"))?;
-        Ok(Self::from_fd(fd))
+        Self::open_to(path, Access::Read)
+    }
+
+    fn open_to(path: &[u8], access: Access) -> Result<Self> {
+        rustix::fs::openat(CWD, path, flags(access), Mode::empty()).map(Self::from_fd).map_err(CallError::of("openat"))
     }
 
     /// The same for a directory that need only be searchable: its entries are reached by name, and not listed.
     pub(crate) fn reach(path: &[u8]) -> Result<Self> {
-        match Self::open(path) {
-            Err(CallError { errno: Errno::ACCESS, .. }) => {
-                rustix::fs::openat(CWD, path, flags(Access::Reach), Mode::empty())
-                    .map(Self::from_fd)
-                    .map_err(CallError::of("openat"))
-            }
-            result => result,
-        }
+        Self::as_may_be(|access| Self::open_to(path, access))
     }
 
     /// The same for what is written to: nobody but root and the operator leads there by a symlink.
     pub(crate) fn reach_trusted(path: &[u8]) -> Result<Self> {
-        let open = |access| open_named_directory(path, flags(access)).map(Self::from_fd);
+        Self::as_may_be(|access| open_named_directory(path, flags(access)).map(Self::from_fd))
+    }
+
+    /// Opens to read, or else only to reach what is below.
+    fn as_may_be(open: impl Fn(Access) -> Result<Self>) -> Result<Self> {
         match open(Access::Read) {
             Err(CallError { errno: Errno::ACCESS, .. }) => open(Access::Reach),
             result => result,
