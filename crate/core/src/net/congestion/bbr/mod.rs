@@ -421,8 +421,17 @@ impl Model {
 
     /// The bytes that the path holds without a queue, times `gain`.
     fn holds(&self, gain: f64) -> f64 {
-        let rtt = self.min_rtt.unwrap_or_default().max(SHORTEST_ROUND_TRIP);
-        self.rate() * rtt.as_secs_f64() * gain
+        self.holds_over(self.min_rtt, gain)
+    }
+
+    /// The same where this is the round trip without a queue.
+    fn holds_over(&self, rtt: Option<Duration>, gain: f64) -> f64 {
+        self.rate() * rtt.unwrap_or_default().max(SHORTEST_ROUND_TRIP).as_secs_f64() * gain
+    }
+
+    /// Forgets the bounds that losses have set until the next probe.
+    fn lift_bounds(&mut self) {
+        (self.rate_low, self.in_flight_low) = (f64::INFINITY, f64::INFINITY);
     }
 
     /// Notes a round trip. Says whether the shortest one has not been seen for long.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::deliveries::Sample;
-use super::{Bbr, HEADROOM, LEAST_PACKETS, SHORTEST_ROUND_TRIP, State, float, grown};
+use super::{Bbr, HEADROOM, LEAST_PACKETS, State, float, grown};
 
 /// The shortest time between two probes. It varies up to three seconds, so that flows do not keep step.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -136,8 +136,7 @@ impl Bbr {
                     }
                 }
                 if self.is_time_to_probe(now) {
-                    self.model.rate_low = f64::INFINITY;
-                    self.model.in_flight_low = f64::INFINITY;
+                    self.model.lift_bounds();
                     (self.probing.up_rounds, self.probing.rounds) = (0, 0);
                     self.competition.begin_probe(self.model.rtt);
                     self.state = State::ProbeBw(Cycle::Refill);
@@ -210,8 +209,7 @@ impl Bbr {
 
     /// What is used meanwhile. It goes by the shortest round trip ever: the shortest of late may be one with a queue.
     pub(super) fn probe_rtt_window(&self) -> f64 {
-        let rtt = self.competition.least_rtt().unwrap_or_default().max(SHORTEST_ROUND_TRIP);
-        self.model.rate() * rtt.as_secs_f64() * ProbeRtt::GAIN
+        self.model.holds_over(self.competition.least_rtt(), ProbeRtt::GAIN)
     }
 
     /// Looks for the shortest round trip if it was not seen for long.
@@ -241,7 +239,7 @@ impl Bbr {
                     // The bounds were found before the competition.
                     self.window = window;
                     self.model.in_flight_high = self.model.in_flight_high.max(window);
-                    (self.model.rate_low, self.model.in_flight_low) = (f64::INFINITY, f64::INFINITY);
+                    self.model.lift_bounds();
                 }
             }
             self.begin_down(now);
