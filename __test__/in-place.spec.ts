@@ -1,5 +1,6 @@
 // Files that are written over where they stand: --inplace, --append, --append-verify.
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { sync } from '../dist/index.js';
@@ -137,7 +138,7 @@ judged('a server refuses what has further hard links, and keys that may only add
 judgedWhere(isRoot)('what is written over lends no rights of its owner, even if the run is cut', async (t) => {
   const { work, served, url, client: user } = await setup(t, { rights: 'read,write' });
   make(work, { 's/tool': 'x' });
-  writeFileSync(`${work}/s/tool`, Buffer.alloc(8 << 20, 'new'));
+  writeFileSync(`${work}/s/tool`, Buffer.concat([Buffer.from('new'), randomBytes(8 << 20)]));
   mkdirSync(`${served}/d`);
   writeFileSync(`${served}/d/tool`, Buffer.alloc(8 << 20, 'old'));
   chmodSync(`${served}/d/tool`, 0o4755);

@@ -1,6 +1,7 @@
 // Runs over a command's pipe: a shell of this machine stands in for ssh, so that what it is told can be seen. See sshd.spec.ts for
 // ssh itself.
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
@@ -253,7 +254,7 @@ judged('a place by a command of its own, and by what says how ssh would be calle
 test('of two runs of one connection to one place by two names the first goes on', async (t) => {
   const work = workDir(t);
   const source = dir(work, 'source');
-  writeFileSync(`${source}/large`, Buffer.alloc(3_000_000, 'x'));
+  writeFileSync(`${source}/large`, randomBytes(3_000_000));
   dir(work, 'there');
   symlinkSync('there', `${work}/other`);
   await using connection = await connect({ command: ['env', '-C', work], path: '' }, { remotePath: remote });
@@ -329,7 +330,7 @@ test('when either end is killed the other one ends, and what is complete stays',
   const work = workDir(t);
   const [user, stub] = [client(work), stubShell(work)];
   const source = dir(work, 'source');
-  writeFileSync(`${source}/large`, Buffer.alloc(20_000_000, 'x'));
+  writeFileSync(`${source}/large`, randomBytes(20_000_000));
   const begin = () => startCli(t, user, ['-a', '--bwlimit=1000', `${source}/`, 'box:d/'], { env: stub.env });
   for (const victim of ['other', 'own', 'interrupted'] as const) {
     const before = stub.pids().length;

@@ -1,4 +1,5 @@
 // Runs over a real sshd on loopback.
+import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   existsSync,
@@ -185,7 +186,7 @@ overSsh('nothing is left running, whichever end is killed', async (t) => {
   writeFileSync(`${work}/pids`, '');
   const pids = (): number[] => readFileSync(`${work}/pids`, 'utf8').split('\n').filter(Boolean).map(Number);
   const source = dir(work, 'source');
-  writeFileSync(`${source}/large`, Buffer.alloc(20_000_000, 'x'));
+  writeFileSync(`${source}/large`, randomBytes(20_000_000));
   const flags = ['-a', '-e', sshd.rsh, '--rsync-path=told'];
   for (const victim of ['other', 'own', 'interrupted'] as const) {
     const before = pids().length;
