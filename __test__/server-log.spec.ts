@@ -287,6 +287,7 @@ test('another day: somebody joins, limits are met, something is left, a key goes
     const args = ['--log-file', log, '--log-format', 'json', '--no-tcp'];
     const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], args });
     // Smaller than what is used where the source is, so that it has to be counted.
+    files(work, { beside: 2 << 20 });
     t.true(mountTmpfs(t, `${work}/small`, 'size=1m'));
     await sync(server.url('root', ''), `${work}/small`, accessOf(user, server));
     const runs = await awaitLines(log, 3, 'session');
