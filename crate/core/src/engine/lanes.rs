@@ -87,16 +87,20 @@ pub(crate) struct FrameSender {
 }
 
 /// Its other end.
-pub(crate) struct FrameReceiver(mpsc::Receiver<(Frame, OwnedSemaphorePermit)>);
+pub(crate) struct FrameReceiver {
+    frames: mpsc::Receiver<(Frame, OwnedSemaphorePermit)>,
+    /// The room of the frame that was taken last: it is held until that frame is dealt with.
+    current: Option<OwnedSemaphorePermit>,
+}
 
 fn frame_queue() -> (FrameSender, FrameReceiver) {
     let (frames, rx) = mpsc::channel(FRAMES_QUEUE);
     let room = Arc::new(Semaphore::new(FRAMES_QUEUE_BYTES as usize));
-    (FrameSender { frames, room }, FrameReceiver(rx))
+    (FrameSender { frames, room }, FrameReceiver { frames: rx, current: None })
 }
 
 fn weight(frame: &Frame) -> u32 {
-    u32::try_from(frame.memory_bytes()).unwrap_or(u32::MAX).min(FRAMES_QUEUE_BYTES)
+    u32::try_from(frame.memory_bytes()).unwrap_or(u32::MAX).clamp(1, FRAMES_QUEUE_BYTES)
 }
 
 impl FrameSender {
@@ -105,6 +109,20 @@ impl FrameSender {
         let permit = Arc::clone(&self.room).acquire_many_owned(weight(&frame)).await.map_err(|_| Gone)?;
         self.frames.send((frame, permit)).await.map_err(|_| Gone)
     }
+
+    /// Whether the engine still takes frames. One that takes none ends the session itself.
+    pub(crate) fn is_read(&self) -> bool {
+        !self.frames.is_closed()
+    }
+
+    /// Waits until the engine has dealt with every frame that came, and takes more of them. Waits for ever for one that
+    /// takes none.
+    pub(crate) async fn dealt_with(&self) {
+        let _all = self.room.acquire_many(FRAMES_QUEUE_BYTES).await;
+        if !self.is_read() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A frame was not taken.
@@ -112,29 +130,51 @@ impl FrameSender {
 pub(crate) struct Gone;
 
 impl FrameReceiver {
-    /// The next frame; none when no more will come.
+    /// The next frame, which says that the one before is dealt with; none when no more will come.
     pub(crate) fn blocking_recv(&mut self) -> Option<Frame> {
-        self.0.blocking_recv().map(|(frame, _)| frame)
+        self.dealt_with();
+        let next = self.frames.blocking_recv();
+        self.take(next)
     }
 
-    /// The next frame; none when no more will come.
+    /// The next frame, which says that the one before is dealt with; none when no more will come.
     #[cfg(test)]
     pub(crate) async fn recv(&mut self) -> Option<Frame> {
-        self.0.recv().await.map(|(frame, _)| frame)
+        self.dealt_with();
+        let next = self.frames.recv().await;
+        self.take(next)
     }
 
     /// The next frame, if it has come.
     pub(crate) fn try_recv(&mut self) -> Option<Frame> {
-        self.0.try_recv().ok().map(|(frame, _)| frame)
+        let next = self.frames.try_recv().ok();
+        self.take(next)
+    }
+
+    fn take(&mut self, next: Option<(Frame, OwnedSemaphorePermit)>) -> Option<Frame> {
+        let (frame, room) = next?;
+        self.current = Some(room);
+        Some(frame)
+    }
+
+    /// Says that the last frame is dealt with. Without a call, the next one that is taken says so.
+    pub(crate) fn dealt_with(&mut self) {
+        self.current = None;
+    }
+
+    /// Takes no more frames. It must come before the peer is told the result: from then on an end of the lane is none of
+    /// the session.
+    pub(crate) fn close(&mut self) {
+        // Frames that wait give their room back here: a sender that waits for room must go on, and learn that nobody
+        // reads any more.
+        self.frames.close();
+        while self.frames.try_recv().is_ok() {}
     }
 }
 
 impl Drop for FrameReceiver {
     fn drop(&mut self) {
-        // Frames that wait give their room back here: a sender that waits for room must go on, and learn that nobody
-        // reads any more.
-        self.0.close();
-        while self.0.try_recv().is_ok() {}
+        self.close();
     }
 }
 

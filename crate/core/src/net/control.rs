@@ -1,19 +1,23 @@
 //! The control lane of a session, over whatever stream carries it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sparsync_proto::{Figure, Frame, FrameDecoder};
+use tokio::sync::watch;
 
-use crate::engine::TransportControl;
+use crate::engine::{FrameSender, TransportControl};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::profile::Profiler;
 use crate::transport::{WireCounters, encoded};
 
-/// How long the last frames of a peer are waited for when a lane ends or is stopped: they hold the result of the run,
-/// or the reason of its end.
+/// How long the last frames of a peer are waited for when something else than its control lane has ended: they hold the
+/// result of the run, or the reason of its end.
 pub(super) const LAST_FRAMES: Duration = Duration::from_secs(2);
+
+/// It is waited in steps: a process that had no processor time must not take its own absence for the peer's silence.
+const LAST_FRAMES_STEPS: u32 = 8;
 
 /// Bytes taken from a stream at once.
 pub(super) const READ_BYTES: usize = 64 << 10;
@@ -38,8 +42,83 @@ pub(super) trait StreamIn: Send {
     fn read_chunk(&mut self, most: usize) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 }
 
+/// How the ends of a session's streams become the end of the session: the control lane has the reason, and the others
+/// wait for it.
+pub(super) struct Ending {
+    is_receiver: bool,
+    /// No more content comes. What its receiver is told otherwise is of no use to it any more, except for the reason.
+    cut_off: watch::Sender<bool>,
+    /// The peer says no more on the control lane.
+    lane_ended: AtomicBool,
+}
+
+impl Ending {
+    pub(super) fn new(is_receiver: bool) -> Self {
+        Self { is_receiver, cut_off: watch::channel(false).0, lane_ended: AtomicBool::new(false) }
+    }
+
+    async fn is_cut_off(&self) {
+        let _ = self.cut_off.subscribe().wait_for(|cut_off| *cut_off).await;
+    }
+
+    /// Says that no more content comes, although it was not all. A sender of content does not depend on that.
+    fn cut_off(&self) {
+        self.cut_off.send_replace(self.is_receiver);
+    }
+
+    /// The same when the connection is lost. Never ends, because the control lane has the reason.
+    pub(super) async fn follow(&self, lost: impl Future<Output = ()>) {
+        lost.await;
+        self.cut_off();
+        std::future::pending::<()>().await;
+    }
+
+    /// Something else than the control lane has ended. Returns when the peer has not told the reason there, nor ended
+    /// it: then nothing else might ever tell.
+    pub(super) async fn reason_missing(&self) {
+        self.cut_off();
+        for _ in 0..LAST_FRAMES_STEPS {
+            tokio::time::sleep(LAST_FRAMES / LAST_FRAMES_STEPS).await;
+        }
+        if self.lane_ended.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Hands a frame to the engine. One that needs no frames, or cannot finish, does not take it: the lane is then read
+    /// on only to see an abort.
+    pub(super) async fn hand(&self, frames: &FrameSender, frame: Frame) {
+        tokio::select! {
+            biased;
+            _ = frames.send(frame) => {}
+            () = self.is_cut_off() => {}
+        }
+    }
+
+    /// Waits until the end of the control lane is the end of the session: until the engine has dealt with all that was
+    /// said before. A sender of content may find its result there. A receiver's result is its own, and it may be busy
+    /// for long, so it is not waited for when no more content can come.
+    pub(super) async fn heard_out(&self, frames: &FrameSender) {
+        self.lane_ended.store(true, Ordering::Relaxed);
+        let cut_off = async {
+            self.is_cut_off().await;
+            if !frames.is_read() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = frames.dealt_with() => {}
+            () = cut_off => {}
+        }
+    }
+}
+
 pub(super) fn ended_inside_a_frame() -> Error {
     Error::protocol("a control lane that ends inside a frame").remote()
+}
+
+pub(super) fn ended_early() -> Error {
+    Error::new(ErrorKind::Closed, "the peer ended the session early").remote()
 }
 
 /// Reads the next frame.
@@ -84,8 +163,18 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
         Self { stream, control, unsent: Bytes::new(), wire, profiler }
     }
 
-    /// Sends the engine's frames until there are no more.
-    pub(super) async fn send_all(&mut self) -> Result<()> {
+    /// Sends the engine's frames. Ends only with an error: the end of the frames says nothing, and the engine ends the
+    /// session itself.
+    pub(super) async fn say_all(&mut self, ending: &Ending) -> Error {
+        let Err(error) = self.send_all().await else { return std::future::pending().await };
+        tokio::select! {
+            () = ending.reason_missing() => {}
+            () = self.discard_all() => {}
+        }
+        error
+    }
+
+    async fn send_all(&mut self) -> Result<()> {
         loop {
             let (encoded, is_bulk) = tokio::select! {
                 biased;
@@ -96,6 +185,18 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
             self.send(encoded).await?;
             if is_bulk {
                 self.control.bulk_written();
+            }
+        }
+    }
+
+    /// Takes the engine's frames when none can be sent any more: the engine must not wait for room for them, because it
+    /// may not have read the reason yet. Never ends.
+    async fn discard_all(&mut self) {
+        loop {
+            tokio::select! {
+                Some(_) = self.control.urgent.recv() => {}
+                Some(_) = self.control.bulk.recv() => self.control.bulk_written(),
+                else => std::future::pending().await,
             }
         }
     }

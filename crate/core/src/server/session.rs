@@ -326,7 +326,7 @@ impl Answer<'_> {
         &self,
         request: &Request,
         version: Version,
-        control: ControlLane,
+        mut control: ControlLane,
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<Served> {
         let place = Place { top: self.top(self.open(request)?), path: request.path.clone() };
@@ -343,6 +343,9 @@ impl Answer<'_> {
             marks::refuse_removal(request, prepared.destination.root.iter())?;
         }
         let (free_bytes, free_entries) = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
+        if prepared.count_first {
+            control.rx.close();
+        }
         control.tx.send(&Frame::Accept(Accept {
             version,
             grant: prepared.grant,

@@ -164,13 +164,63 @@ async fn a_control_lane_that_ends_inside_a_frame_leaves_time_to_be_done() {
         let mut accepted = far.accept(Arc::default()).await.expect("a session");
         assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
         let session = Arc::new(Session::new(false));
-        let (_engine, transport) = control_lane(&session);
+        let (mut engine, transport) = control_lane(&session);
+        engine.rx.close();
         let carried = tokio::spawn(accepted.carry(Arc::clone(&session), transport, TIMEOUT));
         // By then the end has been read.
         tokio::time::sleep(Duration::from_millis(100)).await;
         session.end();
         carried.await.expect("carried");
         assert!(session.error().is_none());
+    }
+}
+
+/// An engine that a busy machine lets wait for longer than any network takes still hears what was said before the end.
+#[tokio::test]
+async fn what_a_peer_said_before_it_ended_is_heard_however_late() {
+    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
+        for near_sends in [true, false] {
+            let mut opened = near.open(Arc::default());
+            opened.write(hello()).await.expect("written");
+            let mut accepted = far.accept(Arc::default()).await.expect("a session");
+            assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+            let _lanes = near_sends.then(|| opened.data_out(1));
+            let session = Arc::new(Session::new(false));
+            let (mut engine, transport) = control_lane(&session);
+            let carried = tokio::spawn(opened.carry(Arc::clone(&session), transport, TIMEOUT));
+            accepted.write(encoded(&[Frame::Settled(1), Frame::Settled(2)])).await.expect("written");
+            accepted.finish();
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            assert!(!session.is_over(), "{near_sends}");
+            assert!(matches!(engine.rx.recv().await, Some(Frame::Settled(1))));
+            assert!(matches!(engine.rx.recv().await, Some(Frame::Settled(2))));
+            assert!(!session.is_over(), "the last frame is not dealt with yet");
+            engine.rx.dealt_with();
+            carried.await.expect("carried");
+            assert_eq!(session.error().expect("an error").kind(), ErrorKind::Closed);
+        }
+    }
+}
+
+/// A connection that ends does so for a receiver of content that is busy, and for a sender whose result has not come.
+#[tokio::test]
+async fn a_lost_connection_ends_a_session_whose_engine_waits_for_content() {
+    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
+        let mut opened = near.open(Arc::default());
+        opened.write(hello()).await.expect("written");
+        let mut accepted = far.accept(Arc::default()).await.expect("a session");
+        assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+        let _lanes = opened.data_in(1);
+        let session = Arc::new(Session::new(false));
+        let (mut engine, transport) = control_lane(&session);
+        let carried = tokio::spawn(opened.carry(Arc::clone(&session), transport, TIMEOUT));
+        // More than the engine's queue holds.
+        accepted.write(encoded(&vec![Frame::Settled(1); 100])).await.expect("written");
+        assert!(matches!(engine.rx.recv().await, Some(Frame::Settled(1))));
+        far.close(Some(&Error::new(ErrorKind::Unauthorized, "the key was revoked")));
+        far.close_sent().await;
+        carried.await.expect("carried");
+        assert_eq!(session.error().expect("an error").kind(), ErrorKind::Unauthorized);
     }
 }
 

@@ -49,6 +49,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 ToReceiver::Profile(_) => return Err(Error::internal("a profile before the result")),
             }
         }
+        rx.dealt_with();
         self.tell_held(u32::MAX)?;
         while let Some(found) = self.next_found()? {
             if !self.options.deletion.delete {

@@ -107,6 +107,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.options.profile == ProfileExchange::Answer {
             tell_profile(self.session, &self.control)?;
         }
+        if self.options.profile != ProfileExchange::Ask {
+            rx.close();
+        }
         let refusal = refused.as_ref().map(Error::to_wire);
         let mut counters = self.session.counters();
         // Zeros at the end of the counters need not travel.

@@ -14,7 +14,7 @@ use super::data::{receive_lane, refuse_others, send_lane};
 use super::streams::{RecvStream, SendStream};
 use crate::engine::{Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, Result};
-use crate::net::control::{ControlOut, LAST_FRAMES, StreamOut as _, read_frame};
+use crate::net::control::{ControlOut, Ending, StreamOut as _, read_frame};
 use crate::net::quic::{ArrivedLane, OwnLane, QuicConnection};
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
@@ -87,16 +87,23 @@ impl PipeLanes {
         let sends_content = !outgoing.is_empty();
         let mut out = ControlOut::new(send, control, &wire, profiler.as_deref());
         {
-            let context =
-                LaneContext { carrier: &carrier, number: place.session().into(), session: &session, wire: &wire };
+            let ending = Arc::new(Ending::new(!sends_content));
+            let context = LaneContext {
+                carrier: &carrier,
+                number: place.session().into(),
+                session: &session,
+                wire: &wire,
+                ending: &ending,
+            };
             let lanes = carry_lanes(context, (lanes_out, outgoing), (lanes_in, incoming));
-            let incoming = receive_control(&session, &mut words, decoder, frames, &peer_work, &wire);
+            let incoming = receive_control(&context, &mut words, decoder, frames, &peer_work);
             tokio::select! {
                 biased;
                 () = session.ended.notified() => {}
-                error = say_all(&mut out) => session.fail(error),
+                error = out.say_all(&ending) => session.fail(error),
                 error = incoming => session.fail(error),
                 () = lanes => {}
+                () = ending.follow(carrier.over()) => {}
                 error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
             }
         }
@@ -111,26 +118,14 @@ impl PipeLanes {
     }
 }
 
-/// Sends the engine's frames. Ends only with an error: the end of the frames says nothing, and the engine ends the
-/// session itself.
-async fn say_all(out: &mut ControlOut<'_, SendStream>) -> Error {
-    match out.send_all().await {
-        Ok(()) => std::future::pending().await,
-        Err(error) => {
-            // The reason may be on its way on another stream.
-            tokio::time::sleep(LAST_FRAMES).await;
-            error
-        }
-    }
-}
-
 /// The values that all lanes of a session use.
 #[derive(Clone, Copy)]
-struct LaneContext<'a> {
-    carrier: &'a Arc<Carrier>,
+pub(super) struct LaneContext<'a> {
+    pub(super) carrier: &'a Arc<Carrier>,
     number: u64,
-    session: &'a Arc<Session>,
-    wire: &'a Arc<WireCounters>,
+    pub(super) session: &'a Arc<Session>,
+    pub(super) wire: &'a Arc<WireCounters>,
+    pub(super) ending: &'a Arc<Ending>,
 }
 
 /// Where a lane goes on.
@@ -159,19 +154,20 @@ async fn move_lanes(
 
 /// Carries the data lanes; ends only when the run does.
 async fn carry_lanes(
-    LaneContext { carrier, number, session, wire }: LaneContext<'_>,
+    LaneContext { carrier, number, session, wire, ending }: LaneContext<'_>,
     (streams_out, outgoing): (Vec<SendStream>, Vec<mpsc::Receiver<Pack>>),
     (mut streams_in, incoming): (Vec<RecvStream>, Vec<mpsc::Sender<Pack>>),
 ) {
     let mut tasks = JoinSet::new();
     for ((lane, stream), mut queue) in (0u8..).zip(streams_out).zip(outgoing) {
         let (carrier, session, wire) = (Arc::clone(carrier), Arc::clone(session), Arc::clone(wire));
+        let ending = Arc::clone(ending);
         tasks.spawn(async move {
             // The queue must stay open until the session has failed: a thread that finds it closed has no reason to
             // report.
             let own = OwnLane { session: &session, number, lane, wire: &wire };
             if let Err(error) = send_lane(&carrier, own, stream, &mut queue).await {
-                tokio::time::sleep(LAST_FRAMES).await;
+                ending.reason_missing().await;
                 session.fail(error);
             }
         });
@@ -180,6 +176,7 @@ async fn carry_lanes(
     let mut waiting = Vec::new();
     for (mut stream, queue) in streams_in.into_iter().zip(incoming) {
         let (carrier, session, wire) = (Arc::clone(carrier), Arc::clone(session), Arc::clone(wire));
+        let ending = Arc::clone(ending);
         stream.widen(LANE_WINDOW_BYTES);
         let (to, moved) = oneshot::channel::<MovedLane>();
         waiting.push(Some(to));
@@ -192,8 +189,8 @@ async fn carry_lanes(
             };
             if let Err(error) = received.await {
                 if error.kind() != crate::ErrorKind::Protocol {
-                    // The reason comes on the control lane.
-                    tokio::time::sleep(LAST_FRAMES).await;
+                    // The reason comes on the control lane, unless the lane was on a connection that ended alone.
+                    ending.reason_missing().await;
                 }
                 session.fail(error);
             }

@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sparsync_proto::{Figure, Frame, FrameDecoder};
 
-use crate::engine::{FrameSender, Session};
-use crate::error::{Error, ErrorKind, Result};
-use crate::net::control::{LAST_FRAMES, READ_BYTES, StreamIn, StreamOut, ended_inside_a_frame, read_frame};
+use super::data::LaneContext;
+use crate::engine::FrameSender;
+use crate::error::{Error, Result};
+use crate::net::control::{READ_BYTES, StreamIn, StreamOut, ended_early, ended_inside_a_frame, read_frame};
 use crate::net::{read_error, write_error};
 use crate::transport::WireCounters;
 
 /// Bytes of a control lane that are still read after the session has ended: signs of life, and the records of a small
 /// tree.
 const REST_BYTES_MAX: usize = 64 << 10;
+
+/// How long that may take.
+const REST_TAKES: Duration = Duration::from_secs(2);
 
 /// A control lane's two streams, with what has been read beyond the first frames.
 pub(super) struct ControlStreams {
@@ -80,22 +85,16 @@ pub(super) async fn take_the_rest(recv: &mut quinn::RecvStream, wire: &WireCount
             }
         }
     };
-    let _ = tokio::time::timeout(LAST_FRAMES, all).await;
-}
-
-/// Whether the peer is gone without a word.
-fn is_gone(lost: &quinn::ConnectionError) -> bool {
-    matches!(lost, quinn::ConnectionError::Reset | quinn::ConnectionError::TimedOut)
+    let _ = tokio::time::timeout(REST_TAKES, all).await;
 }
 
 /// Reads the peer's frames. Ends only with the reason why no more will come.
 pub(super) async fn receive_control(
-    session: &Session,
+    LaneContext { session, wire, ending, .. }: &LaneContext,
     recv: &mut quinn::RecvStream,
     mut decoder: FrameDecoder,
     frames: FrameSender,
     peer_work: &AtomicU64,
-    wire: &WireCounters,
 ) -> Error {
     loop {
         let began = session.profiler().map(|profiler| profiler.now());
@@ -115,33 +114,23 @@ pub(super) async fn receive_control(
                 wire.control_frames.fetch_add(1, Ordering::Relaxed);
                 wire.answered(session);
                 session.worked(1);
-                if frames.send(frame).await.is_err() {
-                    // The engine needs no further frames. The rest is read only to see an abort.
-                }
+                ending.hand(&frames, frame).await;
             }
-            Ok(None) => match recv.read_chunk(READ_BYTES, true).await {
-                Ok(Some(chunk)) => {
-                    wire.received(chunk.bytes.len() as u64);
-                    decoder.feed(&chunk.bytes);
-                }
-                Ok(None) => {
-                    drop(frames);
-                    tokio::time::sleep(LAST_FRAMES).await;
-                    // A sender may end in the middle of a frame when its receiver needs no more, but by then this end
-                    // has ended, too.
-                    if !decoder.is_empty() {
-                        return ended_inside_a_frame();
+            Ok(None) => {
+                let error = match recv.read_chunk(READ_BYTES, true).await {
+                    Ok(Some(chunk)) => {
+                        wire.received(chunk.bytes.len() as u64);
+                        decoder.feed(&chunk.bytes);
+                        continue;
                     }
-                    return Error::new(ErrorKind::Closed, "the peer ended the session early").remote();
-                }
-                Err(error) => {
-                    drop(frames);
-                    // The engine may still be reading the frames that came before.
-                    let gone = matches!(&error, quinn::ReadError::ConnectionLost(lost) if is_gone(lost));
-                    tokio::time::sleep(if gone { LAST_FRAMES / 8 } else { LAST_FRAMES }).await;
-                    return read_error(&error);
-                }
-            },
+                    // A sender may end in the middle of a frame when its receiver needs no more.
+                    Ok(None) if !decoder.is_empty() => ended_inside_a_frame(),
+                    Ok(None) => ended_early(),
+                    Err(error) => read_error(&error),
+                };
+                ending.heard_out(&frames).await;
+                return error;
+            }
             Err(error) => return Error::unreadable(error),
         }
     }

@@ -13,7 +13,7 @@ use super::router::{ArrivedLane, LANE_HEADER_BYTES, Route};
 use super::silence::Silence;
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::control::LAST_FRAMES;
+use crate::net::control::Ending;
 use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
 use crate::transport::WireCounters;
 
@@ -29,6 +29,17 @@ pub(super) struct LaneContext {
     pub(super) number: u64,
     pub(super) wire: Arc<WireCounters>,
     pub(super) silence: Arc<Silence>,
+    pub(super) ending: Arc<Ending>,
+}
+
+impl LaneContext {
+    /// A lane has failed. Unless that was seen here, the reason comes on the control lane.
+    async fn failed(&self, error: Error) {
+        if error.kind() != ErrorKind::Protocol {
+            self.ending.reason_missing().await;
+        }
+        self.session.fail(self.silence.explain(error));
+    }
 }
 
 /// Carries packs to the peer; a stream is opened for a lane when its first pack is there.
@@ -40,8 +51,7 @@ pub(super) fn carry_out(context: &LaneContext, queues: Vec<mpsc::Receiver<Pack>>
             // report.
             let Some(first) = queue.recv().await else { return };
             if let Err(error) = send_lane(&context, lane, first, &mut queue).await {
-                context.silence.reason_told(LAST_FRAMES).await;
-                context.session.fail(context.silence.explain(error));
+                context.failed(error).await;
             }
         });
     }
@@ -68,11 +78,7 @@ pub(super) async fn carry_in(
         let (context, window) = (context.clone(), window.lane());
         tasks.spawn(async move {
             if let Err(error) = receive_lane(recv, &queue, window, &context.wire, &context.session).await {
-                if error.kind() != ErrorKind::Protocol {
-                    // The reason comes on the control lane.
-                    context.silence.reason_told(LAST_FRAMES).await;
-                }
-                context.session.fail(context.silence.explain(error));
+                context.failed(error).await;
             }
         });
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::close::close_sent_behind;
+use super::control::Ending;
 use super::goodput::MEASURED_FROM_ROUND_TRIP;
 use super::{Window, WindowBudget, close_sent, close_with, connection_error};
 use crate::engine::{Pack, Session};
@@ -109,6 +110,7 @@ impl QuicConnection {
             number,
             wire: Arc::clone(wire),
             silence,
+            ending: Arc::new(Ending::new(false)),
         };
         let sent = send_lane(&context, lane, first, queue).await;
         let error = match sent {

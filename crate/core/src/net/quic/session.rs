@@ -14,7 +14,7 @@ use super::router::Router;
 use super::silence::Silence;
 use crate::engine::{Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, Result};
-use crate::net::control::{ControlOut, LAST_FRAMES};
+use crate::net::control::{ControlOut, Ending};
 use crate::net::{Window, close_with, connection_error};
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
@@ -93,15 +93,17 @@ impl QuicLanes {
                 number,
                 wire: Arc::clone(&wire),
                 silence: Arc::clone(&silence),
+                ending: Arc::new(Ending::new(!sends_content)),
             };
-            let lanes = carry_lanes(context, &router, &window, outgoing, incoming);
-            let incoming = receive_control(&session, &mut recv, decoder, frames, &peer_work, &wire);
+            let lanes = carry_lanes(&context, &router, &window, outgoing, incoming);
+            let incoming = receive_control(&context, &mut recv, decoder, frames, &peer_work);
             tokio::select! {
                 biased;
                 () = session.ended.notified() => {}
-                error = say_all(&mut out, &silence) => session.fail(silence.explain(error)),
+                error = out.say_all(&context.ending) => session.fail(silence.explain(error)),
                 error = incoming => session.fail(silence.explain(error)),
                 () = lanes => {}
+                () = context.ending.follow(silence.lost()) => {}
                 error = watch_work(&session, &peer_work, timeout, urgent.clone()) => {
                     session.fail(silence.explain(error));
                 }
@@ -122,18 +124,6 @@ impl QuicLanes {
         }
         if let Some(profiler) = profiler {
             profiler.end_probe();
-        }
-    }
-}
-
-/// Sends the engine's frames. Ends only with an error: the end of the frames says nothing, and the engine ends the
-/// session itself.
-async fn say_all(out: &mut ControlOut<'_, quinn::SendStream>, silence: &Silence) -> Error {
-    match out.send_all().await {
-        Ok(()) => std::future::pending().await,
-        Err(error) => {
-            silence.reason_told(LAST_FRAMES).await;
-            error
         }
     }
 }
@@ -177,16 +167,16 @@ impl SessionLanes for QuicLanes {
 
 /// Carries the data lanes; ends only when the run does.
 async fn carry_lanes(
-    context: LaneContext,
+    context: &LaneContext,
     router: &Arc<Router>,
     window: &Window,
     outgoing: Vec<mpsc::Receiver<Pack>>,
     incoming: Vec<mpsc::Sender<Pack>>,
 ) {
     let mut tasks = JoinSet::new();
-    carry_out(&context, outgoing, &mut tasks);
+    carry_out(context, outgoing, &mut tasks);
     if !incoming.is_empty() {
-        carry_in(&context, router.register(context.number), window, incoming, &mut tasks).await;
+        carry_in(context, router.register(context.number), window, incoming, &mut tasks).await;
     }
     while tasks.join_next().await.is_some() {}
     std::future::pending::<()>().await;

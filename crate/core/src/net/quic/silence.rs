@@ -90,13 +90,9 @@ impl Silence {
         Error::new(ErrorKind::Timeout, message).because(error)
     }
 
-    /// Waits for the reason that the peer may tell on another stream. A connection that was lost has none.
-    pub(super) async fn reason_told(&self, within: Duration) {
-        use quinn::ConnectionError::{Reset, TimedOut};
-        let gone = tokio::time::timeout(within, self.connection.closed()).await;
-        if !matches!(gone, Err(_) | Ok(Reset | TimedOut)) {
-            sleep(within).await;
-        }
+    /// Waits until the connection has ended, whichever way.
+    pub(super) async fn lost(&self) {
+        self.connection.closed().await;
     }
 }
 
