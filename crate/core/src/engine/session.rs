@@ -8,7 +8,7 @@ use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase, Version};
 use tokio::sync::Notify;
 
 use super::rate::{Rate, Turn};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::profile::{Profiler, ThreadClock};
 
 /// How long a transport may take to say why a lane has ended.
@@ -202,13 +202,18 @@ impl Session {
         self.peer_profile.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends the run with an error, unless it is over already.
+    /// Ends the run with an error, unless it is over already. The first error is told, but for what a violation of the
+    /// peer has led to on another thread: then the violation is.
     pub(crate) fn fail(&self, error: Error) {
-        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.is_none() && !self.is_over() {
-            *first = Some(error);
+        let mut told = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_told = match &*told {
+            None => !self.is_over(),
+            Some(told) => told.kind() == ErrorKind::Internal && is_violation(&error),
+        };
+        if is_told {
+            *told = Some(error);
         }
-        drop(first);
+        drop(told);
         self.end();
     }
 
@@ -319,6 +324,11 @@ impl Session {
     }
 }
 
+/// Whether the peer has broken the protocol.
+fn is_violation(error: &Error) -> bool {
+    error.kind() == ErrorKind::Protocol && error.side() == Side::Remote
+}
+
 /// Runs `work`; a panic becomes an error, because other threads wait for the result.
 pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
@@ -351,7 +361,7 @@ fn start<'scope>(
 #[cfg(test)]
 mod tests {
     use super::{Session, start};
-    use crate::error::ErrorKind;
+    use crate::error::{Error, ErrorKind};
 
     #[test]
     fn who_has_not_asked_for_content_does_not_limit_it() {
@@ -361,6 +371,26 @@ mod tests {
         session.let_peer_limit();
         session.limit_by_peer(100_000).unwrap();
         assert_eq!(session.wire_piece(), Some(2000));
+    }
+
+    #[test]
+    fn a_violation_of_the_peer_is_told_whichever_thread_is_first() {
+        let violation = || Error::protocol("what may not be said").remote();
+        for (first, second, told) in [
+            (Error::internal("a listing that is gone"), violation(), ErrorKind::Protocol),
+            (violation(), Error::internal("a listing that is gone"), ErrorKind::Protocol),
+            (Error::new(ErrorKind::Aborted, "canceled"), violation(), ErrorKind::Aborted),
+            (Error::internal("of our own"), Error::protocol("of our own"), ErrorKind::Internal),
+        ] {
+            let session = Session::default();
+            session.fail(first);
+            session.fail(second);
+            assert_eq!(session.error().map(|error| error.kind()), Some(told));
+        }
+        let session = Session::default();
+        session.end();
+        session.fail(violation());
+        assert!(session.error().is_none(), "what ended well stays so");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The sender's part of a session on the control lane.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::{Deref, Range};
 
 use super::ProfileExchange;
@@ -307,9 +308,12 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
     }
 
     fn want(&mut self, directory: u32, files: Vec<u32>, resume: Vec<Resume>) -> Result<ToSender<T>, Violation> {
-        let Some((Stage::Listed, held)) = self.directories.remove(&directory) else {
-            return Err(Violation::new(format!("files of directory {directory} may not be asked for")));
+        // A listing that is still to be sent stays: the thread that sends it must not miss it before this is told.
+        let listed = match self.directories.entry(directory) {
+            Entry::Occupied(held) if held.get().0 == Stage::Listed => held,
+            _ => return Err(Violation::new(format!("files of directory {directory} may not be asked for"))),
         };
+        let (_, held) = listed.remove();
         self.asked -= 1;
         for &index in &files {
             match held.listing().get(index as usize) {
@@ -396,6 +400,17 @@ mod tests {
         assert!(matches!(sender.frame(Frame::Need(vec![0])), Ok(ToSender::List(_))));
         assert!(matches!(sender.frame(Frame::Settled(1)), Ok(ToSender::Settled)));
         sender.records_sent();
+        assert!(sender.list(0).is_some());
+    }
+
+    #[test]
+    fn a_listing_that_is_wanted_from_too_early_is_there_for_the_thread_that_sends_it() {
+        let terms = SenderTerms::Granted { grant: Grant::AsAsked, profile: ProfileExchange::None, removes: false };
+        let mut sender: Sender<Arc<Listing>> = Sender::new(terms);
+        sender.told(Arc::new(Listing::new()));
+        sender.records_sent();
+        assert!(sender.frame(Frame::Need(vec![0])).is_ok());
+        assert!(sender.frame(Frame::Want { directory: 0, files: vec![], resume: vec![] }).is_err());
         assert!(sender.list(0).is_some());
     }
 
