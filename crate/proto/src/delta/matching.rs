@@ -47,10 +47,14 @@ impl Span {
     /// This one and the next as one, if they are.
     fn with(self, next: Self) -> Option<Self> {
         match (self, next) {
-            (Self::Copy { offset, bytes }, Self::Copy { offset: next, bytes: more }) if offset + bytes == next => {
-                Some(Self::Copy { offset, bytes: bytes + more })
+            (Self::Copy { offset, bytes }, Self::Copy { offset: next, bytes: more })
+                if offset.checked_add(bytes) == Some(next) =>
+            {
+                Some(Self::Copy { offset, bytes: bytes.checked_add(more)? })
             }
-            (Self::Literal { bytes }, Self::Literal { bytes: more }) => Some(Self::Literal { bytes: bytes + more }),
+            (Self::Literal { bytes }, Self::Literal { bytes: more }) => {
+                Some(Self::Literal { bytes: bytes.checked_add(more)? })
+            }
             _ => None,
         }
     }
@@ -422,6 +426,18 @@ mod tests {
             Span::Copy { offset: 50_000, bytes: 50_000 },
         ];
         assert_eq!(matching.recipe(), [Recipe::Made(made.to_vec())]);
+    }
+
+    /// The lengths of a list are the peer's word.
+    #[test]
+    fn spans_whose_sum_is_no_length_stay_apart() {
+        let copy = |offset, bytes| Span::Copy { offset, bytes };
+        let literal = |bytes| Span::Literal { bytes };
+        assert_eq!(copy(1, 2).with(copy(3, 4)), Some(copy(1, 6)));
+        assert_eq!(literal(1).with(literal(2)), Some(literal(3)));
+        assert_eq!(copy(1, u64::MAX).with(copy(0, 4)), None, "an end beyond every file");
+        assert_eq!(copy(0, 3).with(copy(3, u64::MAX - 2)), None);
+        assert_eq!(literal(u64::MAX).with(literal(1)), None);
     }
 
     #[test]
