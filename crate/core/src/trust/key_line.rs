@@ -38,6 +38,11 @@ pub(super) fn checked_name(name: &str) -> std::result::Result<&str, String> {
             name.escape_debug()
         ));
     }
+    // A sign in front is of another syntax: a negation, an option, a group, a quotation. Taken for a part of the name, it
+    // would let in whom the line was to keep out.
+    if !name.starts_with(|first: char| first.is_alphanumeric() || first == '_') {
+        return Err(format!("the name \"{}\" does not begin with a letter, a digit or _", name.escape_debug()));
+    }
     if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(format!(
             "the name \"{}\" is longer than {MAX_NAME_BYTES} bytes or has control characters",
@@ -244,6 +249,18 @@ mod tests {
         assert!(!one(&format!("x {key} expires=9999-12-31")).is_over());
         for nothing in ["", "   ", "# x", "\t#", "\u{a0}"] {
             assert!(parse_line(nothing).expect("nothing on it").is_none(), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_begins_with_no_sign_of_another_syntax() {
+        let key = key(1);
+        for name in ["_svc", "7of9", "josé", "日本", "a.b-c@host:1!"] {
+            assert_eq!(one(&format!("{name} {key}")).name, name);
+        }
+        for word in ["!user", "-user", "+user", "@group", "*.example.com", ";", "\"user\"", "'user'", "/user"] {
+            let why = parse_line(&format!("{word} {key}")).expect_err(word);
+            assert!(why.contains(&word.escape_debug().to_string()) && why.contains("begin"), "{why}");
         }
     }
 
