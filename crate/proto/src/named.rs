@@ -11,9 +11,13 @@ pub fn is_option(name: &str) -> bool {
 }
 
 impl Request {
-    /// Whether a request asks for anything but the default of the option of this name.
+    /// Whether a request asks for anything but the default of the option of this name. To append is to write in place,
+    /// as it is for rsync.
     #[must_use]
     pub fn asks_for(&self, name: &str) -> bool {
+        if name == "inplace" && self.append {
+            return true;
+        }
         let mut fields = Vec::new();
         self.put_fields(&mut fields);
         OPTIONS.iter().filter(|(api, flag, _)| name == *api || name == *flag).any(|(_, _, place)| has(&fields, place))
@@ -49,6 +53,9 @@ mod tests {
         };
         assert!(request.asks_for("maxDelete") && request.asks_for("max-delete") && request.asks_for("update"));
         assert!(!request.asks_for("delete") && !request.asks_for("ignore-existing") && !request.asks_for("none"));
+        let request = Request { append: true, ..Request::default() };
+        assert!(request.asks_for("append") && request.asks_for("inplace") && !request.asks_for("partial"));
+        assert!(!Request { inplace: true, ..Request::default() }.asks_for("append"));
         assert!(is_option("ignoreExisting") && is_option("compress") && !is_option("none"));
     }
 }
