@@ -934,10 +934,19 @@ export interface NativeTrust {
 export declare function notifyManager(socket: string, state: string): void
 
 /**
- * Opens a log to append to it, and with `reads` to read it; makes it with this mode if it is missing. Gives the descriptor, which is
- * the caller's. Symlinks of others than root and this user lead to none.
+ * Opens a directory, for calls that take names in it. With a mode it is made if it is missing, with those above it.
+ * Gives the descriptor, which is the caller's.
+ */
+export declare function openDirectory(path: Uint8Array, makes?: number | undefined | null): number
+
+/**
+ * Opens a log to append to it, and with `reads` to read it; makes it with this mode if it is missing. Gives the
+ * descriptor, which is the caller's.
  */
 export declare function openLog(path: Uint8Array, mode: number, reads: boolean): number
+
+/** Opens a file to read it. Gives the descriptor, which is the caller's. */
+export declare function openToRead(path: Uint8Array): number
 
 /** What the text of a file of settings says. */
 export declare function parseSettingsFile(text: string): Array<NativeSetting>

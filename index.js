@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeDial, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, openLog, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, serverKey, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeDial, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, openDirectory, openLog, openToRead, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, serverKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeDial }
 export { NativeJob }
@@ -801,7 +801,9 @@ export { NativeMissingSources }
 export { NativeReason }
 export { NativeSide }
 export { notifyManager }
+export { openDirectory }
 export { openLog }
+export { openToRead }
 export { parseSettingsFile }
 export { profileFigureNames }
 export { profilePhaseNames }

@@ -1,6 +1,7 @@
 import { captureCallSite } from './callsite.js';
 import { makeError, tellsAll } from './errors.js';
 import type { EntryPath, ItemEvent } from './events.js';
+import { namedFiles } from './named-files.js';
 import { readPlan } from './plan-file.js';
 import type { Planning, Task } from './planning.js';
 import { READ_ONLY } from './request.js';
@@ -8,7 +9,7 @@ import { Run } from './run.js';
 
 /** Compares the actions of a run with those of a plan, before anything is written. */
 export async function applied(file: string, task: Task, onStop: (stop: () => void) => void): Promise<Planning> {
-  const entries = readPlan(file, task);
+  const entries = readPlan(file, task, await namedFiles());
   const left = new Map(entries);
   let moved: EntryPath | undefined;
   const item = ({ path, pathBytes, stamp }: ItemEvent): void => {

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
 import { builtin } from './builtin.js';
@@ -10,7 +10,7 @@ import { ConfigError, ConnectionError, IoError, PlatformError, ioError, makeErro
 import { defaultPidFile, refuseRunning, runningServer, startOf } from './pid-file.js';
 import type { ServerRecord } from './pid-file.js';
 import { withSite } from './trust.js';
-import { logOpener } from './log-opener.js';
+import { namedFiles } from './named-files.js';
 import { isOwn } from './own-file.js';
 
 /** The longest time in which a background server may begin to listen: a timer holds no more than some days. */
@@ -107,10 +107,10 @@ export async function startServer(flags: readonly string[], options?: StartServe
  * @example `if ((await serverStatus()) === undefined) await startServer(['--root', 'backup=/srv/backup'])`
  */
 export async function serverStatus(options?: PidFileOptions): Promise<BackgroundServer | undefined> {
-  return withSite(captureCallSite(), () => {
+  return withSite(captureCallSite(), async () => {
     const pidFile = pidFileOf(options);
-    const running = runningServer(pidFile);
-    return Promise.resolve(running === undefined ? undefined : toServer(running, pidFile));
+    const running = runningServer(pidFile, await namedFiles());
+    return running === undefined ? undefined : toServer(running, pidFile);
   });
 }
 
@@ -126,7 +126,7 @@ export async function serverStatus(options?: PidFileOptions): Promise<Background
 export async function stopServer(options?: PidFileOptions): Promise<BackgroundServer | undefined> {
   return withSite(captureCallSite(), async () => {
     const pidFile = pidFileOf(options);
-    const running = runningServer(pidFile);
+    const running = runningServer(pidFile, await namedFiles());
     if (running === undefined) return undefined;
     await stopProcess(running);
     return toServer(running, pidFile);
@@ -175,10 +175,14 @@ export async function startInBackground(
   { startTimeoutMs = START_TIMEOUT_MS, ...files }: BackgroundStart,
 ): Promise<ServerRecord | NotStarted> {
   const pidFile = resolve(files.pidFile);
-  refuseRunning(pidFile);
+  const named = await namedFiles();
+  refuseRunning(pidFile, named);
   const logFile = resolve(files.logFile ?? join(dirname(pidFile), 'server.log'));
-  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
-  const log = files.logFile === undefined ? ownLog(logFile) : (await logOpener())(logFile, 0o640, true);
+  const log = named.beside(
+    logFile,
+    (at) => (files.logFile === undefined ? ownLog(logFile, at()) : named.openLog(logFile, 0o640, true)),
+    0o700,
+  );
   try {
     const before = fstatSync(log).size;
     const args = [program, 'serve', ...words, '--json', '--pid-file', pidFile, '--log-file', logFile];
@@ -196,15 +200,15 @@ export async function startInBackground(
   } finally {
     closeSync(log);
   }
-  const running = runningServer(pidFile);
+  const running = runningServer(pidFile, named);
   if (running === undefined) throw new IoError('the server has ended', { code: 'ERR_SPARSYNC_IO', path: logFile });
   return running;
 }
 
 /** Opens the log of a server that was not named: it is beside the pid file, and must belong to this user. */
-function ownLog(path: string): number {
+function ownLog(path: string, at: string): number {
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
-  const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
+  const log = openSync(at, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
   if (isOwn(fstatSync(log))) return log;
   closeSync(log);
   throw new ConfigError('the log beside the pid file is another user’s, or others may change it: name one', { path });

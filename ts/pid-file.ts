@@ -1,9 +1,9 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   linkSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 
 import { stateDirectory } from './config.js';
 import { ConfigError, SparsyncError, ioError } from './errors.js';
+import type { NamedFiles, Sibling } from './named-files.js';
 import { isOwn } from './own-file.js';
 
 const UNWRITABLE = 'cannot write the pid file';
@@ -65,8 +66,21 @@ function userOf(pid: number): number | undefined {
 }
 
 /** The server that a file tells of, while it runs. */
-export function runningServer(path: string): ServerRecord | undefined {
-  const found = read(path);
+export function runningServer(path: string, files: NamedFiles): ServerRecord | undefined {
+  return runningIn(recordAt(path, files));
+}
+
+function recordAt(path: string, files: NamedFiles): Found | undefined {
+  if (!existsSync(dirname(path))) return undefined;
+  try {
+    return files.beside(path, (at) => read(path, at()));
+  } catch (cause) {
+    throw cause instanceof SparsyncError ? cause : ioError('cannot read the pid file', cause, path);
+  }
+}
+
+/** The server that the content of a file tells of, while it runs. */
+function runningIn(found: Found | undefined): ServerRecord | undefined {
   const record = recordIn(found?.text);
   if (found === undefined || record === undefined) return undefined;
   // The owner of the file may name only processes of their own.
@@ -76,20 +90,30 @@ export function runningServer(path: string): ServerRecord | undefined {
 /** A pid file: the number is on the first line, as usual. The second line has all facts about the server. */
 export class PidFile {
   readonly #path: string;
+  readonly #files: NamedFiles;
   #record: ServerRecord;
 
   /** Makes the file. Refused while the server runs that made the present file. */
-  constructor(path: string, told: Omit<ServerRecord, 'pid' | 'start' | 'since'>) {
+  constructor(path: string, files: NamedFiles, told: Omit<ServerRecord, 'pid' | 'start' | 'since'>) {
     this.#record = { pid: process.pid, start: startOf(process.pid) ?? '', since: new Date().toISOString(), ...told };
     this.#path = path;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const own = written(path, textFor(this.#record));
+    this.#files = files;
+    const claim = (at: Sibling): void => {
+      const own = written(at, textFor(this.#record));
+      try {
+        while (!claimed(own, at())) removeStale(path, at);
+      } finally {
+        rmSync(own, { force: true });
+      }
+    };
+    this.#write(() => files.beside(path, claim, 0o700));
+  }
+
+  #write(work: () => void): void {
     try {
-      while (!claimed(own, path)) removeStale(path);
+      work();
     } catch (cause) {
-      throw cause instanceof SparsyncError ? cause : ioError(UNWRITABLE, cause, path);
-    } finally {
-      rmSync(own, { force: true });
+      throw cause instanceof SparsyncError ? cause : ioError(UNWRITABLE, cause, this.#path);
     }
   }
 
@@ -97,18 +121,18 @@ export class PidFile {
   update(told: Pick<ServerRecord, 'graceMs' | 'logFile'>): void {
     if (!this.#isOurs()) return;
     const record = { ...this.#record, ...told };
-    renameSync(written(this.#path, textFor(record)), this.#path);
+    this.#write(() => this.#files.beside(this.#path, (at) => renameSync(written(at, textFor(record)), at())));
     this.#record = record;
   }
 
   /** Removes the file, unless it belongs to another server by now. */
   remove(): void {
-    if (this.#isOurs()) rmSync(this.#path, { force: true });
+    if (this.#isOurs()) this.#files.beside(this.#path, (at) => rmSync(at(), { force: true }));
   }
 
   /** Whether the file is still the one that was made here. */
   #isOurs(): boolean {
-    return read(this.#path)?.text === textFor(this.#record);
+    return recordAt(this.#path, this.#files)?.text === textFor(this.#record);
   }
 }
 
@@ -126,49 +150,53 @@ function claimed(own: string, path: string): boolean {
 /**
  * Removes the file of a server that has ended. Two processes that do so at once must not remove each other's new file.
  */
-function removeStale(path: string): void {
-  refuseRunning(path);
-  const text = read(path)?.text;
-  if (text === undefined) return;
-  const aside = `${path}.${process.pid}.old`;
+function removeStale(path: string, at: Sibling): void {
+  const found = read(path, at());
+  refuse(runningIn(found));
+  if (found === undefined) return;
+  const aside = at(`.${process.pid}.old`);
   try {
-    renameSync(path, aside);
+    renameSync(at(), aside);
   } catch (error) {
     // Somebody else has taken it away first.
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
     throw error;
   }
-  if (read(aside)?.text !== text) claimed(aside, path);
+  if (read(path, aside)?.text !== found.text) claimed(aside, at());
   rmSync(aside, { force: true });
 }
 
 /** Throws while the server of a file runs. */
-export function refuseRunning(path: string): void {
-  const running = runningServer(path);
+export function refuseRunning(path: string, files: NamedFiles): void {
+  refuse(runningServer(path, files));
+}
+
+function refuse(running: ServerRecord | undefined): void {
   if (running === undefined) return;
   const { pid, address } = running;
   throw new ConfigError(`a server is running already: process ${pid}, on ${address}`, { details: { pid, address } });
 }
 
 /** Writes a temporary file beside the final one. An entry of its name is neither followed nor written into. */
-function written(path: string, text: string): string {
-  const own = `${path}.${process.pid}`;
-  try {
-    rmSync(own, { force: true });
-    writeFileSync(own, text, { mode: 0o644, flag: 'wx' });
-    return own;
-  } catch (cause) {
-    throw ioError(UNWRITABLE, cause, path);
-  }
+function written(at: Sibling, text: string): string {
+  const own = at(`.${process.pid}`);
+  rmSync(own, { force: true });
+  writeFileSync(own, text, { mode: 0o644, flag: 'wx' });
+  return own;
 }
 
 function textFor(record: ServerRecord): string {
   return `${record.pid}\n${JSON.stringify(record)}\n`;
 }
 
+interface Found {
+  readonly text: string;
+  readonly uid: number;
+}
+
 /** The text of a file, and its owner. Refused if another user than this one or root could have written it. */
-function read(path: string): { text: string; uid: number } | undefined {
-  const descriptor = opened(path);
+function read(path: string, at: string): Found | undefined {
+  const descriptor = opened(at);
   if (descriptor === undefined) return undefined;
   try {
     const stats = fstatSync(descriptor);
@@ -181,12 +209,12 @@ function read(path: string): { text: string; uid: number } | undefined {
   }
 }
 
-function opened(path: string): number | undefined {
+function opened(at: string): number | undefined {
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    return openSync(at, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
-    throw ioError('cannot read the pid file', cause, path);
+    throw cause;
   }
 }
 

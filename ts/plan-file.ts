@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync
 
 import { ConfigError, SparsyncError, ioError, makeError } from './errors.js';
 import type { EntryPath } from './events.js';
+import type { NamedFiles } from './named-files.js';
 import { absolute, namesContent, textOf } from './paths.js';
 import type { Planning, Task } from './planning.js';
 import type { Target } from './target.js';
@@ -31,9 +32,8 @@ const UNDECIDING = new Set(
 export type PlannedEntries = ReadonlyMap<string, EntryPath>;
 
 /** Prepares to write the plan of a run to a file, which gets its name when it is complete. */
-export function savedTo(file: string, task: Task): Planning {
-  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
-  const output = attempt(file, () => openSync(temporary, 'wx', 0o666));
+export function savedTo(file: string, task: Task, files: NamedFiles): Planning {
+  const { output, name, remove } = attempt(file, () => unnamed(file, files));
   const hash = createHash('sha256');
   let waiting: string[] = [];
   let bytes = 0;
@@ -74,13 +74,29 @@ export function savedTo(file: string, task: Task): Planning {
         line({ entries, sha256: hash.copy().digest('hex') });
         flush();
         fsyncSync(output);
-        renameSync(temporary, file);
+        name();
         isNamed = true;
       } catch (error) {
         throw error instanceof SparsyncError ? error : ioError('cannot write the plan', error, file);
       } finally {
         closeSync(output);
-        if (!isNamed) rmSync(temporary, { force: true });
+        if (!isNamed) remove();
+      }
+    },
+  };
+}
+
+/** A new file beside the one that is meant, until it gets that name or is removed. */
+function unnamed(file: string, files: NamedFiles): { output: number; name: () => void; remove: () => void } {
+  const temporary = `.${randomBytes(6).toString('hex')}.tmp`;
+  return {
+    output: files.beside(file, (at) => openSync(at(temporary), 'wx', 0o666)),
+    name: () => files.beside(file, (at) => renameSync(at(temporary), at())),
+    remove: () => {
+      try {
+        files.beside(file, (at) => rmSync(at(temporary), { force: true }));
+      } catch {
+        // Its folder is gone, and it is gone with that.
       }
     },
   };
@@ -133,8 +149,8 @@ function sorted(value: unknown): unknown {
 }
 
 /** Reads the plan of a run. Refuses one of another run or version, and one that was changed. */
-export function readPlan(file: string, task: Task): PlannedEntries {
-  const lines = linesOf(file);
+export function readPlan(file: string, task: Task, files: NamedFiles): PlannedEntries {
+  const lines = linesOf(file, files);
   const found = new Map<string, EntryPath>();
   const hash = createHash('sha256');
   let isClosed = false;
@@ -198,8 +214,8 @@ function pathIn({ path, pathBase64 }: Record<string, unknown>): EntryPath | unde
 /**
  * The lines of a file without their ends. Of a line that is too long, only as much is read as is needed to know that.
  */
-function* linesOf(file: string): Generator<Uint8Array, undefined, undefined> {
-  const input = attempt(file, () => openSync(file, 'r'));
+function* linesOf(file: string, files: NamedFiles): Generator<Uint8Array, undefined, undefined> {
+  const input = attempt(file, () => files.openToRead(file));
   try {
     let rest = Buffer.alloc(0);
     for (;;) {

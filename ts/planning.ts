@@ -31,7 +31,7 @@ export function taskOf(ends: Ends, link: Link, settings: TransferSettings, watch
   const { savePlan, applyPlan } = settings;
   if (savePlan !== undefined) {
     const task = { ends, link, settings: { ...settings, ...READ_ONLY } };
-    return { ...task, watch, planning: async () => (await import('./plan-file.js')).savedTo(savePlan, task) };
+    return { ...task, watch, planning: async () => savedTo(savePlan, task) };
   }
   if (applyPlan === undefined) return { ends, link, settings, watch };
   const task = { ends, link, settings };
@@ -40,4 +40,9 @@ export function taskOf(ends: Ends, link: Link, settings: TransferSettings, watch
     watch,
     planning: async (onStop) => (await import('./applying.js')).applied(applyPlan, task, onStop),
   };
+}
+
+async function savedTo(file: string, task: Task): Promise<Planning> {
+  const [plan, { namedFiles }] = await Promise.all([import('./plan-file.js'), import('./named-files.js')]);
+  return plan.savedTo(file, task, await namedFiles());
 }

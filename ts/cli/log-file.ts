@@ -3,7 +3,7 @@ import type { WriteStream } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
 import { fromNative } from '../errors.js';
-import type { OpenLog } from '../log-opener.js';
+import type { OpenLog } from '../named-files.js';
 import { moment, readFormat } from './out-format.js';
 import type { Format, FormatValues } from './out-format.js';
 import { loseFile, note } from './output.js';

@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
-import type { OpenLog } from '../log-opener.js';
+import type { OpenLog } from '../named-files.js';
 import { profileText } from '../profile.js';
 import type { ProfileRecord } from '../profile.js';
 import { wantsProfile } from '../config.js';

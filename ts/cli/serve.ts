@@ -8,7 +8,7 @@ import { serve } from '../server.js';
 import type { Server } from '../server.js';
 import { LIMITS, limitsFrom, versionsBeside } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
-import { logOpener } from '../log-opener.js';
+import { namedFiles } from '../named-files.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
 import type { PathLike } from '../paths.js';
@@ -68,13 +68,13 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
 async function runServer(words: readonly Word[], flags: ParsedFlags, logged: LogOptions): Promise<number> {
   let graceMs = graceOf(flags);
   const options = serveOptions(flags);
-  const open = await logOpener();
-  const profiles = new ProfileFile(flags.text('profile'), open);
+  const files = await namedFiles();
+  const profiles = new ProfileFile(flags.text('profile'), files.openLog);
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
-  const log = new ServerLog(logged, open);
+  const log = new ServerLog(logged, files.openLog);
   const metricsAt = flags.text('metrics');
   const pidPath = flags.text('pid-file');
-  if (pidPath !== undefined) refuseRunning(pidPath);
+  if (pidPath !== undefined) refuseRunning(pidPath, files);
   const key = ownKey(options.identity);
   const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
   const close = ({ signal }: Interrupted): void => {
@@ -97,7 +97,7 @@ async function runServer(words: readonly Word[], flags: ParsedFlags, logged: Log
     const { address, publicKey } = server;
     const roots = Object.keys(options.roots);
     if (pidPath !== undefined) {
-      pidFile = new PidFile(pidPath, { address, publicKey, roots, graceMs, logFile: flags.text('log-file') });
+      pidFile = new PidFile(pidPath, files, { address, publicKey, roots, graceMs, logFile: flags.text('log-file') });
     }
     // On stderr it would repeat the line of stdout.
     if (log.isFile) log.add({ type: 'listening', at: new Date(), address, publicKey, roots });

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 
 import { START_TIMEOUT_MS_MAX, startInBackground, stopProcess } from '../background-server.js';
 import { ConfigError } from '../errors.js';
+import { namedFiles } from '../named-files.js';
 import { defaultPidFile, runningServer } from '../pid-file.js';
 import type { ServerRecord } from '../pid-file.js';
 import { configuredFlags } from './configured.js';
@@ -35,7 +36,7 @@ export async function serverCommand(words: readonly Word[]): Promise<number> {
     throw new ConfigError('server takes start, status or stop; a folder of that name is ./server');
   }
   const pidFile = flags.text('pid-file') ?? defaultPidFile();
-  const running = runningServer(pidFile);
+  const running = runningServer(pidFile, await namedFiles());
   const json = flags.on('json');
   if (running === undefined) {
     if (json) await printJson({ type: 'server', schema: JSON_SCHEMA, running: false, pidFile });

@@ -1,7 +1,7 @@
 import { closeSync, writeSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
-import type { OpenLog } from '../log-opener.js';
+import type { OpenLog } from '../named-files.js';
 import type { Level } from '../logger.js';
 import { levelOfServerEvent } from '../logging.js';
 import type { ServerEvent } from '../server-events.js';

@@ -160,8 +160,8 @@ class SyncRun {
   async #openLog(): Promise<void> {
     const path = this.#flags.text('log-file');
     if (path === undefined) return;
-    const [{ LogFile }, { logOpener }] = await Promise.all([import('./log-file.js'), import('../log-opener.js')]);
-    const log = new LogFile(path, this.#flags.text('log-file-format'), await logOpener());
+    const [{ LogFile }, { namedFiles }] = await Promise.all([import('./log-file.js'), import('../named-files.js')]);
+    const log = new LogFile(path, this.#flags.text('log-file-format'), (await namedFiles()).openLog);
     this.#log = log;
     onNote((line) => log.note(line));
   }
@@ -301,11 +301,11 @@ class SyncRun {
   async #openProfiles(): Promise<void> {
     const path = this.#flags.text('profile');
     if (path === undefined && !wantsProfile()) return;
-    const [{ ProfileFile }, { logOpener }] = await Promise.all([
+    const [{ ProfileFile }, { namedFiles }] = await Promise.all([
       import('./profile-file.js'),
-      import('../log-opener.js'),
+      import('../named-files.js'),
     ]);
-    this.#profiles = new ProfileFile(path, await logOpener());
+    this.#profiles = new ProfileFile(path, (await namedFiles()).openLog);
   }
 
   #keepProfile({ profile }: SyncResult): void {
@@ -372,10 +372,14 @@ class SyncRun {
     const ends = this.#flags.operands.map((word) => safeBytes(Buffer.from(word)));
     const stats = result?.stats ?? this.#current?.stats();
     if (isReal) {
-      const { writeTextfile } = await import('./textfile.js');
+      const [{ writeTextfile }, { namedFiles }] = await Promise.all([
+        import('./textfile.js'),
+        import('../named-files.js'),
+      ]);
       const durationMs = result?.durationMs ?? Date.now() - this.#beganAt;
       const [sources, destination = ''] = [ends.slice(0, -1), ends.at(-1)];
-      writeTextfile(textfile, { sources, destination, exitCode: finalCode(exitCode), durationMs, stats });
+      const run = { sources, destination, exitCode: finalCode(exitCode), durationMs, stats };
+      writeTextfile(textfile, run, await namedFiles());
     }
     if (reporter() !== 'github') return;
     const { tellGithub } = await import('./github.js');

@@ -1,6 +1,7 @@
 import { closeSync, fchmodSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
+import type { NamedFiles, Sibling } from '../named-files.js';
 import { deletesOf } from '../stats.js';
 import type { SyncStats } from '../stats.js';
 import { EXIT } from './exit-codes.js';
@@ -22,16 +23,25 @@ const LAST_SUCCESS = 'sparsync_last_success_timestamp_seconds';
  * Writes the figures of a run for the collector of text files of Prometheus' node_exporter, in one step: it may read at
  * any time. After a run that failed, the file keeps the time of the last success.
  */
-export function writeTextfile(path: string, run: Collected): void {
+export function writeTextfile(path: string, run: Collected, files: NamedFiles): void {
+  try {
+    files.beside(path, (at) => write(at, run));
+  } catch (error) {
+    printError(ioError('cannot write the text file', error, path));
+    loseFile();
+  }
+}
+
+function write(at: Sibling, run: Collected): void {
   const now = Date.now() / 1000;
   const labels = `{source="${run.sources.map(escaped).join(' ')}",destination="${escaped(run.destination)}"}`;
   const isSuccess = run.exitCode === EXIT.ok || run.exitCode === EXIT.vanished;
-  const success = isSuccess ? now.toFixed(3) : lastSuccess(path, labels);
+  const success = isSuccess ? now.toFixed(3) : lastSuccess(at(), labels);
   const text = figuresOf(run, now, success)
     .map(([name, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name}${labels} ${value}\n`)
     .join('');
   // The collector ignores files with another suffix.
-  const fresh = `${path}.${process.pid}.tmp`;
+  const fresh = at(`.${process.pid}.tmp`);
   let isMade = false;
   try {
     const file = openSync(fresh, 'wx', 0o644);
@@ -43,11 +53,10 @@ export function writeTextfile(path: string, run: Collected): void {
     } finally {
       closeSync(file);
     }
-    renameSync(fresh, path);
-  } catch (error) {
+    renameSync(fresh, at());
+    isMade = false;
+  } finally {
     if (isMade) rmSync(fresh, { force: true });
-    printError(ioError('cannot write the text file', error, path));
-    loseFile();
   }
 }
 

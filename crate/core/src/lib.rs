@@ -41,7 +41,7 @@ pub use config_file::{Setting, SettingValue, parse_settings};
 pub use engine::{Event, Failures};
 pub use error::{Detail, Error, ErrorKind, Result, Side};
 pub use explain::{explain_local, explain_remote};
-pub use fs::{open_log, umask};
+pub use fs::{open_directory, open_log, open_to_be_read, umask};
 pub use job::{Job, JobResult, stat_names};
 pub use rule_lists::{GivenRule, RuleList, RuleOrigin};
 pub use run::{Run, start_local};

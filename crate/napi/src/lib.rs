@@ -16,7 +16,7 @@ mod config_file;
 mod error;
 mod explain;
 mod job;
-mod log;
+mod named_files;
 mod number;
 mod options;
 mod profile;

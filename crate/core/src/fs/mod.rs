@@ -20,7 +20,7 @@ mod xattr;
 pub(crate) use follow::{Followed, Following, Limit, Reach};
 pub(crate) use lock::{DestinationLock, LockFor};
 pub(crate) use mounts::{Mount, below};
-pub use named::open_log;
+pub use named::{open_directory, open_log, open_to_be_read};
 pub(crate) use named::{open_named, open_named_now, trusts};
 pub use root::umask;
 pub(crate) use root::{Root, Space, absolute_path};

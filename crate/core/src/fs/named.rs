@@ -2,8 +2,11 @@
 //! made it.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
 use rustix::io::Errno;
@@ -42,6 +45,38 @@ fn open_to_read(path: &[u8], flags: OFlags) -> Result<File> {
         return Err(Errno::ISDIR.into());
     }
     last.open(flags, Mode::empty()).map(File::from)
+}
+
+/// Opens a file to read it.
+///
+/// # Errors
+/// The call that failed, `ELOOP` for a symlink of somebody else.
+pub fn open_to_be_read(path: &[u8]) -> std::io::Result<File> {
+    Ok(open_named(path)?)
+}
+
+/// Opens a directory, for calls that take names in it. With a mode it is made if it is missing, with those above it.
+///
+/// # Errors
+/// The call that failed, `ELOOP` for a symlink of somebody else.
+pub fn open_directory(path: &[u8], makes: Option<u32>) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let missing = match found(path, false).and_then(|last| last.open(flags, Mode::empty())) {
+        Err(CallError { errno: Errno::NOENT, .. }) => Errno::NOENT,
+        opened => return Ok(opened?),
+    };
+    let Some(mode) = makes else { return Err(missing.into()) };
+    let given = Path::new(OsStr::from_bytes(path));
+    let (Some(above), Some(name)) = (given.parent(), given.file_name()) else { return Err(missing.into()) };
+    let above = match above.as_os_str().as_bytes() {
+        b"" => open_directory(b".", None)?,
+        above => open_directory(above, makes)?,
+    };
+    match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(mode)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(open(above.as_fd(), name.as_bytes(), flags | OFlags::NOFOLLOW, Mode::empty())?)
 }
 
 /// Opens a log to append to it, and with `reads` to read it; makes it with this mode if it is missing.
@@ -156,7 +191,7 @@ fn open(at: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> Result<Ow
 
 #[cfg(test)]
 mod tests {
-    use super::{open_log, open_named, open_named_directory};
+    use super::{open_directory, open_log, open_named, open_named_directory};
     use rustix::fs::OFlags;
     use rustix::io::Errno;
     use std::io::{Read, Write as _};
@@ -189,6 +224,12 @@ mod tests {
         symlink("d/newer", path("to-newer")).unwrap();
         writeln!(log("to-newer").unwrap(), "appended").unwrap();
         assert!(path("d/new").exists() && path("d/newer").exists());
+        let make = |name: &str| open_directory(path(name).as_os_str().as_bytes(), Some(0o700));
+        for name in ["d", "link/made/deep", "made"] {
+            assert!(make(name).is_ok(), "{name}");
+        }
+        assert!(path("d/made/deep").is_dir() && path("made").is_dir());
+        assert!(open_directory(path("none").as_os_str().as_bytes(), None).is_err() && !path("none").exists());
         // What has no names of its own is had as the system has it.
         let held = std::fs::File::open(path("d")).unwrap();
         assert!(
@@ -204,6 +245,8 @@ mod tests {
             }
             assert_eq!(directory("link").unwrap_err().errno, Errno::LOOP);
             assert_eq!(directory("to-newer").unwrap_err().errno, Errno::NOTDIR, "it can be replaced");
+            assert!(make("link/more").is_err_and(|error| error.to_string().contains("symbolic links")));
+            assert!(!path("d/more").exists());
             assert!(log("to-newer").is_err() && log("link/other").is_err());
         }
     }
