@@ -17,7 +17,7 @@ mod tree;
 use std::time::Duration;
 
 use sparsync_proto::session::{Beat, ProfileExchange, Pulse, ReceiverTerms, SenderTerms, Violation};
-use sparsync_proto::{Accept, Frame, Grant, OwnerNames, Request};
+use sparsync_proto::{Accept, EndProfile, Frame, Grant, OwnerNames, Request};
 
 use link::Link;
 use random::Random;
@@ -38,6 +38,43 @@ pub enum Fault {
     WantForgotten,
     /// The receiver does not wait for files.
     FinishedEarly,
+    /// The receiver never tells which parts it holds.
+    PartsForgotten,
+    /// The sender copies from another place than the one that is alike.
+    CopiedWrong,
+    /// The receiver tells that files have arrived before they have.
+    ArrivedEarly,
+    /// The sender removes what it was not told of.
+    RemovedUntold,
+    /// An end does not tell its account of time.
+    ProfileForgotten,
+    /// The sender tells a directory below a single file.
+    SingleGoesDown,
+}
+
+/// What a schedule asks for besides that the destination becomes what the source is.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
+pub struct Asked {
+    /// The source is one entry that is no directory, or a missing one.
+    pub single: bool,
+    /// The sender removes what has arrived.
+    pub removes: bool,
+    /// Older states of files are told, and sent from.
+    pub deltas: bool,
+    /// An end asks for the other's account of time.
+    pub profile: bool,
+}
+
+impl Asked {
+    fn random(random: &mut Random) -> Self {
+        Self {
+            single: random.once_in(6),
+            removes: random.once_in(3),
+            deltas: random.once_in(2),
+            profile: random.once_in(4),
+        }
+    }
 }
 
 /// How a schedule ended.
@@ -64,48 +101,75 @@ fn is_unfinished(name: &[u8]) -> bool {
     name.starts_with(b".unfinished")
 }
 
+/// An end's account of its time.
+fn account() -> EndProfile {
+    EndProfile { started_at_micros: 1, figures: Vec::new(), threads: Vec::new() }
+}
+
 fn accept(grant: Grant, lanes: u8) -> Accept {
     Accept { grant, lanes, ..Accept::default() }
 }
 
-fn request(lanes: u8) -> Request {
-    Request { root: b"r".to_vec(), attributes: tree::attributes(), recursive: true, lanes, ..Request::default() }
+fn request(lanes: u8, asked: Asked) -> Request {
+    Request {
+        root: b"r".to_vec(),
+        attributes: tree::attributes(),
+        recursive: true,
+        lanes,
+        profile: asked.profile,
+        remove_source_files: asked.removes,
+        ..Request::default()
+    }
 }
 
 impl Simulation {
     fn new(seed: u64, fault: Option<Fault>) -> Self {
+        Self::asking(None, seed, fault)
+    }
+
+    fn asking(asked: Option<Asked>, seed: u64, fault: Option<Fault>) -> Self {
         let mut random = Random::new(seed);
-        let source = Tree::random(&mut random);
+        let mixed = Asked::random(&mut random);
+        let asked = asked.unwrap_or(mixed);
+        let source = if asked.single { Tree::single(&mut random) } else { Tree::random(&mut random) };
         let destination = match random.below(4) {
             0 => Tree::empty(),
             1 => source.clone(),
+            // What else is beside a single file does not belong to the run.
+            _ if asked.single => Tree::single(&mut random),
             2 => source.changed(&mut random),
             _ => Tree::random(&mut random),
         };
         let is_new = destination == Tree::empty();
         let grant = if is_new && random.once_in(2) { Grant::All } else { Grant::AsAsked };
         let lanes = 1 + random.index(3);
+        let sender_asks = random.once_in(2);
+        let told_by = |asks: bool| match (asked.profile, asks) {
+            (false, _) => ProfileExchange::None,
+            (true, true) => ProfileExchange::Ask,
+            (true, false) => ProfileExchange::Answer,
+        };
         let terms = ReceiverTerms {
             grant,
             recursive: true,
-            single: false,
+            single: asked.single,
             attributes: tree::attributes(),
             names: OwnerNames { users: true, groups: false },
             tree_digest_decides: !is_new,
-            profile: ProfileExchange::None,
+            profile: told_by(!sender_asks),
             is_unfinished,
         };
         let mut link = Link::new(lanes);
         let lane_count = u8::try_from(lanes).unwrap();
-        let settled = if random.once_in(2) {
+        let settled = if sender_asks {
             link.to_sender.send(&Frame::Accept(accept(grant, lane_count)));
-            SenderTerms::Asked(Box::new(request(lane_count)))
+            SenderTerms::Asked(Box::new(request(lane_count, asked)))
         } else {
-            SenderTerms::Granted { grant, profile: ProfileExchange::None, removes: false }
+            SenderTerms::Granted { grant, profile: told_by(false), removes: asked.removes }
         };
         Self {
             sender: SenderEnd::new(source.clone(), settled, lanes, fault, &mut random),
-            receiver: ReceiverEnd::new(destination, terms, lanes, fault),
+            receiver: ReceiverEnd::new(destination, (terms, asked), lanes, fault),
             link,
             source,
             random,
@@ -177,7 +241,7 @@ impl Simulation {
                 // A step may have missed what another draw of a lane finds.
                 Ok(false) => idle += 1,
             }
-            if self.sender.finished && self.receiver.finished && self.link.is_idle() {
+            if self.sender.finished && self.receiver.has_ended() && self.link.is_idle() {
                 return End::Finished;
             }
             if idle > 200 {
@@ -199,8 +263,29 @@ impl Simulation {
         if sent == 0 && self.receiver.tree != self.source {
             return Err(format!("{:?} became {:?}", self.source, self.receiver.tree));
         }
+        self.judge_removals()?;
+        if let Some(path) = self.receiver.told_arrived.iter().find(|path| self.sender.left().entry(path).is_some()) {
+            return Err(format!("what has arrived is still there: {path:?}"));
+        }
         let mut lanes = 0..self.link.lanes.len();
         lanes.try_for_each(|lane| self.receiver.lane_ended(lane)).map_err(|broken| broken.to_string())
+    }
+}
+
+impl Simulation {
+    /// Whatever is no more at the source is at the destination.
+    fn judge_removals(&self) -> Result<(), String> {
+        let left = self.sender.left();
+        for (path, entries) in &self.source.0 {
+            for (name, entry) in &entries.0 {
+                let is_left = left.0.get(path).is_some_and(|left| left.0.contains_key(name));
+                let arrived = self.receiver.tree.0.get(path).and_then(|there| there.0.get(name));
+                if !is_left && arrived != Some(entry) {
+                    return Err(format!("removed and not there: {path:?} {name:?} {entry:?}, but {arrived:?}"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -229,6 +314,24 @@ fn every_schedule_ends_with_the_source_at_the_destination() {
 }
 
 #[test]
+fn every_schedule_of_a_kind_of_run_ends_so() {
+    let asked = Asked::default();
+    for asked in [
+        asked,
+        Asked { single: true, ..asked },
+        Asked { removes: true, ..asked },
+        Asked { deltas: true, ..asked },
+        Asked { profile: true, ..asked },
+    ] {
+        for seed in schedules() {
+            let mut simulation = Simulation::asking(Some(asked), seed, None);
+            assert_eq!(simulation.run(), End::Finished, "seed {seed}, {asked:?}");
+            assert_eq!(simulation.judge(), Ok(()), "seed {seed}, {asked:?}");
+        }
+    }
+}
+
+#[test]
 fn a_link_that_breaks_at_any_step_deletes_nothing_early_and_proves_nothing() {
     for seed in schedules() {
         let steps = {
@@ -246,13 +349,25 @@ fn a_link_that_breaks_at_any_step_deletes_nothing_early_and_proves_nothing() {
         let receiver = &simulation.receiver;
         assert!(!receiver.deleted || !receiver.waits_for_files(), "seed {seed}: deleted before all had come");
         assert!(!simulation.sender.finished || receiver.finished, "seed {seed}: a result that nobody told");
+        assert_eq!(simulation.judge_removals(), Ok(()), "seed {seed}");
     }
 }
 
 #[test]
 fn every_planted_fault_is_found() {
-    let faults =
-        [Fault::ListingLost, Fault::FileTwice, Fault::ContentUnasked, Fault::WantForgotten, Fault::FinishedEarly];
+    let faults = [
+        Fault::ListingLost,
+        Fault::FileTwice,
+        Fault::ContentUnasked,
+        Fault::WantForgotten,
+        Fault::FinishedEarly,
+        Fault::PartsForgotten,
+        Fault::CopiedWrong,
+        Fault::ArrivedEarly,
+        Fault::RemovedUntold,
+        Fault::ProfileForgotten,
+        Fault::SingleGoesDown,
+    ];
     for fault in faults {
         let found = schedules().take(2_000).find(|&seed| {
             let mut simulation = Simulation::new(seed, Some(fault));
@@ -266,7 +381,7 @@ fn every_planted_fault_is_found() {
 fn up_to_some_step(seed: u64) -> Simulation {
     let mut simulation = Simulation::new(seed, None);
     for _ in 0..simulation.random.below(60) {
-        assert!(simulation.step().is_ok(), "seed {seed}: honest ends agree");
+        assert_eq!(simulation.step().map(drop), Ok(()), "seed {seed}: honest ends agree");
     }
     simulation
 }

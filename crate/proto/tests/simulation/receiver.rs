@@ -1,20 +1,82 @@
 //! A simulated receiver: the machines, and around them what the engine does with threads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use sparsync_proto::codec::Reader;
+use sparsync_proto::delta::Chunk;
 use sparsync_proto::pack::{FileId, Record};
-use sparsync_proto::session::{Expected, Lane, LaneStep, Pending, Receiver, ReceiverTerms, ToReceiver, Violation};
-use sparsync_proto::{Frame, Grant, Kind, Listing, Name, RelPath, Resume, Rules, Step, plan};
+use sparsync_proto::session::{
+    Expected, Lane, LaneStep, Pending, ProfileExchange, Receiver, ReceiverTerms, ToReceiver, Violation,
+};
+use sparsync_proto::{Arrived, Basis, Frame, Grant, Kind, Listing, Name, RelPath, Resume, Rules, Step, plan};
 
-use crate::Fault;
 use crate::link::{Link, encoded};
 use crate::tree::{Entries, Tree, attributes, content};
+use crate::{Asked, Fault};
+
+/// The longest part of an older state that is told.
+const PART_BYTES: usize = 8;
+
+/// What is there of a file that is to come.
+#[derive(Clone)]
+enum There {
+    /// So many bytes at its beginning.
+    Held(u64),
+    /// The content of an older state.
+    Older(Vec<u8>),
+}
 
 struct Incoming {
     path: RelPath,
     listing: Listing,
-    expected: Expected<u64>,
+    expected: Expected<There>,
+}
+
+/// What a lane has of the file that is open on it.
+#[derive(Default)]
+struct Open {
+    lane: Lane,
+    bytes: Vec<u8>,
+    older: Vec<u8>,
+}
+
+/// How far the removal of sources is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Removal {
+    /// What has arrived is still to be told.
+    Pending,
+    Told,
+    /// Nothing is to be removed, or all was.
+    Done,
+}
+
+/// The files of a directory that are asked for.
+#[derive(Default)]
+struct Wanted {
+    files: Vec<u32>,
+    resume: Vec<Resume>,
+    bases: Vec<Basis>,
+    expected: Expected<There>,
+}
+
+impl Wanted {
+    /// Asks for a file, of which a part or an older state may be there.
+    fn add(&mut self, index: u32, size: u64, older: Option<Vec<u8>>, grant: Grant) {
+        self.files.push(index);
+        let there = match older {
+            _ if grant == Grant::All => None,
+            Some(older) => {
+                self.bases.push(Basis { index, bytes: older.len() as u64 });
+                Some(There::Older(older))
+            }
+            None if size > 30 => {
+                self.resume.push(Resume { index, bytes: size / 2, digest: [0; 32] });
+                Some(There::Held(size / 2))
+            }
+            None => None,
+        };
+        self.expected.add(index, there);
+    }
 }
 
 pub struct ReceiverEnd {
@@ -22,7 +84,16 @@ pub struct ReceiverEnd {
     pub tree: Tree,
     grant: Grant,
     machine: Receiver,
-    lanes: Vec<(Lane, Vec<u8>)>,
+    lanes: Vec<Open>,
+    asked: Asked,
+    profile: ProfileExchange,
+    removal: Removal,
+    /// Files that are told as arrived unless they fail, with their paths.
+    arriving: Vec<(Option<FileId>, Arrived)>,
+    /// Parts that were asked about.
+    answers: VecDeque<Frame>,
+    /// What was told as arrived.
+    pub told_arrived: Vec<RelPath>,
     incoming: HashMap<u32, Incoming>,
     /// Directories below this number are decided upon, when everything is granted.
     decided_below: u32,
@@ -35,13 +106,19 @@ pub struct ReceiverEnd {
 }
 
 impl ReceiverEnd {
-    pub fn new(before: Tree, terms: ReceiverTerms, lanes: usize, fault: Option<Fault>) -> Self {
+    pub fn new(before: Tree, (terms, asked): (ReceiverTerms, Asked), lanes: usize, fault: Option<Fault>) -> Self {
         Self {
             tree: before.clone(),
             before,
             grant: terms.grant,
             machine: Receiver::new(terms),
-            lanes: (0..lanes).map(|_| (Lane::default(), Vec::new())).collect(),
+            lanes: (0..lanes).map(|_| Open::default()).collect(),
+            asked,
+            profile: terms.profile,
+            removal: if asked.removes { Removal::Pending } else { Removal::Done },
+            arriving: Vec::new(),
+            answers: VecDeque::new(),
+            told_arrived: Vec::new(),
             incoming: HashMap::new(),
             decided_below: 0,
             extras: Vec::new(),
@@ -58,14 +135,65 @@ impl ReceiverEnd {
         if self.finished {
             return false;
         }
-        let asked = self.ask(link);
-        let waits = self.incoming.values().any(|incoming| !incoming.expected.is_empty());
-        if self.machine.has_compared() && (!waits || self.fault == Some(Fault::FinishedEarly)) {
-            self.delete();
-            self.finish(link);
+        if let Some(answer) = self.answers.pop_front() {
+            link.to_sender.send(&answer);
             return true;
         }
-        asked
+        let asked = self.ask(link);
+        let early = matches!(self.fault, Some(Fault::FinishedEarly | Fault::ArrivedEarly));
+        if !self.machine.has_compared() || (self.waits_for_files() && !early) {
+            return asked;
+        }
+        match self.removal {
+            Removal::Pending => {
+                self.delete();
+                self.tell_arrived(link);
+            }
+            Removal::Told => return asked,
+            Removal::Done => {
+                self.delete();
+                self.finish(link);
+            }
+        }
+        true
+    }
+
+    /// Whether nothing more is waited for.
+    pub fn has_ended(&self) -> bool {
+        self.finished && self.profile != ProfileExchange::Ask
+    }
+
+    fn tell_arrived(&mut self, link: &mut Link) {
+        let failed = std::mem::take(&mut self.arriving);
+        let all: Vec<Arrived> = failed
+            .into_iter()
+            .filter(|(file, _)| file.is_none_or(|file| !self.failed.contains(&file)))
+            .map(|(_, arrived)| arrived)
+            .collect();
+        if all.is_empty() {
+            self.removal = Removal::Done;
+            return;
+        }
+        self.told_arrived.extend(all.iter().map(|arrived| arrived.path.clone()));
+        let (first, rest) = all.split_at(all.len() / 2);
+        for (entries, more) in [(first, true), (rest, false)] {
+            link.to_sender.send_bulk(encoded(&Frame::Arrived { more, entries: entries.to_vec() }));
+        }
+        self.machine.lets_remove();
+        self.removal = Removal::Told;
+    }
+
+    /// Notes the entries of a directory that arrive.
+    fn note_arriving(&mut self, directory: u32, path: &RelPath, listing: &Listing) {
+        for (index, entry) in (0u32..).zip(listing.entries()) {
+            if entry.kind == Kind::Directory {
+                continue;
+            }
+            let file = (entry.kind == Kind::File).then_some(FileId { directory, index });
+            let size = if entry.kind == Kind::File { entry.size } else { 0 };
+            let path = path.join(Name::new(listing.name(entry)).expect("a name"));
+            self.arriving.push((file, Arrived { path, kind: entry.kind, size, mtime: entry.meta.mtime }));
+        }
     }
 
     /// Asks and tells what there is; says false when there was nothing.
@@ -78,6 +206,9 @@ impl ReceiverEnd {
     }
 
     fn finish(&mut self, link: &mut Link) {
+        if self.profile == ProfileExchange::Answer && self.fault != Some(Fault::ProfileForgotten) {
+            link.to_sender.send_bulk(encoded(&Frame::Profile(Box::new(crate::account()))));
+        }
         let frame = self.machine.finish(vec![1, 2, 3], None);
         link.to_sender.send_bulk(encoded(&frame));
         self.finished = true;
@@ -122,9 +253,9 @@ impl ReceiverEnd {
             | ToReceiver::Unmounted(_)
             | ToReceiver::LeftOut(_)
             | ToReceiver::Owners(_)
-            | ToReceiver::Issue(_)
-            | ToReceiver::Removed
-            | ToReceiver::Profile(_) => {}
+            | ToReceiver::Issue(_) => {}
+            ToReceiver::Removed => self.removal = Removal::Done,
+            ToReceiver::Profile(_) => self.profile = ProfileExchange::None,
         }
         Ok(())
     }
@@ -143,7 +274,10 @@ impl ReceiverEnd {
         };
         let mut steps = Vec::new();
         plan(&rules, &listing, &before, |step| steps.push(step));
-        let (mut files, mut resume, mut expected) = (Vec::new(), Vec::new(), Expected::default());
+        if self.asked.removes {
+            self.note_arriving(number, &path, &listing);
+        }
+        let mut wanted = Wanted::default();
         for step in steps {
             match step {
                 Step::Make { source, old, .. } => {
@@ -155,12 +289,14 @@ impl ReceiverEnd {
                     match entry.kind {
                         Kind::File => {
                             let index = u32::try_from(source).expect("few");
-                            let held = if entry.size > 30 { entry.size / 2 } else { 0 };
-                            files.push(index);
-                            if held > 0 && self.grant == Grant::AsAsked {
-                                resume.push(Resume { index, bytes: held, digest: [0; 32] });
-                            }
-                            expected.add(index, (held > 0 && self.grant == Grant::AsAsked).then_some(held));
+                            let older = old.and_then(|old| before.get(old)).filter(|old| old.kind == Kind::File);
+                            let older = older.map(|old| content(old.size, old.meta.mtime.seconds));
+                            wanted.add(
+                                index,
+                                entry.size,
+                                older.filter(|older| self.asked.deltas && !older.is_empty()),
+                                self.grant,
+                            );
                         }
                         kind => self.make(&path, name, kind, entry.meta.mtime.seconds),
                     }
@@ -179,10 +315,19 @@ impl ReceiverEnd {
                 }
             }
         }
+        self.answer(number, (path, listing), wanted, link);
+    }
+
+    /// Asks for the files of a listing.
+    fn answer(&mut self, number: u32, (path, listing): (RelPath, Listing), wanted: Wanted, link: &mut Link) {
+        let Wanted { files, resume, bases, expected } = wanted;
         self.incoming.insert(number, Incoming { path, listing, expected });
         self.decided_below = number + 1;
         if self.fault == Some(Fault::WantForgotten) && number == 1 {
             return;
+        }
+        if let Some(frame) = self.machine.bases(number, bases) {
+            link.to_sender.send(&frame);
         }
         if let Some(frame) = self.machine.want(number, files, resume) {
             link.to_sender.send(&frame);
@@ -216,7 +361,7 @@ impl ReceiverEnd {
             return Ok(false);
         }
         for record in records {
-            let step = self.lanes[lane].0.record(record)?;
+            let step = self.lanes[lane].lane.record(record)?;
             self.record(lane, &step)?;
         }
         Ok(true)
@@ -229,27 +374,43 @@ impl ReceiverEnd {
                 self.complete(file, content, &digest);
             }
             LaneStep::Begin { file } => {
-                let held = self.take(file)?.unwrap_or(0);
-                self.lanes[lane].0.holds(held);
-                self.lanes[lane].1.clear();
+                let there = self.take(file)?;
+                let listed = self.listed(file).map_or(0, |(_, size, _)| size);
+                let open = &mut self.lanes[lane];
+                open.bytes.clear();
+                open.older.clear();
+                match there {
+                    None => {}
+                    Some(There::Held(bytes)) => open.lane.holds(bytes),
+                    Some(There::Older(older)) => {
+                        open.lane.has_basis(older.len() as u64, Vec::new(), listed);
+                        open.older = older;
+                    }
+                }
             }
-            LaneStep::Restart { .. } => self.lanes[lane].1.clear(),
+            LaneStep::Restart { .. } => self.lanes[lane].bytes.clear(),
             LaneStep::Literal { at, bytes } => {
-                assert_eq!(at, self.lanes[lane].1.len() as u64);
-                self.lanes[lane].1.extend_from_slice(bytes);
+                assert_eq!(at, self.lanes[lane].bytes.len() as u64);
+                self.lanes[lane].bytes.extend_from_slice(bytes);
             }
             LaneStep::Hole { bytes, .. } => {
-                let end = self.lanes[lane].1.len() + usize::try_from(bytes.min(1 << 16)).expect("small");
-                self.lanes[lane].1.resize(end, 0);
+                let end = self.lanes[lane].bytes.len() + usize::try_from(bytes.min(1 << 16)).expect("small");
+                self.lanes[lane].bytes.resize(end, 0);
             }
             LaneStep::Copy { bytes } => {
-                self.lanes[lane].1 = vec![0xee; usize::try_from(bytes).expect("small")];
+                self.lanes[lane].bytes = vec![0xee; usize::try_from(bytes).expect("small")];
             }
-            // This receiver has no basis, and none that speaks with it asks for one.
-            LaneStep::Sign { .. } | LaneStep::Ask { .. } => return Err(Violation::new("a basis that was not offered")),
-            LaneStep::Mark | LaneStep::Grown { .. } | LaneStep::CopyPieces { .. } | LaneStep::CopyFrom { .. } => {}
+            LaneStep::CopyFrom { offset, bytes, .. } => {
+                let Open { bytes: into, older, .. } = &mut self.lanes[lane];
+                let from = usize::try_from(offset).expect("within the basis");
+                into.extend_from_slice(&older[from..from + usize::try_from(bytes).expect("within the basis")]);
+            }
+            LaneStep::Sign { file, .. } => self.tell_parts(file)?,
+            // This receiver tells parts that have none of their own.
+            LaneStep::Ask { .. } => return Err(Violation::new("a basis that was not offered")),
+            LaneStep::Mark | LaneStep::Grown { .. } | LaneStep::CopyPieces { .. } => {}
             LaneStep::End { file, digest, .. } => {
-                let mut bytes = std::mem::take(&mut self.lanes[lane].1);
+                let mut bytes = std::mem::take(&mut self.lanes[lane].bytes);
                 // The held part has the content of the source.
                 if let Some((_, size, seconds)) = self.listed(file)
                     && bytes.first() == Some(&0xee)
@@ -270,7 +431,24 @@ impl ReceiverEnd {
         Ok(())
     }
 
-    fn take(&mut self, file: FileId) -> Result<Option<u64>, Violation> {
+    /// Tells the parts of the older state of a file, in two frames.
+    fn tell_parts(&mut self, file: FileId) -> Result<(), Violation> {
+        let incoming = self.incoming.get(&file.directory);
+        let Some(There::Older(older)) = incoming.and_then(|incoming| incoming.expected.known(file.index)) else {
+            return Err(Violation::new("a basis that was not offered"));
+        };
+        if self.fault == Some(Fault::PartsForgotten) {
+            return Ok(());
+        }
+        let parts: Vec<Chunk> = older.chunks(PART_BYTES).map(Chunk::of).collect();
+        let (first, rest) = parts.split_at(parts.len() / 2);
+        for (chunks, more) in [(first, true), (rest, false)] {
+            self.answers.push_back(Frame::Chunks { file, more, chunks: chunks.to_vec() });
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, file: FileId) -> Result<Option<There>, Violation> {
         self.incoming
             .get_mut(&file.directory)
             .and_then(|incoming| incoming.expected.take(file.index))
@@ -293,11 +471,12 @@ impl ReceiverEnd {
 
     /// Takes the end of a data lane.
     pub fn lane_ended(&self, lane: usize) -> Result<(), Violation> {
-        self.lanes[lane].0.end()
+        self.lanes[lane].lane.end()
     }
 
-    /// Files that are held to be on their way.
+    /// Files that are held to be on their way, or that are open.
     pub fn waits_for_files(&self) -> bool {
-        self.incoming.values().any(|incoming| !incoming.expected.is_empty())
+        let is_open = self.lanes.iter().any(|open| open.lane.end().is_err());
+        is_open || self.incoming.values().any(|incoming| !incoming.expected.is_empty())
     }
 }

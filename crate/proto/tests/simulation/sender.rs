@@ -1,14 +1,18 @@
 //! A simulated sender: the machine, and around it what the engine does with threads.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use sparsync_proto::delta::Chunk;
 use sparsync_proto::pack::{FileId, Record};
-use sparsync_proto::session::{Listed, Sender, SenderTerms, ToSender, Violation};
-use sparsync_proto::{Directory, Frame, IdKind, IssueKind, Kind, Listing, OwnerName, Resume, Version, encode_list};
+use sparsync_proto::session::{Listed, ProfileExchange, Sender, SenderTerms, ToSender, Violation};
+use sparsync_proto::{
+    Arrived, Basis, Directory, Frame, IdKind, IssueKind, Kind, Listing, Name, OwnerName, RelPath, Resume, Version,
+    encode_list,
+};
 
 use crate::Fault;
-use crate::link::{Link, encoded};
+use crate::link::{DataLane, Link, encoded};
 use crate::random::Random;
 use crate::tree::{Held, Tree, content};
 
@@ -17,6 +21,16 @@ struct Job {
     size: u64,
     seconds: i64,
     held: u64,
+    older: Older,
+}
+
+/// Whether the receiver has an older state of a file.
+enum Older {
+    None,
+    /// It is still to be asked about.
+    There,
+    /// It is made of these parts.
+    Of(Vec<Chunk>),
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "what a test asks for, each set apart from the others")]
@@ -33,6 +47,12 @@ pub struct SenderEnd {
     jobs: Vec<VecDeque<Job>>,
     /// Listings whose content waits until they are written.
     ready: Vec<Job>,
+    /// Files that were asked about, with the parts that came.
+    asked: HashMap<FileId, (Job, Vec<Chunk>)>,
+    /// What is still there of the tree.
+    left: Tree,
+    /// Answers that are still to be said.
+    answers: VecDeque<Frame>,
     failing: bool,
     fault: Option<Fault>,
     pub finished: bool,
@@ -46,6 +66,7 @@ impl SenderEnd {
     pub fn new(tree: Tree, terms: SenderTerms, lanes: usize, fault: Option<Fault>, random: &mut Random) -> Self {
         Self {
             walk: tree.0.keys().cloned().collect(),
+            left: tree.clone(),
             tree,
             machine: Sender::new(terms),
             walked: false,
@@ -55,6 +76,8 @@ impl SenderEnd {
             lists: VecDeque::new(),
             jobs: (0..lanes).map(|_| VecDeque::new()).collect(),
             ready: Vec::new(),
+            asked: HashMap::new(),
+            answers: VecDeque::new(),
             failing: random.once_in(4),
             fault,
             finished: false,
@@ -65,14 +88,26 @@ impl SenderEnd {
 
     /// Takes one of the steps that are possible by itself; says false when there was none.
     pub fn step(&mut self, link: &mut Link, random: &mut Random) -> bool {
-        let first = random.below(5);
-        (0..5).any(|at| match (first + at) % 5 {
+        let first = random.below(6);
+        (0..6).any(|at| match (first + at) % 6 {
             0 => self.walk(link, random),
             1 => self.list(link),
             2 => self.release_content(link, random),
             3 => self.records_sent(),
+            4 => self.answer(link),
             _ => self.send_content(link, random),
         })
+    }
+
+    /// What the removal of sources has left of the tree.
+    pub fn left(&self) -> &Tree {
+        &self.left
+    }
+
+    fn answer(&mut self, link: &mut Link) -> bool {
+        let Some(frame) = self.answers.pop_front() else { return false };
+        link.to_receiver.send(&frame);
+        true
     }
 
     pub fn has_walked(&self) -> bool {
@@ -138,6 +173,11 @@ impl SenderEnd {
     }
 
     fn end_walk(&mut self, link: &mut Link) {
+        if self.fault == Some(Fault::SingleGoesDown) {
+            let below = RelPath::root().join(Name::new(b"zz").expect("a name"));
+            let record = Directory { path: below, entries: 0, ..self.tree.record(&RelPath::root()) };
+            self.batch.push(record);
+        }
         self.close_batch(link);
         let mut message = Vec::new();
         if let Some(held) = self.held_back.take() {
@@ -180,7 +220,7 @@ impl SenderEnd {
         if let Listed::WithContent(held) = listed {
             let files = (0u32..).zip(held.entries());
             let files: Vec<u32> = files.filter(|(_, entry)| entry.kind == Kind::File).map(|(at, _)| at).collect();
-            self.ready.extend(jobs(number, &held, &files, &[]));
+            self.ready.extend(jobs(number, &held, &files, (&[], &[])));
         }
         true
     }
@@ -206,7 +246,20 @@ impl SenderEnd {
         if !link.lanes[lane].has_room() {
             return false;
         }
-        let Some(job) = self.jobs[lane].pop_front() else { return false };
+        let Some(mut job) = self.jobs[lane].pop_front() else { return false };
+        match std::mem::replace(&mut job.older, Older::None) {
+            Older::None => {}
+            Older::There => {
+                self.machine.asks(job.file);
+                link.lanes[lane].send(&[Record::Sign { file: job.file, level: 0 }]);
+                self.asked.insert(job.file, (job, Vec::new()));
+                return true;
+            }
+            Older::Of(parts) => {
+                self.send_difference(&job, &parts, &mut link.lanes[lane]);
+                return true;
+            }
+        }
         let bytes = content(job.size, job.seconds);
         let digest = *blake3::hash(&bytes).as_bytes();
         let file = job.file;
@@ -246,13 +299,54 @@ impl SenderEnd {
         true
     }
 
+    /// Sends what the parts that the receiver holds do not have.
+    fn send_difference(&self, job: &Job, parts: &[Chunk], data: &mut DataLane) {
+        let bytes = content(job.size, job.seconds);
+        let mut records = vec![Record::Begin { file: job.file }];
+        let (mut at, mut offset) = (0, 0);
+        for part in parts {
+            let end = at + usize::try_from(part.bytes).unwrap_or(usize::MAX).min(bytes.len());
+            if bytes.get(at..end).is_none_or(|own| Chunk::of(own) != *part) {
+                break;
+            }
+            let wrong = u64::from(self.fault == Some(Fault::CopiedWrong) && offset > 0);
+            records.push(Record::CopyFrom { offset: offset - wrong, bytes: part.bytes });
+            (at, offset) = (end, offset + part.bytes);
+        }
+        if at < bytes.len() {
+            records.push(Record::Literal(&bytes[at..]));
+        }
+        records.push(Record::End { meta: None, digest: *blake3::hash(&bytes).as_bytes() });
+        data.send(&records);
+    }
+
+    /// Removes what has arrived, if it is what was told.
+    fn remove(&mut self, entries: Vec<Arrived>) {
+        for Arrived { path, kind, size, mtime } in entries {
+            let is_told = |(there, bytes, seconds)| {
+                (there, seconds) == (kind, mtime.seconds) && (kind != Kind::File || bytes == size)
+            };
+            if self.left.entry(&path).is_some_and(is_told) {
+                let (parent, name) = path.split_last().expect("not the root");
+                self.left.remove(&parent, name.as_bytes());
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.finished = true;
+        if self.machine.profile() == ProfileExchange::Answer && self.fault != Some(Fault::ProfileForgotten) {
+            self.answers.push_back(Frame::Profile(Box::new(crate::account())));
+        }
+    }
+
     /// Takes a frame of the receiver.
     pub fn frame(&mut self, frame: Frame, random: &mut Random) -> Result<(), Violation> {
         match self.machine.frame(frame)? {
             ToSender::Accepted(unasked) => self.lists.extend(unasked),
             ToSender::List(numbers) => self.lists.extend(numbers),
-            ToSender::Send { directory, held, files, resume, .. } => {
-                for job in jobs(directory, &held, &files, &resume) {
+            ToSender::Send { directory, held, files, resume, bases } => {
+                for job in jobs(directory, &held, &files, (&resume, &bases)) {
                     self.deal(job, random);
                 }
                 if self.fault == Some(Fault::ContentUnasked)
@@ -260,23 +354,36 @@ impl SenderEnd {
                         (entry.kind == Kind::File && !files.contains(&index)).then_some(index)
                     })
                 {
-                    for job in jobs(directory, &held, &[index], &[]) {
+                    for job in jobs(directory, &held, &[index], (&[], &[])) {
                         self.deal(job, random);
                     }
                 }
             }
-            ToSender::Finished { .. } => self.finished = true,
+            ToSender::Finished { .. } => self.end(),
             ToSender::CountFirst { .. } => {
                 self.finished = true;
                 self.counts_first = true;
             }
-            ToSender::Settled
-            | ToSender::Nothing
-            | ToSender::Chunks { .. }
-            | ToSender::Items(_)
-            | ToSender::Issue(_)
-            | ToSender::Remove { .. }
-            | ToSender::Profile(_) => {}
+            ToSender::Settled | ToSender::Nothing | ToSender::Items(_) | ToSender::Issue(_) | ToSender::Profile(_) => {}
+            ToSender::Chunks { file, more, chunks } => {
+                let Some((job, mut parts)) = self.asked.remove(&file) else { return Ok(()) };
+                parts.extend(chunks);
+                if more {
+                    self.asked.insert(file, (job, parts));
+                } else {
+                    self.deal(Job { older: Older::Of(parts), ..job }, random);
+                }
+            }
+            ToSender::Remove { more, entries } => {
+                self.remove(entries);
+                if self.fault == Some(Fault::RemovedUntold) {
+                    self.left = Tree::empty();
+                }
+                if !more {
+                    let removed = self.machine.removed();
+                    self.answers.push_back(removed);
+                }
+            }
         }
         Ok(())
     }
@@ -286,7 +393,7 @@ fn jobs<'a>(
     directory: u32,
     listing: &'a Listing,
     files: &'a [u32],
-    resume: &'a [Resume],
+    (resume, bases): (&'a [Resume], &'a [Basis]),
 ) -> impl Iterator<Item = Job> + 'a {
     files.iter().map(move |&index| {
         let entry = listing.get(index as usize).expect("an entry");
@@ -295,6 +402,7 @@ fn jobs<'a>(
             size: entry.size,
             seconds: entry.meta.mtime.seconds,
             held: resume.iter().find(|resume| resume.index == index).map_or(0, |resume| resume.bytes),
+            older: if bases.iter().any(|basis| basis.index == index) { Older::There } else { Older::None },
         }
     })
 }

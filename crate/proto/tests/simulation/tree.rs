@@ -19,9 +19,9 @@ pub fn attributes() -> Attributes {
     Attributes { perms: true, times: true, links: true, ..Attributes::default() }
 }
 
-/// The content of a file of this size and time.
+/// The content of a file of this size and time. Files of times that are near each other begin alike.
 pub fn content(size: u64, seconds: i64) -> Vec<u8> {
-    (0..size).map(|at| seconds.to_le_bytes()[0] ^ at.to_le_bytes()[0]).collect()
+    (0..size).map(|at| (seconds.to_le_bytes()[0] >> 6) ^ at.to_le_bytes()[0]).collect()
 }
 
 /// A directory of the source while the receiver may ask about it.
@@ -52,6 +52,23 @@ impl Tree {
             tree.add(&parent, random);
         }
         tree
+    }
+
+    /// A tree with one entry that is no directory, or with none.
+    pub fn single(random: &mut Random) -> Self {
+        let mut tree = Self::empty();
+        if !random.once_in(5) {
+            let kind = if random.once_in(4) { Kind::Symlink } else { Kind::File };
+            let size = if kind == Kind::File { random.below(40) } else { 6 };
+            tree.put(&RelPath::root(), b"a".to_vec(), (kind, size, 1 + random.below(200).cast_signed()));
+        }
+        tree
+    }
+
+    /// The entry at a path, unless that is the root.
+    pub fn entry(&self, path: &RelPath) -> Option<(Kind, u64, i64)> {
+        let (parent, name) = path.split_last()?;
+        self.0.get(&parent)?.0.get(name.as_bytes()).copied()
     }
 
     /// The same tree after some changes.
