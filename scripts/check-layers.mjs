@@ -129,6 +129,20 @@ await runChecks({
     );
   },
 
+  'layers: a line of a comment has at most 120 columns, as one of code': () => {
+    // What stands in crate/napi becomes TSDoc, and rustfmt holds lines of code alone. A row of a table is one line.
+    const all = ['proto', 'core', 'remote'].flatMap((name) => sources(join('crate', name), '.rs'));
+    const own = all.filter((file) => !file.includes('/target/'));
+    const long = own.flatMap((file) =>
+      readFileSync(join(ROOT, file), 'utf8')
+        .split('\n')
+        .flatMap((line, index) =>
+          /^\s*\/\/(?![/!]? \|).*$/.test(line) && [...line].length > 120 ? [`${file}:${index + 1}`] : [],
+        ),
+    );
+    expectNone(long, 'Comments that are too long');
+  },
+
   'layers: crate/proto forbids unsafe code': () => {
     const root = readFileSync(join(ROOT, 'crate', 'proto', 'src', 'lib.rs'), 'utf8');
     if (!root.includes('#![forbid(unsafe_code)]')) throw new Error('#![forbid(unsafe_code)] is missing');

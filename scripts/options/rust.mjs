@@ -108,7 +108,8 @@ ${initial.join('\n')}
     }
 }
 
-/// The options by their names in the API and on the command line, and the field of each, with the message that it is in before it.
+/// The options by their names in the API and on the command line, and the field of each, with the message that it is in
+/// before it.
 #[rustfmt::skip]
 pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
 ${requested.flatMap(namedOption).join('\n')}

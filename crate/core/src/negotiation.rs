@@ -47,8 +47,8 @@ const HOLD_MAX: Duration = Duration::from_millis(250);
 /// On a path slower than this, compression pays: LZ4 of text costs about 2 ns a byte and saves more than half.
 const COMPRESS_BELOW_BYTES_PER_SECOND: f64 = 300e6;
 
-/// Paths as fast as this carry all of a file in the time in which a core finds out what changed of it: that reads, cuts and hashes 2.0 to
-/// 3.5 GB/s at each end (ADR 0023), and a round trip comes on top.
+/// Paths as fast as this carry all of a file in the time in which a core finds out what changed of it: that reads, cuts
+/// and hashes 2.0 to 3.5 GB/s at each end (ADR 0023), and a round trip comes on top.
 const DELTA_BELOW_BYTES_PER_SECOND: f64 = 2e9;
 
 /// What is worth its work on this path, as that is now.

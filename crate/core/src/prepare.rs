@@ -334,9 +334,10 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     })
 }
 
-/// Whether the top was missing, and counts as an entry that the run makes. With `mkpath` it is one of the directories above
-/// the entries that arrive and counts as there before, as with rsync, unless the source's own directory arrives in it. A plan was made
-/// without it, and a key that may only append sets attributes of a new top alone: for both it is a new one in any case.
+/// Whether the top was missing, and counts as an entry that the run makes. With `mkpath` it is one of the directories
+/// above the entries that arrive and counts as there before, as with rsync, unless the source's own directory arrives
+/// in it. A plan was made without it, and a key that may only append sets attributes of a new top alone: for both it is
+/// a new one in any case.
 fn makes_top(request: &Request, terms: &ReceiverTerms<'_>, missing: &RelPath) -> bool {
     let has_plan = request.item_stamps || request.applies_plan;
     !missing.is_root() && (!request.mkpath || request.make_parent || has_plan || terms.append_only)

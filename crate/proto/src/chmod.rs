@@ -1,5 +1,5 @@
-//! Changes of permission bits on their way (`--chmod`), in the notation of rsync, which is that of `chmod` with the letters
-//! `D` and `F` in front for directories and for everything else.
+//! Changes of permission bits on their way (`--chmod`), in the notation of rsync, which is that of `chmod` with the
+//! letters `D` and `F` in front for directories and for everything else.
 
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::entry::{Kind, Meta};

@@ -1,7 +1,7 @@
 //! Hard links of a directory: which of its entries are further names of something that the walk has met before.
 //!
-//! The first name of an inode in walk order is its *leader* and travels as if there were no other. Each further one is a
-//! *follower*: it says where its leader is, and its content never travels.
+//! The first name of an inode in walk order is its *leader* and travels as if there were no other. Each further one is
+//! a *follower*: it says where its leader is, and its content never travels.
 
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::field::Value;

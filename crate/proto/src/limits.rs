@@ -115,8 +115,8 @@ pub const OWNERS_MAX: usize = 64 << 10;
 /// Bytes of a set of paths in one frame.
 pub const PATHS_BYTES_MAX: usize = 512 << 10;
 
-/// Bytes of all paths of a request, most of which travel in frames before it: 800,000 of 40 bytes. An acceptor that compares with
-/// them holds about three times as much.
+/// Bytes of all paths of a request, most of which travel in frames before it: 800,000 of 40 bytes. An acceptor that
+/// compares with them holds about three times as much.
 pub const REQUEST_PATHS_BYTES_MAX: usize = 32 << 20;
 
 /// A decoded frame takes at most this many times its bytes in memory, and [`MEMORY_FIXED_BYTES`] more. A listing of

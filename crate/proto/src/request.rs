@@ -390,7 +390,8 @@ impl Default for Request {
     }
 }
 
-/// The options by their names in the API and on the command line, and the field of each, with the message that it is in before it.
+/// The options by their names in the API and on the command line, and the field of each, with the message that it is in
+/// before it.
 #[rustfmt::skip]
 pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("recursive", "recursive", &[8]),

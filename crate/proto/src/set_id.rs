@@ -26,8 +26,8 @@ pub const SET_UID: u16 = 0o4000;
 /// The set-group-id bit.
 pub const SET_GID: u16 = 0o2000;
 
-/// The permission bits `mode` of an entry, on another one that belongs to the same owner and group, or does not. A directory lends
-/// nobody's rights, and keeps them all.
+/// The permission bits `mode` of an entry, on another one that belongs to the same owner and group, or does not. A
+/// directory lends nobody's rights, and keeps them all.
 #[must_use]
 pub fn kept_mode(kind: Kind, mode: u16, keeps_owner: bool, keeps_group: bool) -> u16 {
     if kind == Kind::Directory {

@@ -61,8 +61,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is served, where and by which key, as the command does. Whoever started this reads the line to learn the port, and
-/// may be gone.
+/// Says what is served, where and by which key, as the command does. Whoever started this reads the line to learn the
+/// port, and may be gone.
 fn announce(server: &Server, roots: &[(String, Vec<u8>)], ports: &str, key: &str) {
     let offered: Vec<_> =
         roots.iter().map(|(name, path)| format!("{} -> {}", log::shown(name.as_bytes()), log::shown(path))).collect();

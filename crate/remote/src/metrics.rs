@@ -1,4 +1,5 @@
-//! `/metrics` and `/healthz` of a server over HTTP, as the command answers them. They are for the operator's own network.
+//! `/metrics` and `/healthz` of a server over HTTP, as the command answers them. They are for the operator's own
+//! network.
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};

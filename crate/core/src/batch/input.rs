@@ -21,8 +21,8 @@ const STANDARD_INPUT: &[u8] = b"/dev/stdin";
 const LOOK: Duration = Duration::from_millis(200);
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Opens a batch so that any part of it can be read. What comes through a pipe is kept in an unnamed file: nothing is done before all
-/// of it was looked at.
+/// Opens a batch so that any part of it can be read. What comes through a pipe is kept in an unnamed file: nothing is
+/// done before all of it was looked at.
 pub(super) fn seekable(path: &[u8], check: &dyn Fn() -> Result<()>) -> Result<File> {
     let failed = |error| Error::io("cannot read the batch", path, error);
     let is_standard_input = path == STANDARD_INPUT;

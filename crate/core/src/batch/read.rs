@@ -46,7 +46,8 @@ impl Accounts for Names {
     }
 }
 
-/// Opens the batch at `path`; one that comes through a pipe is kept in an unnamed file first, as long as `check` lets it.
+/// Opens the batch at `path`; one that comes through a pipe is kept in an unnamed file first, as long as `check` lets
+/// it.
 pub(crate) fn open(path: &[u8], check: &dyn Fn() -> Result<()>) -> Result<Opened> {
     let failed = |error| Error::io("cannot read the batch", path, error);
     let file = seekable(path, check)?;

@@ -162,8 +162,8 @@ impl FrameReceiver {
         self.current = None;
     }
 
-    /// Takes no more frames. It must come before the peer is told the result: from then on an end of the lane is none of
-    /// the session.
+    /// Takes no more frames. It must come before the peer is told the result: from then on an end of the lane is none
+    /// of the session.
     pub(crate) fn close(&mut self) {
         // Frames that wait give their room back here: a sender that waits for room must go on, and learn that nobody
         // reads any more.

@@ -61,8 +61,8 @@ pub async fn close_sent(connection: &Connection) {
     close_sent_behind(connection, connection.stats().udp_tx.datagrams, CLOSE_SENT_WITHIN).await;
 }
 
-/// The same for a connection that was closed when it had sent so many datagrams: by now the close may have left. Where the
-/// peer closed it in the same moment nothing leaves any more, and all of `within` is waited for.
+/// The same for a connection that was closed when it had sent so many datagrams: by now the close may have left. Where
+/// the peer closed it in the same moment nothing leaves any more, and all of `within` is waited for.
 pub(super) async fn close_sent_behind(connection: &Connection, before: u64, within: Duration) {
     let deadline = Instant::now() + within;
     // The frame that closes is not counted among the frames sent, but its datagram is.

@@ -162,7 +162,8 @@ pub(super) fn principal(key: Option<PublicKey>, name: impl FnOnce() -> Option<St
 ///
 /// Fails with
 /// - [`ErrorKind::Config`]: an option or the file of known hosts cannot be used;
-/// - [`ErrorKind::Connect`]: the host does not resolve, or no address could be reached (each is listed with its reason);
+/// - [`ErrorKind::Connect`]: the host does not resolve, or no address could be reached (each is listed with its
+///   reason);
 /// - [`ErrorKind::Timeout`] (detail `phase`: `connect`): the deadline passed while addresses had not answered;
 /// - [`ErrorKind::UnknownHost`] (details `host`, `port`, `key`): the key is not on record, or in CA mode the
 ///   certificate is not good;

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Below this round trip a path is a machine's own or a local network's: a wait there is the processor's, and says nothing of the path.
+/// Below this round trip a path is a machine's own or a local network's: a wait there is the processor's, and says
+/// nothing of the path.
 pub(super) const MEASURED_FROM_ROUND_TRIP: Duration = Duration::from_millis(1);
 
 /// Less than either of these says nothing yet: the buffers before a path take much at once, however slow it is.
@@ -13,8 +14,8 @@ const LEAST_WAITS_SECONDS: f64 = 0.05;
 /// What was seen counts half as much after so long a wait, so that a path that becomes slower or faster is followed.
 const HALVED_AFTER_SECONDS: f64 = 1.0;
 
-/// The bytes that streams have sent, and the time in which at least one of them waited to send more: while nobody waits, the path
-/// is not seen.
+/// The bytes that streams have sent, and the time in which at least one of them waited to send more: while nobody
+/// waits, the path is not seen.
 #[derive(Debug, Default)]
 pub(super) struct Goodput(Mutex<Seen>);
 
@@ -99,7 +100,8 @@ mod tests {
 
     const PIECE: usize = 64 << 10;
 
-    /// Sends over a path of so many bytes a second, by as many streams that wait at the same time, behind a buffer that takes `buffer` at once.
+    /// Sends over a path of so many bytes a second, by as many streams that wait at the same time, behind a buffer that
+    /// takes `buffer` at once.
     struct Path {
         seen: Seen,
         now: Instant,

@@ -79,7 +79,8 @@ pub(super) async fn too_narrow(remote: SocketAddr) -> (usize, usize) {
 async fn widest(remote: SocketAddr) -> io::Result<Option<(usize, usize)>> {
     let socket = UdpSocket::bind(any_address(remote)).await?;
     socket.connect(remote).await?;
-    // As QUIC's own socket is: the system would cut a datagram that is too large into pieces, which say nothing of the path.
+    // As QUIC's own socket is: the system would cut a datagram that is too large into pieces, which say nothing of the
+    // path.
     let _ = quinn::udp::UdpSocketState::new((&socket).into());
     let began = Instant::now();
     if !is_answered(&socket, SMALL_BYTES, ANSWER_WITHIN * 6).await {

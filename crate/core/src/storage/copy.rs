@@ -171,8 +171,8 @@ pub(crate) fn copy_entry<D: WriteDirectory>(
     placed
 }
 
-/// Sets the attributes of an entry on another one, as far as that is possible. Set-id bits and capabilities, which lend the rights of an owner
-/// or a group, are left out where the other entry belongs to somebody else.
+/// Sets the attributes of an entry on another one, as far as that is possible. Set-id bits and capabilities, which lend
+/// the rights of an owner or a group, are left out where the other entry belongs to somebody else.
 pub(crate) fn set_like(entry: &impl Adjust, status: &Status, like: (&impl Directory, &[u8])) {
     let _ = entry.set_owner(Some(status.meta.uid), Some(status.meta.gid));
     // An entry that cannot be looked at counts as somebody else's.

@@ -38,8 +38,8 @@ pub(super) fn checked_name(name: &str) -> std::result::Result<&str, String> {
             name.escape_debug()
         ));
     }
-    // A sign in front is of another syntax: a negation, an option, a group, a quotation. Taken for a part of the name, it
-    // would let in whom the line was to keep out.
+    // A sign in front is of another syntax: a negation, an option, a group, a quotation. Taken for a part of the name,
+    // it would let in whom the line was to keep out.
     if !name.starts_with(|first: char| first.is_alphanumeric() || first == '_') {
         return Err(format!("the name \"{}\" does not begin with a letter, a digit or _", name.escape_debug()));
     }

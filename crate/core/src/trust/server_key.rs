@@ -1,8 +1,9 @@
 //! A server's key, and the one that is to follow it.
 //!
 //! The next key is in a file beside the key's, `….next`, which begins with the moment from which it counts:
-//! `counts from 2027-01-31T18:30:00Z`. From then on it is the server's key, wherever the file stands; who finds it so gives it
-//! the name of the old one, which is one step. So at each moment there is one key, and a rotation that is cut is none or goes on.
+//! `counts from 2027-01-31T18:30:00Z`. From then on it is the server's key, wherever the file stands; who finds it so
+//! gives it the name of the old one, which is one step. So at each moment there is one key, and a rotation that is cut
+//! is none or goes on.
 
 use std::ffi::OsString;
 use std::fs;

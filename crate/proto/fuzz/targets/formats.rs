@@ -127,8 +127,8 @@ pub(super) fn filter(data: &[u8]) {
 /// How often one of one's own chunks is looked up at most, whatever a peer has listed.
 const LOOKS_MAX: u64 = 2;
 
-/// A list of chunks that a peer holds, compared with one's own pieces: each own byte is sent by one part of the recipe, and
-/// no chunk is named that was not told.
+/// A list of chunks that a peer holds, compared with one's own pieces: each own byte is sent by one part of the recipe,
+/// and no chunk is named that was not told.
 pub(super) fn chunks(data: &[u8]) {
     let Some((&habits, data)) = data.split_first() else { return };
     let listed: Vec<Chunk> = data

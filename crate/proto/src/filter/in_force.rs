@@ -300,8 +300,8 @@ pub fn resolved(from: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     Some(names.join(&b'/'))
 }
 
-/// The directories from `begin` down to the one above `top`, or to `top` itself when `with_top`; none when `top` is not below
-/// `begin`.
+/// The directories from `begin` down to the one above `top`, or to `top` itself when `with_top`; none when `top` is not
+/// below `begin`.
 fn down_to<'a>(top: &'a [u8], begin: &[u8], with_top: bool) -> Vec<&'a [u8]> {
     let is_within = |end: usize| end == top.len() || top[end] == b'/';
     let reaches = begin.is_empty() || (top.starts_with(begin) && is_within(begin.len()));

@@ -37,8 +37,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         writes.delta && writes.in_place.is_none() && entry.kind == Kind::File && entry.size >= DELTA_BYTES_MIN
     }
 
-    /// Finds a file that a new one may be made of: the one of the same name in a basis that is long enough, or a similar one.
-    /// Gives its length.
+    /// Finds a file that a new one may be made of: the one of the same name in a basis that is long enough, or a
+    /// similar one. Gives its length.
     pub(super) fn find_older(
         &self,
         path: &RelPath,

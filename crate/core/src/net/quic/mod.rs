@@ -26,8 +26,8 @@ use router::{LANE_HEADER_BYTES, Router};
 use session::{End, QuicLanes};
 use silence::Silence;
 
-/// How long the last datagram of a connection beside a pipe may take to leave. It spares the peer a wait only where the pipe, which
-/// tells the end as well, is slower.
+/// How long the last datagram of a connection beside a pipe may take to leave. It spares the peer a wait only where the
+/// pipe, which tells the end as well, is slower.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(5);
 
 /// What the number of a connection is derived by.

@@ -1,9 +1,9 @@
 //! Sharing a queue with flows that fill it.
 //!
-//! A model that leaves no queue behind leaves the path to flows of TCP that fill every queue: where the queue holds many
-//! times what the path holds, they have nearly all of it. So a flow that sees others fill the queue does as they do: its
-//! window is Cubic's (RFC 9438) until the queue is seen to go when this flow uses little. Copa (NSDI 2018) calls this the
-//! competitive mode.
+//! A model that leaves no queue behind leaves the path to flows of TCP that fill every queue: where the queue holds
+//! many times what the path holds, they have nearly all of it. So a flow that sees others fill the queue does as they
+//! do: its window is Cubic's (RFC 9438) until the queue is seen to go when this flow uses little. Copa (NSDI 2018)
+//! calls this the competitive mode.
 
 use std::time::Duration;
 
@@ -136,8 +136,8 @@ impl Competition {
         cubic.window += (target - cubic.window).max(0.0) / cubic.window * float(bytes);
     }
 
-    /// The flow has used little for a while, and this was the shortest round trip meanwhile. Gives the last window when that
-    /// ends the competition.
+    /// The flow has used little for a while, and this was the shortest round trip meanwhile. Gives the last window when
+    /// that ends the competition.
     pub(super) fn end_probe_rtt(&mut self, rtt: Duration) -> Option<f64> {
         let same = rtt.abs_diff(self.looked) <= rtt.mul_f64(GONE - 1.0);
         (self.looked, self.same_looks) = (rtt, if same { self.same_looks + 1 } else { 1 });

@@ -14,7 +14,8 @@ fn path(rate: f64) -> Path {
     Path { rate, rtt, queue: rate * rtt.as_secs_f64(), loss: 0.0, jitter: Duration::ZERO }
 }
 
-/// Seconds for a file of 1 GiB of which a hundredth changed, sent whole, and as what changed by ends that cut and hash so much.
+/// Seconds for a file of 1 GiB of which a hundredth changed, sent whole, and as what changed by ends that cut and hash
+/// so much.
 fn seconds(rate: f64) -> (f64, f64) {
     let bytes = f64::from(1 << 30);
     (bytes / rate, bytes / 3.5e9 + bytes / 100.0 / rate)
