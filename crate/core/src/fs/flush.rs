@@ -3,16 +3,19 @@
 //! Each `syncfs` waits for all that is dirty, and for the other ones. Two hundred of them one after the other are what
 //! the two hundred and first would wait for; here nobody waits for more than the one under way and the next.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Dev, fstat};
 use rustix::io::Errno;
+use rustix::process::{getpid, getpriority_process};
 
 use crate::storage::{CallError, Result};
 
-/// The flushes of one file system, on a thread of their own. That one is as nice as the process: a nicer one would hold
-/// the file system's lock while it waits for a processor, and everybody behind it would wait, too.
+/// The flushes of one file system, one at a time. Who wants one while none is under way makes it, and a thread of its own makes those that
+/// are wanted meanwhile. That thread is as nice as the process, and a nicer one leaves all of them to it: it would hold the file system's
+/// lock while it waits for a processor, and everybody behind it would wait, too.
 #[derive(Debug)]
 pub(super) struct Flushes {
     device: Dev,
@@ -34,10 +37,19 @@ struct State {
     closed: bool,
 }
 
-#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Tells the thread that there is work, or that there will be none.
+    work: Condvar,
+    /// Tells those who wait that a flush is over.
+    over: Condvar,
+    sync: Box<dyn Fn() -> Result<()> + Send + Sync>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -45,29 +57,51 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_while(&self, waits: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        self.changed.wait_while(self.state(), |state| waits(state)).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Flushes as often as it is wanted.
-    fn serve(&self, sync: impl Fn() -> Result<()>) {
+    /// Flushes as often as it is wanted, and nobody else does.
+    fn serve(&self) {
         loop {
-            let mut state = self.wait_while(|state| state.wanted == state.begun && !state.closed);
+            let state = self
+                .work
+                .wait_while(self.state(), |state| {
+                    !state.closed && (state.is_under_way() || state.wanted == state.begun)
+                })
+                .unwrap_or_else(PoisonError::into_inner);
             if state.closed {
                 return;
             }
-            state.begun += 1;
-            drop(state);
-            let result = sync();
-            let mut state = self.state();
-            state.ended = state.begun;
-            if let Err(error) = result {
-                state.failed = Some((state.ended, error));
-            }
-            drop(state);
-            self.changed.notify_all();
+            self.flush(state);
         }
     }
+
+    /// Makes the next flush; none is under way.
+    fn flush(&self, mut state: MutexGuard<'_, State>) {
+        state.begun += 1;
+        drop(state);
+        let result = (self.sync)();
+        let mut state = self.state();
+        state.ended = state.begun;
+        if let Err(error) = result {
+            state.failed = Some((state.ended, error));
+        }
+        let is_more_wanted = state.wanted != state.begun;
+        drop(state);
+        self.over.notify_all();
+        if is_more_wanted {
+            self.work.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn is_under_way(&self) -> bool {
+        self.begun != self.ended
+    }
+}
+
+/// Whether this thread is as nice as the process's first one. Where the system does not tell, it may be nicer.
+fn is_as_nice_as_the_process() -> bool {
+    let first = getpriority_process(Some(getpid()));
+    first.is_ok() && first == getpriority_process(None)
 }
 
 impl Flushes {
@@ -78,10 +112,15 @@ impl Flushes {
         Self::start(device, move || rustix::fs::syncfs(&fd).map_err(CallError::of("syncfs")))
     }
 
-    fn start(device: Dev, sync: impl Fn() -> Result<()> + Send + 'static) -> std::io::Result<Arc<Self>> {
-        let shared = Arc::<Shared>::default();
+    fn start(device: Dev, sync: impl Fn() -> Result<()> + Send + Sync + 'static) -> std::io::Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            over: Condvar::new(),
+            sync: Box::new(sync),
+        });
         let serving = Arc::clone(&shared);
-        std::thread::Builder::new().name("sparsync-flush".to_owned()).spawn(move || serving.serve(sync))?;
+        std::thread::Builder::new().name("sparsync-flush".to_owned()).spawn(move || serving.serve())?;
         Ok(Arc::new(Self { device, shared }))
     }
 
@@ -97,8 +136,21 @@ impl Flushes {
 
     /// Has everything on disk that is written now. Fails if that flush failed, or one since `since`.
     pub(super) fn flush(&self, since: u64) -> (u64, Result<()>) {
-        let mine = self.ask();
+        let mine = if is_as_nice_as_the_process() { self.lead_or_ask() } else { self.ask() };
         (mine, self.wait(mine, since))
+    }
+
+    /// Makes a flush, or wants the next one if another one is under way.
+    fn lead_or_ask(&self) -> u64 {
+        let mut state = self.shared.state();
+        if state.is_under_way() {
+            drop(state);
+            return self.ask();
+        }
+        let mine = state.begun + 1;
+        state.wanted = mine;
+        self.shared.flush(state);
+        mine
     }
 
     /// Wants a flush that has not begun yet, and says which.
@@ -107,12 +159,16 @@ impl Flushes {
         let mine = state.begun + 1;
         state.wanted = mine;
         drop(state);
-        self.shared.changed.notify_all();
+        self.shared.work.notify_one();
         mine
     }
 
     fn wait(&self, mine: u64, since: u64) -> Result<()> {
-        let state = self.shared.wait_while(|state| state.ended < mine);
+        let state = self
+            .shared
+            .over
+            .wait_while(self.shared.state(), |state| state.ended < mine)
+            .unwrap_or_else(PoisonError::into_inner);
         state.failed.filter(|(failed, _)| *failed > since).map_or(Ok(()), |(_, error)| Err(error))
     }
 }
@@ -120,7 +176,7 @@ impl Flushes {
 impl Drop for Flushes {
     fn drop(&mut self) {
         self.shared.state().closed = true;
-        self.shared.changed.notify_all();
+        self.shared.work.notify_one();
     }
 }
 
@@ -161,5 +217,16 @@ mod tests {
         go.send(Ok(())).expect("it waits");
         assert_eq!(flushes.wait(late, 1), Err(failure), "who was writing when the second one failed");
         assert_eq!(flushes.wait(late, flushes.ended()), Ok(()), "who begins after it knows nothing of it");
+    }
+
+    #[test]
+    fn who_wants_a_flush_while_none_is_under_way_makes_it_and_is_told_of_its_failure() {
+        let failure = CallError::of("syncfs")(Errno::IO);
+        let here = std::thread::current().id();
+        let flushes =
+            Flushes::start(0, move || if std::thread::current().id() == here { Err(failure) } else { Ok(()) })
+                .expect("a thread");
+        assert_eq!(flushes.flush(0), (1, Err(failure)));
+        assert_eq!(flushes.wait(flushes.ask(), 1), Ok(()), "the thread makes what is asked for");
     }
 }
