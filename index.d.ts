@@ -463,7 +463,9 @@ export interface NativeRequest {
   onlyWriteBatch?: boolean
   /** The local end is a batch. */
   readBatch?: boolean
-  /** What was asked for. */
+  /** The names of the options that are on, of those that are on or off. */
+  switches: Array<string>
+  /** All other options. */
   options: NativeTransfer
 }
 
@@ -716,138 +718,34 @@ export interface NativeStat {
   mode: number
 }
 
-/** The options of a run. */
+/** The options of a run that are not merely on or off. */
 export interface NativeTransfer {
-  /** Sub-directories too. */
-  recursive: boolean
-  /** Directories themselves where `recursive` is off: made, and not gone into. */
-  dirs: boolean
-  /** Symlinks; when off they are treated as what is never carried. */
-  links: boolean
-  /** Symlinks of the source are taken for what they lead to. */
-  copyLinks: boolean
-  /** Symlinks of the source that lead to directories are taken for those. */
-  copyDirLinks: boolean
-  /** Symlinks of the source that lead out of the tree, by their text, are taken for what they lead to. */
-  copyUnsafeLinks: boolean
-  /** Symlinks of the destination are taken for the directories that they lead to, where the source has directories. */
-  keepDirLinks: boolean
-  /** Symlinks that lead out of the tree, by their text, are left alone. */
-  safeLinks: boolean
-  /**
-   * Symlinks lead nowhere at the initiator: they are written with `/rsyncd-munged/` before their targets, and read
-   * without.
-   */
-  mungeLinks: boolean
-  /** The same at the acceptor, which may do it by itself. */
-  remoteMungeLinks: boolean
-  /** Permission bits. */
-  perms: boolean
-  /** Modification times. */
-  times: boolean
-  /** Groups. */
-  group: boolean
-  /** Owners. */
-  owner: boolean
-  /** Extended attributes. */
-  xattrs: boolean
-  /** Hard links: what has several names in the source becomes one entry with as many at the destination. */
-  hardLinks: boolean
-  /** What takes root is stored as extended attributes at the initiator, and read from there. */
-  fakeSuper: boolean
-  /** The same at the acceptor. */
-  remoteFakeSuper: boolean
-  /** POSIX ACLs. */
-  acls: boolean
-  /** Devices; when off they are treated as what is never carried. */
-  devices: boolean
-  /** Devices of the source arrive as files of what they hold. */
-  copyDevices: boolean
-  /** FIFOs and sockets; when off they are treated as what is never carried. */
-  specials: boolean
-  /** Directories of the source where another file system begins are not gone into. */
-  oneFileSystem: boolean
-  /** With `oneFileSystem`, directories of the source where another file system begins are left out. */
-  omitMountPoints: boolean
-  /** Directories of the source that hold nothing but directories are left out, unless a rule protects them. */
-  pruneEmptyDirs: boolean
   /** Which entries belong to the run: the first rule that matches decides. */
   filter: Array<NativeRule>
-  /** What no rule of the filter decides, files of git do: what they ignore is left out. */
-  gitignore: boolean
-  /** Whether anybody may execute a file, where permission bits are not carried. */
-  executability: boolean
   /** Changes of the permission bits that the source has, made before anything is compared. */
   chmod?: string
-  /** No modification times of directories. */
-  omitDirTimes: boolean
-  /** No modification times of symlinks. */
-  omitLinkTimes: boolean
-  /** Access times of all but directories. */
-  atimes: boolean
-  /** Files are read without a change of their access times, where the system allows it. */
-  openNoatime: boolean
-  /** Owners and groups are carried by their numbers, whatever they are called. */
-  numericIds: boolean
   /** Who owns at the destination what somebody owns at the source: the first rule that matches decides. */
   usermap?: string
   /** The same for groups. */
   groupmap?: string
   /** Whether the receiver tries what takes the rights of root. */
   superUser?: boolean
-  /** An attribute that the destination's file system cannot hold is a failure of each entry that has one. */
-  strictAttributes: boolean
   /** How content is compared. */
   compare: NativeCompare
-  /**
-   * Where content is compared, digests that earlier runs have made are used for files that are as they were then; a
-   * server has none.
-   */
-  checksumCache: boolean
   /** How times are compared. */
   modifyWindowNs: number
-  /** Newer files at the destination stay. */
-  update: boolean
-  /** What the destination has stays as it is, but for directories. */
-  ignoreExisting: boolean
-  /** What the destination does not have is not made. */
-  existing: boolean
   /** Regular files of more bytes than this are left alone. */
   maxSize?: number
   /** Regular files of fewer bytes than this are left alone. */
   minSize?: number
   /** Large files that changed are sent whole, and not as what the destination lacks. */
   wholeFile?: boolean
-  /** Files that are there are written over, and not replaced. */
-  inplace: boolean
-  /** Devices of the destination that have the place of files are written to, and stay. */
-  writeDevices: boolean
-  /** Files that are shorter than at the source get what they lack, in place; others that are there get no content. */
-  append: boolean
-  /** A large file that is new is made of one of a similar name, or of its size and time, in its directory. */
-  fuzzy: boolean
-  /** With `fuzzy`, such files are looked for in the directories to compare with, too. */
-  fuzzyDest: boolean
-  /** With `deletion.delete`, a file that is new is taken from one that is deleted, where their content is the same. */
-  detectRenames: boolean
-  /** Between two folders of one machine content is hashed too, as it is over a network. */
-  verifyCopies: boolean
-  /** What has arrived, and is on disk, is removed at the source, but for directories. */
-  removeSourceFiles: boolean
-  /** Files get their names when all content has come. */
-  delayUpdates: boolean
-  /** The tree is made beside the one that stands there, and takes its place in one step. */
-  publish: boolean
-  /** With `publish`, the tree that was there is kept under its name with `.previous` behind it. */
-  keepPrevious: boolean
   /** The destination is a series, of which the run makes the next snapshot. */
   snapshot: NativeSnapshot
   /** The directory in which parts of files are kept, in that of each file when it is relative. */
   partialDir: Uint8Array
   /** The directory in which files are until they are complete. */
   tempDir: Uint8Array
-  /** What is replaced or deleted is kept under another name. */
-  backup: boolean
   /** The directory in which that is kept, under its path. */
   backupDir: Uint8Array
   /** What its name has at the end. */
@@ -860,40 +758,18 @@ export interface NativeTransfer {
   linkDest: Array<Uint8Array>
   /** What one of these directories has as the source has it becomes a file of its own that shares the blocks of that. */
   reflinkDest: Array<Uint8Array>
-  /** Entries that the source does not have are deleted. */
-  delete: boolean
-  /** What rules leave out is deleted too: rules for no end in particular are for the sender alone. */
-  deleteExcluded: boolean
-  /** Files of rules at the destination decide about deletions as they are after the transfer. */
-  deleteAfter: boolean
   /** What a source that is not there is. */
   missingSources: NativeMissingSources
-  /** What could not be read of the source keeps nothing else from being deleted. */
-  ignoreErrors: boolean
   /** No more deletions than this. */
   maxDelete?: number
   /** The guard against mass deletion is lifted. */
   allowMassDelete: boolean
-  /** A directory that is not empty gives way to a file even without `delete`. */
-  force: boolean
-  /** Only say what would be done. */
-  dryRun: boolean
-  /** All missing directories above the destination are made too. */
-  mkpath: boolean
-  /** Blocks of zeros become holes, whatever the source has allocated. */
-  sparse: boolean
-  /** Verified parts of large files are kept for the next run. */
-  partial: boolean
-  /** The room of each file is reserved before it is written. */
-  preallocate: boolean
   /** When packs are compressed. */
   compression: NativeCompression
   /** Files whose names end with a dot and one of these are not compressed. */
   skipCompress?: string
   /** What becomes of a file that changes each time it is read. */
   changing: NativeChanging
-  /** Content is read from a frozen view of each file, where the file system of the source shares blocks. */
-  snapshotRead: boolean
   /** What is on disk at the end. */
   durability: NativeDurability
   /** The run ends when neither side worked for so long, in milliseconds; 0 is never. */
@@ -904,16 +780,6 @@ export interface NativeTransfer {
   lanes: number
   /** How long to wait for another writer, in milliseconds. */
   lockWaitMs: number
-  /** Each item tells mode, owner, time and target of the entry, and counters tell of each kind of entry. */
-  itemDetails: boolean
-  /** There is an item for what is as it should be as well. */
-  itemUnchanged: boolean
-  /** There is an item for each backup as well. */
-  itemBackups: boolean
-  /** There is an item for each entry that was removed at the source as well. */
-  itemRemovals: boolean
-  /** The items of what is deleted come before all others. */
-  itemDeletionsFirst: boolean
   /** Both ends measure where their time goes, and tell at the end. */
   profile: boolean
 }

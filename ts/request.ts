@@ -1,6 +1,7 @@
 import type { NativeRequest } from './native.js';
 import type { BatchUse, TransferSettings } from './settings.js';
 import type { PlacedSource, Placement } from './placement.js';
+import { switchedOn } from './transfer.js';
 
 /** All items are wanted. A slow reader holds up nothing, since nothing is transferred. */
 export const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
@@ -40,7 +41,8 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     ...(events.planned === undefined ? {} : { planned: [...events.planned] }),
     ...batchOf(settings.batch),
     // Directories on the way are carried even if no directory is entered.
-    options: settings.relative && !settings.recursive ? { ...settings, dirs: true } : settings,
+    switches: [...switchedOn(settings), ...(settings.relative && !settings.recursive ? ['dirs'] : [])],
+    options: settings,
   };
 }
 

@@ -29,23 +29,21 @@ const quoted = (list) => list.map((each) => `'${each}'`).join(', ');
 export function apiModule() {
   const apis = requested.map(({ name, kind }) => Object.assign({ name }, kind.api));
   const beyond = (calls) => named.filter((row) => row.calls < calls).map(({ name }) => name);
-  const fixed = apis.filter(({ optional, switched }) => optional !== true && switched === undefined);
-  const switches = (on) => quoted(apis.filter(({ switched }) => switched === on).map(({ name }) => name));
+  const switches = apis.filter(({ switched }) => switched !== undefined);
   const optional = apis.filter((api) => api.optional === true);
+  const value = ({ name, switched, setting }) =>
+    switched === undefined ? setting(`given.${name}`) : `given.${name} ?? ${switched}`;
   return `// ${WRITTEN}
 ${imports([...apis.map(({ from }) => from), { './check.js': ['type Check'], './record.js': ['recordOf'] }])}
 
-/** What is off unless it is given. */
-const OFF = [${switches(false)}] as const;
-
-/** What is on unless it is given. */
-const ON = [${switches(true)}] as const;
+/** What is on or off. */
+const SWITCHES = [${quoted(switches.map(({ name }) => name))}] as const;
 
 /** The checks. */
 export const TRANSFER_CHECKS: {
   ${apis.map(({ name, checked }) => `readonly ${name}: Check<${checked}>;`).join('\n')}
 } = Object.assign(
-  recordOf([...OFF, ...ON], () => flag),
+  recordOf(SWITCHES, () => flag),
   {
     ${apis
       .filter(({ switched }) => switched === undefined)
@@ -72,15 +70,19 @@ export interface EngineOptions {
 
 /** Adds the defaults. */
 export function engineOptions(given: Given): EngineOptions {
-  const options: EngineOptions = Object.assign(
-    recordOf(OFF, (name) => given[name] ?? false),
-    recordOf(ON, (name) => given[name] ?? true),
-    {
-      ${fixed.map(({ name, setting }) => `${name}: ${setting(`given.${name}`)},`).join('\n')}
-    },
-  );
+  const options: EngineOptions = {
+    ${apis
+      .filter((api) => api.optional !== true)
+      .map((api) => `${api.name}: ${value(api)},`)
+      .join('\n')}
+  };
   ${optional.map(({ name }) => `if (given.${name} !== undefined) options.${name} = given.${name};`).join('\n')}
   return options;
+}
+
+/** The names of the switches that are on. */
+export function switchedOn(options: EngineOptions): string[] {
+  return SWITCHES.filter((name) => options[name]);
 }
 `;
 }

@@ -125,36 +125,49 @@ ${message('Request', 'request', '', '')}
 
 /** The module of crate/napi. */
 export function bindingModule() {
-  const types = requested.map(
+  const isSwitch = ({ kind }) => kind.api.switched !== undefined;
+  const [switches, others] = [requested.filter(isSwitch), requested.filter((row) => !isSwitch(row))];
+  const types = others.map(
     ({ name, kind, meaning }) => `${documentation(meaning, '    ')}\n    pub ${snake(name)}: ${kind.binding.type},`,
   );
-  const loads = requested.map(
+  const loads = others.map(
     ({ name, field, kind }) => `        request.${field.at} = ${kind.binding.load(`self.${snake(name)}`)};`,
   );
+  const places = switches.map(({ name, field }) => `        "${name}" => &mut request.${field.at},`);
   return `//! The options of a run as JavaScript has them.
 //!
 //! ${WRITTEN}
 
 use napi_derive::napi;
-use sparsync_core::Result;
 use sparsync_core::proto::Request;
+use sparsync_core::{Error, ErrorKind, Result};
 
-${uses(requested.map(({ kind }) => kind.binding.needs ?? {})).join('\n')}
+${uses(others.map(({ kind }) => kind.binding.needs ?? {})).join('\n')}
 
-/// The options of a run.
+/// The options of a run that are not merely on or off.
 #[napi(object, object_to_js = false)]
-${BOOLS}
 pub struct NativeTransfer {
 ${types.join('\n')}
 }
 
 impl NativeTransfer {
     /// Sets what a request says of them.
-    #[expect(clippy::too_many_lines, reason = "one line for each option")]
     pub(crate) fn set(self, request: &mut Request) -> Result<()> {
 ${loads.join('\n')}
         Ok(())
     }
+}
+
+/// Switches an option on, which is off in a request that was just made. Such options come by their names: to look for each of them
+/// among the properties of an object would take longer than all else that JavaScript does for a run.
+#[expect(clippy::too_many_lines, reason = "one line for each option")]
+pub(crate) fn switch_on(request: &mut Request, name: &str) -> Result<()> {
+    let switch = match name {
+${places.join('\n')}
+        _ => return Err(Error::new(ErrorKind::Config, format!("no option is called {name:?}"))),
+    };
+    *switch = true;
+    Ok(())
 }
 `;
 }

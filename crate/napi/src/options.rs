@@ -17,7 +17,7 @@ use sparsync_core::{
     Batch, Error, ErrorKind, GivenRule, Limits, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
 };
 
-use crate::transfer::NativeTransfer;
+use crate::transfer::{NativeTransfer, switch_on};
 use crate::words::{NativeDirection, NativeDurability};
 
 fn config(message: impl Into<String>) -> Error {
@@ -265,7 +265,9 @@ pub struct NativeRequest {
     pub only_write_batch: Option<bool>,
     /// The local end is a batch.
     pub read_batch: Option<bool>,
-    /// What was asked for.
+    /// The names of the options that are on, of those that are on or off.
+    pub switches: Vec<String>,
+    /// All other options.
     pub options: NativeTransfer,
 }
 
@@ -330,6 +332,9 @@ impl NativeRequest {
             entries_bound: u64::MAX,
             ..Request::default()
         };
+        for name in &self.switches {
+            switch_on(&mut request, name)?;
+        }
         self.options.set(&mut request)?;
         Ok(Run {
             request,
