@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
+use std::sync::LazyLock;
 
 use rustix::fs::Stat;
 use sparsync_proto::limits::{SOURCE_MARK_BYTES, SOURCES_MAX};
@@ -29,10 +30,13 @@ struct Marker {
 }
 
 impl Marker {
-    /// None if the kernel does not tell the identity of the boot.
-    fn of_this_boot() -> Option<Self> {
-        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok().filter(|boot| !boot.is_empty())?;
-        Some(Self { key: blake3::derive_key("sparsync 2026 marks of source directories", &boot) })
+    /// None if the kernel does not tell the identity of the boot, which no process outlives.
+    fn of_this_boot() -> Option<&'static Self> {
+        static MARKER: LazyLock<Option<Marker>> = LazyLock::new(|| {
+            let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok().filter(|boot| !boot.is_empty())?;
+            Some(Marker { key: blake3::derive_key("sparsync 2026 marks of source directories", &boot) })
+        });
+        MARKER.as_ref()
     }
 
     /// How each mark of this boot begins.

@@ -1,5 +1,6 @@
 //! What the kernel tells of mounted file systems.
 
+use std::io::Read;
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, StatxFlags};
@@ -20,7 +21,7 @@ pub(crate) struct Mount {
 impl Mount {
     /// All mounts that this process sees; none where `/proc` is missing.
     pub(crate) fn all() -> Vec<Self> {
-        let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let text = read("/proc/self/mountinfo").unwrap_or_default();
         text.split(|&byte| byte == b'\n').filter_map(Self::parse).collect()
     }
 
@@ -39,6 +40,15 @@ impl Mount {
         let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
         (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
     }
+}
+
+/// Room for the text of some forty mounts. `std::fs::read` begins with 32 bytes and doubles them, since the kernel tells no size of it.
+const TEXT_BYTES: usize = 8192;
+
+fn read(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(TEXT_BYTES);
+    std::fs::File::open(path)?.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// The rest of the absolute path `path` below the absolute path `above`, without a slash in front.
