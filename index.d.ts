@@ -250,10 +250,12 @@ export interface NativeEvent {
   stamp?: string
   /** How many items were dropped. */
   count?: number
+  /** What a rule decides. */
+  decision?: NativeExplanation
 }
 
 /** What an event tells. */
-export type NativeEventType = 'item' | 'failure' | 'warning' | 'dropped'
+export type NativeEventType = 'item' | 'failure' | 'warning' | 'dropped' | 'filter'
 
 /** What one end says of a path. */
 export interface NativeExplanation {
@@ -273,6 +275,8 @@ export interface NativeExplanation {
   file?: Uint8Array
   /** Its line there, from 1. */
   line: number
+  /** The rule is one of those that stand for what CVS leaves alone. */
+  cvs: boolean
 }
 
 /** Who this side is. */
@@ -453,6 +457,8 @@ export interface NativeRequest {
   itemize: boolean
   /** A full event queue waits for its reader instead of dropping items. */
   lossless: boolean
+  /** An event for each decision of a filter's rules at this end. */
+  decisions?: boolean
   /** Events of entries have stamps. */
   stamps: boolean
   /** The stamps of the plan that is applied, where there is one. */

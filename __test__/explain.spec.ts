@@ -106,3 +106,42 @@ test('rules of standard input, which can be read once, are named by their lines'
   t.is(ran.code, exit.ok, ran.stderr);
   t.regex(ran.stdout, /^source: a\.o is not sent: rule "- \*\.o" \(-, line 2\)$/m);
 });
+
+test('what rules decide is told where it is decided: of both ends here, of a server never', async (t) => {
+  const { work, served, access, url } = await setup(t);
+  const [source, destination, remote] = [dir(work, 'src'), dir(work, 'dest'), dir(served, 'dest')];
+  for (const tree of [source, destination, remote]) {
+    mkdirSync(`${tree}/sub`);
+    for (const name of ['a.tmp', 'b', 'sub/c.o', 'sub/z']) writeFileSync(`${tree}/${name}`, '');
+  }
+  writeFileSync(`${work}/rules`, '; comment\n- *.o\n');
+  const rules = [{ exclude: '*.tmp' }, { mergeFile: `${work}/rules` }, 'P z'];
+  const told = async (from: string, to: string, more: object = {}): Promise<string[]> => {
+    const found: string[] = [];
+    const job = sync(from, to, {
+      ...access,
+      filter: rules,
+      delete: true,
+      dryRun: true,
+      events: { filter: true },
+      ...more,
+    });
+    for await (const event of job) {
+      if (event.type !== 'filter') continue;
+      const { side, path, kind, included, rule, file, line, index } = event;
+      found.push([side, path, kind, included, rule, file, line, index].join(' '));
+    }
+    return found.toSorted();
+  };
+  const of = (side: string): string[] => [
+    `${side} a.tmp file false - *.tmp   0`,
+    `${side} sub/c.o file false - *.o ${work}/rules 2 1`,
+  ];
+  const there = [...of('destination'), 'destination sub/z file false P z   2'];
+  t.deepEqual(await told(source, destination), [...there, ...of('source')]);
+  t.deepEqual(await told(source, url('dest')), of('source'));
+  t.deepEqual(await told(url('dest'), destination), there);
+  t.deepEqual(await told(source, destination, { delete: false }), of('source'));
+  t.deepEqual(await told(source, destination, { delete: false, filesFrom: ['sub'] }), of('source').slice(1));
+  t.deepEqual(await told(source, destination, { events: { items: true } }), []);
+});

@@ -41,7 +41,8 @@ export const FOREIGN = {
 
 /** What is taken and changes nothing, or only with some values. */
 const ACCEPTED = {
-  debug: 'but for `flist` and `deltasum`, which say how files are sent, there is nothing to say',
+  debug:
+    'but for `flist` and `deltasum`, which say how files are sent, and `filter`, which says what rules decide, there is nothing to say',
   'no-inc-recursive': 'it changes the first line alone',
   'inc-recursive': 'it is so in any case',
   'block-size': 'what changed is found by content, in chunks whose sizes follow from it',

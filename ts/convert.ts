@@ -1,5 +1,6 @@
-import type { EntryPath, Failure, FailureCounts, PlanItem, SyncEvent, Warning } from './events.js';
+import type { EntryPath, Failure, FilterEvent, FailureCounts, PlanItem, SyncEvent, Warning } from './events.js';
 import type { NativeEvent } from './native.js';
+import { textOf } from './paths.js';
 import { FAILURE_CODES, NOTICE_CODES } from './words.js';
 
 function entryPath(event: Pick<NativeEvent, 'path' | 'pathBytes'>): EntryPath {
@@ -49,6 +50,18 @@ export function toWarning(event: NativeEvent): Warning {
   };
 }
 
+function toDecision(told: NativeEvent['decision']): Omit<FilterEvent, 'type' | 'kind' | keyof EntryPath> {
+  return {
+    side: told?.isSource === true ? 'source' : 'destination',
+    included: told?.included ?? true,
+    rule: textOf(told?.rule ?? new Uint8Array()),
+    ...(told?.file === undefined ? {} : { file: textOf(told.file) }),
+    ...(told === undefined || told.line === 0 ? {} : { line: told.line }),
+    ...(told?.given === undefined ? {} : { index: told.given }),
+    ...(told?.cvs === true ? { cvs: true } : {}),
+  };
+}
+
 /** An event of the engine as a public one. */
 export function toEvent(event: NativeEvent): SyncEvent {
   switch (event.type) {
@@ -58,6 +71,8 @@ export function toEvent(event: NativeEvent): SyncEvent {
       return { type: 'failure', ...toFailure(event) };
     case 'warning':
       return { type: 'warning', ...toWarning(event) };
+    case 'filter':
+      return { type: 'filter', ...entryPath(event), kind: event.kind ?? 'special', ...toDecision(event.decision) };
     case 'dropped':
       return { type: 'dropped', count: event.count ?? 0 };
   }

@@ -168,6 +168,27 @@ export interface RetryEvent {
   message: string;
 }
 
+/** A filter rule decides about an entry that an end has met. Only with `events.filter`. */
+export interface FilterEvent extends EntryPath {
+  type: 'filter';
+  /** The end. */
+  side: 'source' | 'destination';
+  /** What the entry is. */
+  kind: EntryKind;
+  /** At the source: whether it is sent. At the destination: whether it may be deleted, as the source does not have it. */
+  included: boolean;
+  /** The rule in rsync's text. */
+  rule: string;
+  /** The file in which the rule stands, where it stands in one. */
+  file?: string;
+  /** Its line there, from 1. */
+  line?: number;
+  /** The place in the option `filter`, from 0, of the rule or of what names its file; absent of a rule that a file of the tree has. */
+  index?: number;
+  /** Only `true`: the rule is one of those that stand for what CVS leaves alone. */
+  cvs?: true;
+}
+
 /** The reader was slower than the transfer: so many events are missing here. */
 export interface DroppedEvent {
   type: 'dropped';
@@ -184,7 +205,15 @@ export interface DoneEvent {
 
 /** Everything that iterating a job can give. The union is closed within a major release. */
 export type SyncEvent =
-  ConnectedEvent | ItemEvent | FailureEvent | WarningEvent | ProgressEvent | RetryEvent | DroppedEvent | DoneEvent;
+  | ConnectedEvent
+  | ItemEvent
+  | FilterEvent
+  | FailureEvent
+  | WarningEvent
+  | ProgressEvent
+  | RetryEvent
+  | DroppedEvent
+  | DoneEvent;
 
 /** The summary of a job, one for all its attempts. */
 export interface SyncResult {

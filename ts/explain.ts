@@ -75,7 +75,8 @@ export async function explain(
   }
 }
 
-function explanationOf(told: NativeExplanation): Explanation {
+/** What an end says, as the engine tells it. */
+export function explanationOf(told: NativeExplanation): Explanation {
   return {
     side: told.isSource ? 'source' : 'destination',
     path: textOf(told.path),

@@ -54,6 +54,7 @@ export type {
   FailureCode,
   FailureCounts,
   FailureEvent,
+  FilterEvent,
   ItemEvent,
   PlanItem,
   ProgressEvent,

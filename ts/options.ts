@@ -170,7 +170,16 @@ export interface EventOptions {
    */
   items?: boolean | undefined;
   /**
-   * What happens when events are not read as fast as they come: `'drop'` drops item events and counts them in a
+   * Whether there is a `filter` event for every entry about which a filter rule decides at an end that is here: of a push at the
+   * source, of a pull at the destination, there with `delete` alone. What a server's end decides `explain` tells, path by path.
+   *
+   * Default: `false`.
+   *
+   * @example `events: { filter: true }`
+   */
+  filter?: boolean | undefined;
+  /**
+   * What happens when events are not read as fast as they come: `'drop'` drops item and filter events and counts them in a
    * `dropped` event, so that the transfer goes on at full speed; `'wait'` lets the transfer wait for the reader.
    *
    * Default: `'drop'`.

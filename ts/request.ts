@@ -10,6 +10,8 @@ export const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile:
 export interface EventNeeds {
   /** An event for each path. */
   readonly items: boolean;
+  /** An event for each decision of a filter rule at an end that is here. */
+  readonly decisions?: boolean;
   /** When the queue is full, the run waits for its reader and drops no event. */
   readonly lossless: boolean;
   /** Events of entries have stamps. */
@@ -37,6 +39,7 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     makeParent: placement.makeParent,
     itemize: events.items,
     lossless: events.lossless,
+    decisions: events.decisions ?? false,
     stamps: events.stamps ?? false,
     ...(events.planned === undefined ? {} : { planned: [...events.planned] }),
     ...batchOf(settings.batch),

@@ -268,9 +268,11 @@ export class Run {
     });
     const placement = await this.#unlessStopped(place(task.ends, settings, probe));
     const items = settings.items ?? this.#iterated;
-    const lossless = items && settings.whenFull === 'wait';
+    const decisions = settings.filterEvents;
+    const lossless = (items || decisions) && settings.whenFull === 'wait';
     const stamps = this.#planning?.item !== undefined;
-    const request = engineRequest(placement, settings, { items, lossless, stamps, planned: this.#planning?.planned });
+    const planned = this.#planning?.planned;
+    const request = engineRequest(placement, settings, { items, decisions, lossless, stamps, planned });
     const job = client === undefined ? native.startLocal(request, placement.localDestination) : client.start(request);
     this.#job = job;
     if (this.#bwlimit !== undefined) job.setBwlimit(this.#bwlimit);

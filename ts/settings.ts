@@ -63,6 +63,7 @@ export interface TransferSettings extends EngineOptions {
   readonly impliedDirs: boolean;
   readonly filesFrom: FileList | undefined;
   readonly items: boolean | undefined;
+  readonly filterEvents: boolean;
   readonly whenFull: 'drop' | 'wait';
   readonly retry: RetryPolicy;
   readonly stopAt: Date | undefined;
@@ -118,7 +119,7 @@ const RETRY_CHECKS: Checks<RetryOptions> = {
   maxDelayMs: integer(0, DAY_MS, 'milliseconds'),
 };
 
-const EVENT_CHECKS: Checks<EventOptions> = { items: flag, whenFull: oneOf('drop', 'wait') };
+const EVENT_CHECKS: Checks<EventOptions> = { items: flag, filter: flag, whenFull: oneOf('drop', 'wait') };
 
 const word = text('a text');
 
@@ -229,6 +230,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     impliedDirs: given.impliedDirs ?? true,
     filesFrom: given.filesFrom === undefined ? undefined : fileList(given.filesFrom),
     items: given.events?.items,
+    filterEvents: given.events?.filter ?? false,
     whenFull: given.events?.whenFull ?? 'drop',
     retry: retryPolicy(given.retry ?? false),
     stopAt: given.stopAt,

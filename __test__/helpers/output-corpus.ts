@@ -131,6 +131,8 @@ const DELETES_BESIDE = /(?:^| )--del(?:ete|ete-during|ete-excluded)?(?: |$)/;
 const OTHERS = [
   /(?: is uptodate| exists| is newer| is over max-size| is under min-size)$/,
   /^(?:skipping non-regular file|not creating new|ignoring unsafe symlink)/,
+  /^\[sender\] (?:hiding|showing) /,
+  /^\[generator\] (?:protecting|risking) /,
 ];
 
 /** An output of a run with these options as it is compared: without figures, and with the lines of each process in their order. */
@@ -230,6 +232,23 @@ const ONCE: readonly (readonly [Way, OutputCase['state'], string])[] = [
   ['pull', 'attributes', '-avi'],
   ['push', 'extras', '-av --delete'],
   ['pull', 'extras', '-av --delete'],
+  ['local', 'missing', '-avv --exclude=d'],
+  ['local', 'extras', '-avv --exclude=d --exclude=gone --delete'],
+  ['local', 'extras', '-aivv --include=b.txt --exclude=/d-1/ --exclude=*line --delete-delay'],
+  ['local', 'extras', '-avvm --exclude=a --delete-delay'],
+  ['local', 'extras', '-avv --filter=P_gone-too/ --filter=R_z --filter=H_sub --filter=S_/a --delete'],
+  ['local', 'extras', '-avv --filter=P_d --filter=R_/* --delete'],
+  ['local', 'extras', '-anvv --filter=-!_*/ --delete-excluded'],
+  ['local', 'changed', '-a --debug=filter --exclude=sub/ --exclude=[a-c]*'],
+  ['local', 'changed', '-avv --debug=filter0 --exclude=a'],
+  ['local', 'changed', '-avv --debug=none --exclude=a'],
+  ['local', 'changed', '-qvv --exclude=a'],
+  ['local', 'same', '-avv --list-only --exclude=a'],
+  ['push', 'missing', '-avv --exclude=d'],
+  ['push', 'changed', '-aivv --include=a --exclude=*line'],
+  ['push', 'changed', '-avvm --exclude=a'],
+  ['pull', 'extras', '-avv --filter=P_z --filter=R_gone --delete'],
+  ['pull', 'extras', '-a --debug=filter --filter=P_d/* --delete'],
   ['pull', 'missing', '-avm'],
   ['push', 'missing', '-avm'],
   ['pull', 'missing', '-dlv'],

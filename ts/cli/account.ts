@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
 
-import type { ItemEvent, SyncResult, WarningEvent } from '../events.js';
+import type { FilterEvent, ItemEvent, SyncResult, WarningEvent } from '../events.js';
 import type { TransferOptions } from '../options.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { arrivalOf, madeLine, madeTopLine, sourcePath } from './arrival.js';
@@ -12,7 +12,7 @@ import { itemize } from './itemize.js';
 import type { ItemizeContext } from './itemize.js';
 import { listLine } from './list-only.js';
 import type { LogFile } from './log-file.js';
-import { safeBytes, safePath } from './names.js';
+import { safe, safeBytes, safePath } from './names.js';
 import { readFormat } from './out-format.js';
 import type { Format, FormatValues } from './out-format.js';
 import { print } from './output.js';
@@ -50,6 +50,9 @@ export interface AccountOf extends ItemizeContext {
   readonly progress: ProgressLines | undefined;
 }
 
+/** Lines of the destination's rules that wait for the end of the source's list. */
+const DECIDED_MAX = 10_000;
+
 /** Prints what a run does, line by line, as rsync does and in the order of its walk. */
 export class Account {
   readonly #of: AccountOf;
@@ -60,6 +63,12 @@ export class Account {
   #toldMade = false;
   /** What is still to be said of how files are sent. */
   #delta: string | undefined;
+  /** Says what comes behind the decisions of the source's rules, which the making of its list brings. */
+  #afterList: (() => Promise<void>) | undefined;
+  /** What the destination's rules decide before the list has ended. */
+  #decidedThere: string[] = [];
+  /** The beginning of the line that the end of the list ends, until it is shown. */
+  #listing: string | undefined;
 
   constructor(of: AccountOf) {
     const { flags, info } = of;
@@ -75,26 +84,57 @@ export class Account {
     const { info, flags, direction, made, log } = this.#of;
     const pulls = direction === 'pull' || flags.words('read-batch').length > 0;
     await log?.line(pulls ? 'receiving file list' : 'building file list');
-    if (info.flist > 0) {
-      const [verb, done] = pulls ? ['receiving', 'receiving'] : ['sending', 'building'];
-      if (walksAsItGoes(flags)) await this.#show(`${verb} incremental file list`);
-      else if (flags.on('recursive') || flags.on('dirs') || flags.words('files-from').length > 0) {
-        await this.#show(`${done} file list ... done`);
+    const [verb, done] = pulls ? ['receiving', 'receiving'] : ['sending', 'building'];
+    const isWhole = !walksAsItGoes(flags);
+    if (info.flist > 0 && !isWhole) await this.#show(`${verb} incremental file list`);
+    const isNamed = flags.on('recursive') || flags.on('dirs') || flags.words('files-from').length > 0;
+    const head = info.flist > 0 && isWhole && isNamed ? `${done} file list ... ` : undefined;
+    this.#listing = head;
+    this.#afterList = async () => {
+      if (head !== undefined) {
+        await this.#show(this.#listing === undefined ? 'done' : `${head}done`);
+        this.#listing = undefined;
         await log?.line('done');
       }
+      if (made !== undefined) await this.#tellMade(made);
+      if (info.delta > 0) {
+        const copies = flags.given('whole-file') ?? direction === 'local';
+        this.#delta = `delta-transmission ${copies ? 'disabled for local transfer or --whole-file' : 'enabled'}`;
+        // At a server, the first item tells whether the top had to be made.
+        if (direction !== 'push') await this.#tellDelta();
+      }
+    };
+    if (pulls || info.filter === 0) await this.#endList();
+  }
+
+  /** What a rule of a filter decides about an entry. */
+  async decided(event: FilterEvent): Promise<void> {
+    const { side, included, kind, rule, file, index, cvs } = event;
+    const isSource = side === 'source';
+    const verb = isSource ? (included ? 'showing' : 'hiding') : included ? 'risking' : 'protecting';
+    const name = `${(await this.#of.look()).prefix}${safePath(event)}`;
+    // As in rsync the text of a rule is told where it was given with the run.
+    const pattern = file === undefined ? safe(rule.slice(rule.indexOf(' ') + 1)) : '<rule from a file read earlier>';
+    const isOfTree = index === undefined && file !== undefined;
+    const type = cvs === true ? ' [global CVS]' : isOfTree ? ` [per-dir ${safe(file.replace(/^.*\//s, ''))}]` : '';
+    const what = `${kind === 'directory' ? 'directory' : 'file'} ${name}`;
+    const line = `[${isSource ? 'sender' : 'generator'}] ${verb} ${what} because of pattern ${pattern}${type}`;
+    if (!isSource && this.#afterList !== undefined) {
+      this.#decidedThere.push(line);
+      if (this.#decidedThere.length > DECIDED_MAX) await this.#endList();
+      return;
     }
-    if (made !== undefined) await this.#tellMade(made);
-    if (info.delta > 0 && !this.#of.lists) {
-      const isWhole = flags.given('whole-file') ?? direction === 'local';
-      this.#delta = `delta-transmission ${isWhole ? 'disabled for local transfer or --whole-file' : 'enabled'}`;
-      // At a server, the first item tells whether the top had to be made.
-      if (direction !== 'push') await this.#tellDelta();
+    if (isSource && this.#listing !== undefined) {
+      await this.#show(this.#listing);
+      this.#listing = undefined;
     }
+    await this.#say(line);
   }
 
   /** One path, and what is done to it. */
   async item(item: ItemEvent): Promise<void> {
     const { flags, info } = this.#of;
+    await this.#endList();
     if (this.#of.lists) return this.#listed(item);
     if (item.path === '' && item.action === 'create' && item.kind === 'directory') {
       if (this.#of.prefix === '') await this.#tellMade(this.#of.madeTop);
@@ -143,6 +183,7 @@ export class Account {
     message,
   }: Pick<WarningEvent, 'code' | 'path' | 'pathBytes' | 'message'>): Promise<boolean> {
     const { info, look } = this.#of;
+    await this.#endList();
     const { prefix } = await look();
     const name = `${prefix}${safePath(pathBytes === undefined ? { path } : { path, pathBytes })}`;
     if (code === 'special') {
@@ -164,6 +205,7 @@ export class Account {
   /** What is said at the end. */
   async end(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun' | 'snapshot'>): Promise<void> {
     const { info, flags, direction, hasTop, log, progress } = this.#of;
+    await this.#endList();
     await this.#tellDelta();
     await progress?.end();
     if (result.snapshot !== undefined) await this.#tellSnapshot(result.snapshot);
@@ -188,6 +230,13 @@ export class Account {
       if (this.#of.info.name > 0) await this.#say(line);
       else await this.#of.log?.line(line);
     }
+  }
+
+  async #endList(): Promise<void> {
+    const say = this.#afterList;
+    this.#afterList = undefined;
+    await say?.();
+    for (const line of this.#decidedThere.splice(0)) await this.#say(line);
   }
 
   async #tellDelta(): Promise<void> {

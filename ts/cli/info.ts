@@ -24,8 +24,8 @@ type InfoWord = keyof typeof INFO;
 // An object's keys are known to be no more than what was written there.
 const WORDS = Object.keys(INFO) as InfoWord[];
 
-/** What is said by a word of `--debug`: how files are sent, and what of their content matched. */
-const SAID_BY_DEBUG = { flist: 'delta', deltasum: 'matches' } as const;
+/** What is said by a word of `--debug`: how files are sent, what of their content matched, what rules of a filter decide. */
+const SAID_BY_DEBUG = { flist: 'delta', deltasum: 'matches', filter: 'filter' } as const;
 
 type DebugWord = keyof typeof SAID_BY_DEBUG;
 
@@ -70,20 +70,28 @@ export function infoLevels(flags: ParsedFlags): InfoLevels {
   }
   const debugged = debugLevels(flags);
   // Only what has gone wrong is left then.
-  return flags.on('quiet') ? { ...allAt(0), delta: 0, matches: 0 } : { ...levels, ...debugged };
+  return flags.on('quiet') ? { ...allAt(0), ...debugAt(0) } : { ...levels, ...debugged };
 }
 
 /** What the words of `--debug` say; `-vv` stands for those that have something to say. */
 function debugLevels(flags: ParsedFlags): Record<(typeof SAID_BY_DEBUG)[DebugWord], number> {
   const standard = flags.times('verbose') > 1 ? 1 : 0;
-  const levels = { delta: standard, matches: standard };
+  const levels = debugAt(standard);
   for (const [word, level] of given(flags, 'debug')) {
     if (!DEBUG.has(word)) throw unknown('debug', word);
-    if (word === 'all') levels.delta = levels.matches = level;
-    else if (word === 'none') levels.delta = levels.matches = 0;
-    else if (word === 'flist' || word === 'deltasum') levels[SAID_BY_DEBUG[word]] = level;
+    if (word === 'all' || word === 'none') Object.assign(levels, debugAt(word === 'none' ? 0 : level));
+    else if (isSaidByDebug(word)) levels[SAID_BY_DEBUG[word]] = level;
   }
   return levels;
+}
+
+/** What the words of `--debug` say, all at the same level. */
+function debugAt(level: number): Record<(typeof SAID_BY_DEBUG)[DebugWord], number> {
+  return { delta: level, matches: level, filter: level };
+}
+
+function isSaidByDebug(word: string): word is DebugWord {
+  return Object.hasOwn(SAID_BY_DEBUG, word);
 }
 
 /** Each word at the same level. */

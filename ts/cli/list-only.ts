@@ -40,7 +40,7 @@ export function listOptions(transfer: TransferOptions): TransferOptions {
     devices: true,
     specials: true,
     dirs: transfer.recursive !== true,
-    events: { items: true, whenFull: 'wait' },
+    events: { ...transfer.events, items: true, whenFull: 'wait' },
     itemDetails: true,
     itemUnchanged: false,
   };

@@ -55,7 +55,7 @@ export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevel
     ...(flagged.readBatch === '-' ? { readBatch: '/dev/stdin' } : {}),
     into: true,
     // A listing must be complete even if it is read slowly.
-    events: { items, whenFull: 'wait' as const },
+    events: { items, filter: info.filter > 0 && reporter() !== 'json', whenFull: 'wait' as const },
     ...details,
   });
 }

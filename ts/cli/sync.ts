@@ -228,7 +228,8 @@ class SyncRun {
       await printLine({ type: 'start', schema: JSON_SCHEMA, version: packageVersion(), dryRun: transfer.dryRun });
     }
     // A run that shows no events does not read them.
-    const isTold = this.#progress !== undefined || transfer.events?.items === true || transfer.retry !== 0;
+    const { items, filter } = transfer.events ?? {};
+    const isTold = this.#progress !== undefined || items === true || filter === true || transfer.retry !== 0;
     if (isTold) for await (const event of job) await this.#tell(event);
     const result = await job.catch(async (error: unknown) => {
       if (error instanceof PartialSyncError && !isTold) await this.#tellWarnings(error.result);
@@ -318,6 +319,7 @@ class SyncRun {
       if (shown) await printLine(event);
     } else if (event.type === 'progress') await this.#progress?.update(event);
     else if (event.type === 'item') await (await this.#account?.())?.item(event);
+    else if (event.type === 'filter') await (await this.#account?.())?.decided(event);
     else if (event.type === 'warning') await (await this.#account?.())?.warning(event);
     else if (event.type === 'retry' && !this.#flags.on('quiet')) {
       note(`${safe(event.message)}; trying again in ${(event.delayMs / 1000).toFixed(1)} s`);

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use sparsync_proto::{COUNTERS, Counter, EndProfile};
 use tokio::sync::watch;
 
-use crate::engine::{EventQueue, Failures, Session};
+use crate::engine::{EventNeeds, EventQueue, Failures, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::WireCounters;
 
@@ -126,11 +126,11 @@ fn canceled() -> Error {
 impl Job {
     /// Starts `work` on a thread of its own.
     pub(crate) fn start(
-        lossless: bool,
+        needs: EventNeeds,
         work: impl FnOnce(&JobContext) -> Result<Option<Error>> + Send + 'static,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
-            events: Arc::new(EventQueue::new(lossless)),
+            events: Arc::new(EventQueue::new(needs)),
             session: Mutex::default(),
             wire: Arc::default(),
             canceled: AtomicBool::new(false),

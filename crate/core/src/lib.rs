@@ -38,7 +38,7 @@ pub use accounts::take_accounts_from_files;
 pub use batch::Batch;
 pub use client::{Client, join};
 pub use config_file::{Setting, SettingValue, parse_settings};
-pub use engine::{Event, Failures};
+pub use engine::{Event, EventNeeds, Failures};
 pub use error::{Detail, Error, ErrorKind, Result, Side};
 pub use explain::{explain_local, explain_remote};
 pub use fs::{open_directory, open_log, open_to_be_read, umask};

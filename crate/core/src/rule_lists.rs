@@ -27,12 +27,14 @@ pub struct GivenRule {
 
 /// Where a rule of a request was written: the place among the rules that were given, from 0, and the file and line
 /// where it stands in one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleOrigin {
     /// Which of the given rules.
     pub given: usize,
     /// The file, and its line from 1.
     pub line: Option<(Vec<u8>, u32)>,
+    /// What was given stands for what CVS leaves alone.
+    pub cvs: bool,
 }
 
 /// The rules of a request, and where each was written.
@@ -59,8 +61,10 @@ impl RuleList {
                 continue;
             }
             let failed = |error: ParseError| Error::new(ErrorKind::Config, error.to_string());
-            for said in parse_rule(&rule.text, &style).map_err(failed)? {
-                list.add(said, &RuleOrigin { given: number, line: None }, 0)?;
+            let said = parse_rule(&rule.text, &style).map_err(failed)?;
+            let cvs = said.iter().any(|said| matches!(said, Said::CvsOfUser(_)));
+            for said in said {
+                list.add(said, &RuleOrigin { given: number, line: None, cvs }, 0)?;
             }
         }
         let too_many =
@@ -98,13 +102,19 @@ impl Reading {
             return Err(Error::new(ErrorKind::Config, "files of filter rules merge each other without an end").at(file));
         }
         let content = content(file)?;
-        self.take(given, (file, &content), style, depth)
+        self.take(&RuleOrigin { given, ..RuleOrigin::default() }, (file, &content), style, depth)
     }
 
-    fn take(&mut self, given: usize, (file, content): (&[u8], &[u8]), style: &Style, depth: usize) -> Result<()> {
+    fn take(
+        &mut self,
+        origin: &RuleOrigin,
+        (file, content): (&[u8], &[u8]),
+        style: &Style,
+        depth: usize,
+    ) -> Result<()> {
         let failed = |error: ParseError| Error::new(ErrorKind::Config, error.to_string()).at(file);
         for (line, said) in parse_file(content, style).map_err(failed)? {
-            self.add(said, &RuleOrigin { given, line: Some((file.to_vec(), line)) }, depth)?;
+            self.add(said, &RuleOrigin { line: Some((file.to_vec(), line)), ..*origin }, depth)?;
         }
         Ok(())
     }
@@ -116,11 +126,11 @@ impl Reading {
             let file = [home.as_bytes(), b"/.cvsignore"].concat();
             // A user without the file has no such patterns.
             if let Ok(content) = content(&file) {
-                self.take(origin.given, (&file, &content), style, 0)?;
+                self.take(origin, (&file, &content), style, 0)?;
             }
         }
         if let Some(words) = std::env::var_os("CVSIGNORE") {
-            self.take(origin.given, (b"$CVSIGNORE", words.as_bytes()), style, 0)?;
+            self.take(origin, (b"$CVSIGNORE", words.as_bytes()), style, 0)?;
         }
         Ok(())
     }

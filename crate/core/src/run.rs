@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
-use sparsync_proto::{Direction, Figure, Frame, Issue, IssueKind, Request, SourceIds};
+use sparsync_proto::{Direction, End, Figure, Frame, Issue, IssueKind, Request, SourceIds};
 use tokio::sync::mpsc;
 
 use crate::batch::{self, Batch, BatchTree, BatchWriter, Opened};
 use crate::claims::Claims;
 use crate::engine::{
-    self, ControlLane, Pack, Recorder, Report, SenderEnd, SenderOptions, Session, TransportControl, Way, control_lane,
-    run_receiver, run_sender, spawn,
+    self, ControlLane, EventNeeds, Pack, Recorder, Report, SenderEnd, SenderOptions, Session, TransportControl, Way,
+    control_lane, run_receiver, run_sender, spawn,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
@@ -29,7 +29,7 @@ use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_batch, judge_of_destination};
 use crate::snapshot;
 use crate::sources::{self, LocalSource, Source};
-use crate::storage::{Judge, Storage, Sums};
+use crate::storage::{Decisions, Judge, Storage, Sums};
 use crate::sums::sums_of;
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 use crate::views::{self, Stored};
@@ -43,8 +43,8 @@ pub struct Run {
     pub local_path: Vec<u8>,
     /// The local sources, when there are several; `local_path` is not looked at then.
     pub local_sources: Vec<LocalSource>,
-    /// Events wait for their reader: for plans.
-    pub lossless: bool,
+    /// The events that its caller needs.
+    pub events: EventNeeds,
     /// Its use of a batch. A batch that is read is at `local_path`.
     pub batch: Batch,
 }
@@ -70,7 +70,7 @@ fn need(session: &Session) -> (u64, u64) {
 
 /// Starts a run with a server.
 pub(crate) fn start_remote(peer: Peer, run: Run) -> Result<Job> {
-    Job::start(run.lossless, move |job| match run.request.direction {
+    Job::start(run.events, move |job| match run.request.direction {
         Direction::Push => push(&peer, &run, job),
         Direction::Pull => pull(&peer, &run, job),
     })
@@ -78,7 +78,7 @@ pub(crate) fn start_remote(peer: Peer, run: Run) -> Result<Job> {
 
 /// Starts a run between two folders of this machine.
 pub fn start_local(run: Run, destination: Vec<u8>) -> Result<Job> {
-    Job::start(run.lossless, move |job| local(&run, &destination, job))
+    Job::start(run.events, move |job| local(&run, &destination, job))
 }
 
 /// Carries a session over the connection on its runtime, and waits for the transport after `engine`.
@@ -225,12 +225,14 @@ fn push_once(
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_out(request.lanes);
     let terms = SenderTerms::Asked(Box::new(request.clone()));
+    let own = (sent.options)(request, terms)?;
     let options = SenderOptions {
+        judge: own.judge.telling(End::Sender, job.events().decisions(&session)),
         pays: pays_on(&peer.connection, request),
         hold: hold_on(&*peer.connection),
         events: Some(Arc::clone(job.events())),
         recorder: sent.recorder.clone().map(|writer| writer as Arc<dyn Recorder>),
-        ..(sent.options)(request, terms)?
+        ..own
     };
     let end = over_connection(peer, job, &session, request, (data, transport), || {
         run_sender(&session, sent.source, &options, control, lanes)
@@ -300,6 +302,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         }
         option_dirs::open(&mut prepared.destination, &request, &OptionBase::Own(&run.local_path), terms.stored)?;
         let judge = judge_of_destination(prepared.destination.root.as_ref(), &request, &RulePlace::Own)?;
+        let judge = judge.telling(End::Receiver, told_deletions(&request, job, &session));
         let mut options = prepared.options(&request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
         options.grant = accept.grant;
         options.profile = ProfileExchange::asked_by(&request);
@@ -321,6 +324,11 @@ fn known_sums(request: &Request, job: &JobContext) -> Option<Arc<dyn Sums>> {
         job.events().issue(Issue { kind: IssueKind::Notice, path: Vec::new(), message, old_kept: true });
     }
     sums
+}
+
+/// What tells which rules keep entries from being deleted, where the run deletes and tells it.
+fn told_deletions(request: &Request, job: &JobContext, session: &Arc<Session>) -> Option<Box<dyn Decisions>> {
+    job.events().decisions(session).filter(|_| request.deletion.delete)
 }
 
 /// The terms of a receiver that runs as this machine's own user; `what` has the facts that depend on the run.
@@ -485,6 +493,7 @@ fn local_once(
     option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(destination), terms.stored)?;
     let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &RulePlace::Own)?;
     (near.overlap)(request, &prepared.destination, &judge)?;
+    let judge = judge.telling(End::Receiver, told_deletions(request, job, &session));
     let mut options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
     tell_dropped_owners(request, &terms, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
@@ -502,12 +511,14 @@ fn local_once(
     let way = (near.way)(request);
     options.sums = known_sums(request, job);
     options.writes.trusts_sender = way != Way::Hashed;
+    let own = (near.options)(request, granted)?;
     let sender_options = SenderOptions {
+        judge: own.judge.telling(End::Sender, job.events().decisions(&sending)),
         way,
         // Entries of a batch have no inodes, by which digests are known.
         sums: options.sums.clone().filter(|_| near.source_ids == SourceIds::Local),
         recorder: near.recorder.clone().filter(|_| !job.is_counting()),
-        ..(near.options)(request, granted)?
+        ..own
     };
     let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {

@@ -15,7 +15,7 @@ fn run(local_path: &std::path::Path) -> Run {
         request,
         local_path: local_path.as_os_str().as_bytes().to_vec(),
         local_sources: Vec::new(),
-        lossless: false,
+        events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,
     }
 }

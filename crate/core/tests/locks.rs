@@ -246,7 +246,7 @@ async fn a_writer_that_waited_writes_to_what_stands_there_then() {
         request: request.clone(),
         local_path: site.local().into_os_string().into_encoded_bytes(),
         local_sources: Vec::new(),
-        lossless: false,
+        events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,
     };
     let by_server = start(&client, request, &site.local());

@@ -55,7 +55,7 @@ async fn local(request: Request, from: &Path, to: &Path) -> JobResult {
             request,
             local_path: from.as_os_str().as_bytes().to_vec(),
             local_sources: Vec::new(),
-            lossless: false,
+            events: sparsync_core::EventNeeds::default(),
             batch: sparsync_core::Batch::None,
         },
         to.as_os_str().as_bytes().to_vec(),

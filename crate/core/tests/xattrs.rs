@@ -79,7 +79,7 @@ async fn local(request: Request, from: &Path, to: &Path) -> Result<JobResult, Er
         Run {
             request,
             local_path: from.as_os_str().as_bytes().to_vec(),
-            lossless: false,
+            events: sparsync_core::EventNeeds::default(),
             batch: sparsync_core::Batch::None,
             local_sources: Vec::new(),
         },

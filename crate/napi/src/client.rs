@@ -202,10 +202,10 @@ impl NativeClient {
     /// Starts a run.
     #[napi(catch_unwind)]
     pub fn start(&self, env: &Env, request: NativeRequest) -> napi::Result<NativeJob> {
-        let run = throw(env, request.load())?;
+        let (run, origins) = throw(env, request.load())?;
         let direction = run.request.direction;
         let job = throw(env, self.client.start(run))?;
-        NativeJob::new(env, job, direction)
+        NativeJob::new(env, job, (direction, origins))
     }
 
     /// The entries of one directory; the names of the roots when `root` is empty.

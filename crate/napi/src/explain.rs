@@ -6,13 +6,14 @@ use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use sparsync_core::proto::{End, Explanation, Request};
-use sparsync_core::{Client, Error, RuleList, RuleOrigin, explain_local, explain_remote};
+use sparsync_core::{Client, Error, RuleOrigin, explain_local, explain_remote};
 
 use crate::error::{promise, throw};
-use crate::options::{NativeRequest, given_rules, rel_path};
+use crate::options::{NativeRequest, rel_path};
 
 /// What one end says of a path.
 #[napi(object, object_from_js = false)]
+#[expect(clippy::struct_excessive_bools, reason = "what an end says, each apart from the others")]
 pub struct NativeExplanation {
     /// The end that has the source; otherwise the destination's.
     pub is_source: bool,
@@ -30,9 +31,11 @@ pub struct NativeExplanation {
     pub file: Option<Uint8Array>,
     /// Its line there, from 1.
     pub line: u32,
+    /// The rule is one of those that stand for what CVS leaves alone.
+    pub cvs: bool,
 }
 
-fn native(told: Explanation, origins: &[RuleOrigin]) -> NativeExplanation {
+pub(crate) fn native(told: Explanation, origins: &[RuleOrigin]) -> NativeExplanation {
     let origin = told.number.and_then(|number| origins.get(usize::try_from(number).ok()?));
     let own_file = origin.and_then(|origin| origin.line.clone());
     let line = own_file.as_ref().map_or_else(|| u32::try_from(told.line).unwrap_or(u32::MAX), |(_, line)| *line);
@@ -45,16 +48,14 @@ fn native(told: Explanation, origins: &[RuleOrigin]) -> NativeExplanation {
         given: origin.and_then(|origin| u32::try_from(origin.given).ok()),
         file: own_file.map(|(file, _)| file).or(told.file).map(Uint8Array::from),
         line,
+        cvs: origin.is_some_and(|origin| origin.cvs),
     }
 }
 
 /// The run of a request that asks for an explanation, and where its rules were written.
-fn asked(mut request: NativeRequest, path: &[u8]) -> Result<(sparsync_core::Run, Vec<RuleOrigin>), Error> {
-    // Files of rules are read here, before the rest of the request is converted.
-    let given = given_rules(&std::mem::take(&mut request.options.filter));
-    let RuleList { rules, origins } = RuleList::read(&given)?;
-    let mut run = request.load()?;
-    run.request = Request { filter: rules, explain: rel_path(path)?, dry_run: true, ..run.request };
+fn asked(request: NativeRequest, path: &[u8]) -> Result<(sparsync_core::Run, Vec<RuleOrigin>), Error> {
+    let (mut run, origins) = request.load()?;
+    run.request = Request { explain: rel_path(path)?, dry_run: true, ..run.request };
     Ok((run, origins))
 }
 

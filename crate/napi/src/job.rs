@@ -7,10 +7,11 @@ use napi::Env;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use sparsync_core::proto::{Action, Direction, Issue, Item, ItemDetails, Kind, Meta, hex};
-use sparsync_core::{Event, Job, JobResult, Side};
+use sparsync_core::{Event, Job, JobResult, RuleOrigin, Side};
 
 use crate::client::mtime_ms;
 use crate::error::{NativeSide, details_json, promise, throw};
+use crate::explain::{NativeExplanation, native};
 use crate::number::number;
 use crate::options::NativeRequest;
 use crate::profile::{self, NativeProfileEnd};
@@ -29,6 +30,8 @@ pub enum NativeEventType {
     Warning,
     /// Items that nobody read in time.
     Dropped,
+    /// Which rule of a filter decides about an entry.
+    Filter,
 }
 
 /// What a run tells, path by path.
@@ -66,6 +69,8 @@ pub struct NativeEvent {
     pub stamp: Option<String>,
     /// How many items were dropped.
     pub count: Option<f64>,
+    /// What a rule decides.
+    pub decision: Option<NativeExplanation>,
 }
 
 /// What the source's entry is, in a run that tells it.
@@ -187,14 +192,25 @@ fn issue(event: NativeEventType, issue: &Issue, sides: Sides) -> NativeEvent {
     }
 }
 
-fn event(event: &Event, sides: Sides) -> NativeEvent {
+fn event(event: Event, sides: Sides, origins: &[RuleOrigin]) -> NativeEvent {
     match event {
-        Event::Item(told) => item(told),
-        Event::Failure(told) => issue(NativeEventType::Failure, told, sides),
-        Event::Warning(told) => issue(NativeEventType::Warning, told, sides),
+        Event::Item(told) => item(&told),
+        Event::Decision(told, kind) => {
+            let (path, path_bytes) = at(told.path.as_bytes());
+            NativeEvent {
+                kind_of_event: NativeEventType::Filter,
+                path,
+                path_bytes,
+                kind: Some(kind.into()),
+                decision: Some(native(*told, origins)),
+                ..NativeEvent::default()
+            }
+        }
+        Event::Failure(told) => issue(NativeEventType::Failure, &told, sides),
+        Event::Warning(told) => issue(NativeEventType::Warning, &told, sides),
         Event::Dropped(count) => NativeEvent {
             kind_of_event: NativeEventType::Dropped,
-            count: Some(number(*count)),
+            count: Some(number(count)),
             ..NativeEvent::default()
         },
     }
@@ -232,10 +248,16 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
 pub struct NativeJob {
     job: Arc<Job>,
     sides: Sides,
+    /// Where each rule of its filter was written.
+    origins: Arc<[RuleOrigin]>,
 }
 
 impl NativeJob {
-    pub(crate) fn new(env: &Env, job: Arc<Job>, direction: Direction) -> napi::Result<Self> {
+    pub(crate) fn new(
+        env: &Env,
+        job: Arc<Job>,
+        (direction, origins): (Direction, Vec<RuleOrigin>),
+    ) -> napi::Result<Self> {
         let (sender, receiver) = match direction {
             Direction::Push => (Side::Local, Side::Remote),
             Direction::Pull => (Side::Remote, Side::Local),
@@ -246,7 +268,7 @@ impl NativeJob {
                 job.join();
             }
         })?;
-        Ok(Self { job, sides: Sides { sender, receiver } })
+        Ok(Self { job, sides: Sides { sender, receiver }, origins: origins.into() })
     }
 }
 
@@ -259,9 +281,9 @@ impl NativeJob {
         env: &'env Env,
         max: u32,
     ) -> napi::Result<PromiseRaw<'env, Option<Vec<NativeEvent>>>> {
-        let (job, sides) = (Arc::clone(&self.job), self.sides);
+        let (job, sides, origins) = (Arc::clone(&self.job), self.sides, Arc::clone(&self.origins));
         promise(env, async move { Ok(job.next_events(max as usize).await) }, move |_, events| {
-            Ok(events.map(|events| events.iter().map(|told| event(told, sides)).collect()))
+            Ok(events.map(|events| events.into_iter().map(|told| event(told, sides, &origins)).collect()))
         })
     }
 
@@ -306,10 +328,10 @@ pub fn stat_names() -> Vec<String> {
 /// Starts a run between two folders of this machine.
 #[napi(catch_unwind)]
 pub fn start_local(env: &Env, request: NativeRequest, destination: Uint8Array) -> napi::Result<NativeJob> {
-    let run = throw(env, request.load())?;
+    let (run, origins) = throw(env, request.load())?;
     let job = throw(env, sparsync_core::start_local(run, destination.to_vec()))?;
     // Both ends are in this process.
-    let mut native = NativeJob::new(env, Arc::new(job), Direction::Push)?;
-    native.sides.receiver = Side::Local;
-    Ok(native)
+    let mut started = NativeJob::new(env, Arc::new(job), (Direction::Push, origins))?;
+    started.sides.receiver = Side::Local;
+    Ok(started)
 }

@@ -14,7 +14,8 @@ use sparsync_core::proto::{
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{
-    Batch, Error, ErrorKind, GivenRule, Limits, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
+    Batch, Error, ErrorKind, EventNeeds, GivenRule, Limits, LocalSource, Result, RuleList, RuleOrigin, Run, ServedRoot,
+    ServerOptions, umask,
 };
 
 use crate::transfer::{NativeTransfer, switch_on};
@@ -255,6 +256,8 @@ pub struct NativeRequest {
     pub itemize: bool,
     /// A full event queue waits for its reader instead of dropping items.
     pub lossless: bool,
+    /// An event for each decision of a filter's rules at this end.
+    pub decisions: Option<bool>,
     /// Events of entries have stamps.
     pub stamps: bool,
     /// The stamps of the plan that is applied, where there is one.
@@ -313,7 +316,11 @@ fn stamps(all: Vec<String>) -> Result<Paths> {
 }
 
 impl NativeRequest {
-    pub(crate) fn load(self) -> Result<Run> {
+    /// The run, and where each of its filter rules was written.
+    pub(crate) fn load(mut self) -> Result<(Run, Vec<RuleOrigin>)> {
+        // Files of rules are read here, before the rest of the request is converted.
+        let given = given_rules(&std::mem::take(&mut self.options.filter));
+        let RuleList { rules, origins } = RuleList::read(&given)?;
         let mut request = Request {
             direction: self.direction.into(),
             root: self.root.into_bytes(),
@@ -336,18 +343,20 @@ impl NativeRequest {
             switch_on(&mut request, name)?;
         }
         self.options.set(&mut request)?;
-        Ok(Run {
+        request.filter = rules;
+        let run = Run {
             request,
             local_path: self.local_path.to_vec(),
             local_sources: self.local_sources.iter().map(local_source).collect::<Result<_>>()?,
-            lossless: self.lossless,
+            events: EventNeeds { lossless: self.lossless, decisions: self.decisions.unwrap_or(false) },
             batch: match (self.write_batch, self.only_write_batch, self.read_batch) {
                 (_, _, Some(true)) => Batch::Read,
                 (Some(path), Some(true), _) => Batch::OnlyWrite(path.to_vec()),
                 (Some(path), ..) => Batch::Write(path.to_vec()),
                 (None, ..) => Batch::None,
             },
-        })
+        };
+        Ok((run, origins))
     }
 }
 
@@ -379,7 +388,7 @@ pub(crate) fn rules(all: &[NativeRule]) -> Result<FilterRules> {
 }
 
 /// Rules as the core takes them.
-pub(crate) fn given_rules(all: &[NativeRule]) -> Vec<GivenRule> {
+fn given_rules(all: &[NativeRule]) -> Vec<GivenRule> {
     let given = |rule: &NativeRule| GivenRule {
         text: rule.text.to_vec(),
         patterns: rule.include,

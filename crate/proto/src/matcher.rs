@@ -272,6 +272,11 @@ impl Matcher for Selected {
         self.paths.binary_search(path).is_ok()
     }
 
+    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
+        // Rules are not asked about what leads to a selected path, nor about what lies beside all of them.
+        self.has(at.path(), name, || true, false).then(|| self.below.decider(at, name, kind, end))?
+    }
+
     fn lists(&self, path: &RelPath) -> bool {
         self.recursive || self.is_listed(path) || self.leads_on(path)
     }

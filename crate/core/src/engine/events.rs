@@ -1,20 +1,24 @@
 //! What a run tells its caller, path by path.
 
 use std::collections::VecDeque;
+use std::fmt::{self, Debug, Formatter};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use sparsync_proto::{Issue, IssueKind, Item};
+use sparsync_proto::{Explanation, Issue, IssueKind, Item, Kind};
 use tokio::sync::Notify;
 
 use super::budget::WAIT;
 use super::sender::Recorder;
 use super::session::Session;
+use crate::storage::Decisions;
 
 /// One thing that a run tells.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// What is done with an entry.
     Item(Item),
+    /// Which rule of a filter decides about an entry of this kind, at the end that is here.
+    Decision(Box<Explanation>, Kind),
     /// A path that did not arrive.
     Failure(Issue),
     /// A notice.
@@ -40,6 +44,15 @@ struct State {
     warnings: Vec<Issue>,
 }
 
+/// Which events a caller needs, besides those that a request names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventNeeds {
+    /// The run waits for its reader, and drops nothing.
+    pub lossless: bool,
+    /// Each decision of a filter's rules is told.
+    pub decisions: bool,
+}
+
 /// Events between a run and its reader. A run never waits for its reader, unless the reader asked for a plan: then
 /// nothing is dropped and the plan waits.
 #[derive(Default)]
@@ -47,7 +60,7 @@ pub(crate) struct EventQueue {
     state: Mutex<State>,
     room: Condvar,
     arrived: Notify,
-    lossless: bool,
+    needs: EventNeeds,
     /// Takes each item first. Unless the flag is set, items go nowhere else.
     recorder: OnceLock<(Arc<dyn Recorder>, bool)>,
 }
@@ -68,9 +81,15 @@ pub struct Failures {
 }
 
 impl EventQueue {
-    /// A queue; `lossless` makes the run wait for its reader.
-    pub(crate) fn new(lossless: bool) -> Self {
-        Self { lossless, ..Self::default() }
+    /// A queue of the events that are needed.
+    pub(crate) fn new(needs: EventNeeds) -> Self {
+        Self { needs, ..Self::default() }
+    }
+
+    /// What tells the decisions of a filter's rules during `session`, if they are needed.
+    pub(crate) fn decisions(self: &Arc<Self>, session: &Arc<Session>) -> Option<Box<dyn Decisions>> {
+        let telling = || Telling { events: Arc::clone(self), session: Arc::clone(session) };
+        self.needs.decisions.then(|| Box::new(telling()) as Box<dyn Decisions>)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,9 +109,14 @@ impl EventQueue {
                 return;
             }
         }
+        self.when_room(Event::Item(item), session);
+    }
+
+    /// Adds an event that is dropped if the reader is slow, unless the run waits for that.
+    fn when_room(&self, event: Event, session: &Session) {
         let mut state = self.lock();
         while state.waiting.len() >= EVENTS_MAX && !state.closed {
-            if !self.lossless {
+            if !self.needs.lossless {
                 state.dropped += 1;
                 return;
             }
@@ -103,7 +127,7 @@ impl EventQueue {
             session.worked(1);
             state = self.room.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
-        self.push(state, Event::Item(item));
+        self.push(state, event);
     }
 
     /// Adds a failure or a notice, which also goes into the result.
@@ -189,11 +213,29 @@ impl EventQueue {
     }
 }
 
+/// Tells what a filter's rules decide.
+struct Telling {
+    events: Arc<EventQueue>,
+    session: Arc<Session>,
+}
+
+impl Debug for Telling {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Telling")
+    }
+}
+
+impl Decisions for Telling {
+    fn tell(&self, decision: Explanation, kind: Kind) {
+        self.events.when_room(Event::Decision(Box::new(decision), kind), &self.session);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sparsync_proto::{Issue, IssueKind};
 
-    use super::{EventQueue, FAILURES_MAX};
+    use super::{EventNeeds, EventQueue, FAILURES_MAX};
 
     fn issue(kind: IssueKind) -> Issue {
         Issue { kind, path: b"a".to_vec(), message: String::new(), old_kept: false }
@@ -201,7 +243,7 @@ mod tests {
 
     #[test]
     fn every_failure_counts_for_its_cause_also_those_that_are_not_kept() {
-        let queue = EventQueue::new(false);
+        let queue = EventQueue::new(EventNeeds::default());
         queue.issue(issue(IssueKind::Vanished));
         assert!(queue.failures().vanished_only);
         for _ in 0..FAILURES_MAX {

@@ -49,4 +49,4 @@ pub(crate) use session::{Session, spawn};
 pub(crate) use writer::{MayBeLinked, PartialPlace};
 
 pub(crate) use events::EventQueue;
-pub use events::{Event, Failures};
+pub use events::{Event, EventNeeds, Failures};

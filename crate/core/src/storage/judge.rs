@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use sparsync_proto::limits::FILTER_BYTES_IN_FORCE_MAX;
 use sparsync_proto::{
-    At, End, Everything, Explanation, InForce, Issue, IssueKind, Kind, Matcher, RelPath, RuleFile, RuleFileError,
+    At, End, Everything, Explanation, InForce, Issue, IssueKind, Kind, Matcher, Name, RelPath, RuleFile, RuleFileError,
     RuleFiles, TreeTop, resolved,
 };
 
@@ -49,6 +49,12 @@ impl RulePlaces for Nowhere {
     }
 }
 
+/// Takes which rule decides about an entry, of this kind.
+pub(crate) trait Decisions: Debug + Send + Sync {
+    /// Takes one.
+    fn tell(&self, decision: Explanation, kind: Kind);
+}
+
 /// Says which entries belong to a run at one of its ends.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -61,6 +67,8 @@ pub(crate) struct Judge {
     places: Box<dyn RulePlaces>,
     /// The receiver's rules, in a run that leaves out directories which hold nothing but directories.
     prunes: Option<Box<dyn Matcher>>,
+    /// Who is told which rules decide at this end, in a run that tells it.
+    decisions: Option<(End, Box<dyn Decisions>)>,
     /// Issues of rules above the tops that could not be read.
     pub(crate) issues: Vec<Issue>,
 }
@@ -69,7 +77,7 @@ impl Judge {
     /// A judge whose rules are all in the matcher.
     pub(crate) fn new(matcher: Box<dyn Matcher>) -> Self {
         let (above, tops, places) = (InForce::default(), Vec::new(), Box::new(Nowhere));
-        Self { matcher, above, tops, places, prunes: None, issues: Vec::new() }
+        Self { matcher, above, tops, places, prunes: None, decisions: None, issues: Vec::new() }
     }
 
     /// A judge that takes everything.
@@ -85,13 +93,29 @@ impl Judge {
     ) -> std::result::Result<Self, RuleFileError> {
         let mut issues = Vec::new();
         let above = matcher.above(tops.clone(), &mut Outside { places: &*places, issues: &mut issues })?;
-        Ok(Self { matcher, above, tops, places, prunes: None, issues })
+        Ok(Self { matcher, above, tops, places, prunes: None, decisions: None, issues })
     }
 
     /// The same, but directories that hold nothing but directories are left out, except those that a rule of `protects`
     /// protects from deletion.
     pub(crate) fn pruning(self, protects: Option<Box<dyn Matcher>>) -> Self {
         Self { prunes: protects, ..self }
+    }
+
+    /// The same, as the judge of `end`, which tells what its rules decide.
+    pub(crate) fn telling(self, end: End, decisions: Option<Box<dyn Decisions>>) -> Self {
+        Self { decisions: decisions.map(|decisions| (end, decisions)), ..self }
+    }
+
+    /// Tells which rule decides about an entry that a walk meets, if one does.
+    pub(crate) fn tell(&self, at: &At<'_>, (name, kind): (&[u8], Kind)) {
+        let Some((end, decisions)) = &self.decisions else { return };
+        let Some(rule) = self.matcher.decider(at, name, kind, *end) else { return };
+        let Ok(valid) = Name::new(name) else { return };
+        let (path, included) = (at.path().join(valid), rule.include);
+        let mut told = Explanation { end: *end, path, is_there: true, included, ..Explanation::default() };
+        told.set_rule(&rule, true);
+        decisions.tell(told, kind);
     }
 
     /// Whether directories are left out that hold nothing but directories.

@@ -36,7 +36,7 @@ pub(crate) use backup::{BackupPlace, Backups, OnMade};
 pub(crate) use call::{CallError, DAMAGED, NO_REFERENT, NOT_HELD};
 pub(crate) use copy::{Content, Copier, CopyFault, copy_content, copy_entry, set_like};
 pub(crate) use hash::{Sums, hash_prefix};
-pub(crate) use judge::{Judge, RulePlaces, read_rules};
+pub(crate) use judge::{Decisions, Judge, RulePlaces, read_rules};
 pub(crate) use lent::Lent;
 pub(crate) use parts::{Cut, cut_file};
 pub(crate) use remove::{Removal, entries, holds_protected, remove_all, remove_tree};

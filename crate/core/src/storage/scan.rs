@@ -239,6 +239,9 @@ impl Scan {
         let leaves = !(options.every || matcher.takes(at, name, kind));
         // A hidden entry must not even be told to be left out: the peer would learn that it exists.
         self.leaves_out |= leaves && !matcher.hides(at, name, kind);
+        if !options.every {
+            options.judge.tell(at, (name, kind));
+        }
         leaves
     }
 

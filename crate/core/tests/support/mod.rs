@@ -152,7 +152,7 @@ pub fn start(client: &Client, mut request: Request, local: &Path) -> Arc<Job> {
             request,
             local_path: local.as_os_str().as_bytes().to_vec(),
             local_sources: Vec::new(),
-            lossless: false,
+            events: sparsync_core::EventNeeds::default(),
             batch: sparsync_core::Batch::None,
         })
         .unwrap()

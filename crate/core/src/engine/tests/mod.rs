@@ -17,7 +17,7 @@ use sparsync_proto::{
     SourceIds,
 };
 
-use super::events::EventQueue;
+use super::events::{EventNeeds, EventQueue};
 use super::{
     Accounts, Basis, BasisUse, Destination, ItemOptions, OwnerMap, OwnerRules, Pays, ReceiverOptions, Report,
     SenderOptions, Session, SkipList, Source, Way, WriteOptions, run_receiver, run_sender,
@@ -168,7 +168,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         // Another tree with the same entries, in which nothing fails.
         destination.aside.basis = vec![Basis { root: MemoryStorage::new(Arc::clone(&source.top)), hides: None }];
     }
-    let (events, source) = (Arc::new(EventQueue::new(false)), source_of(source));
+    let (events, source) = (Arc::new(EventQueue::new(EventNeeds::default())), source_of(source));
     let options = ReceiverOptions {
         attributes: ATTRIBUTES,
         rules: rules(),
