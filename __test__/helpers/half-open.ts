@@ -104,29 +104,33 @@ function initial(to: Buffer, sourceId: Buffer, hello: Buffer, token: Buffer, num
 
 /** Handshakes that were begun and are left there. */
 export class HalfOpen implements Disposable {
-  readonly #socket: Socket;
+  readonly #sockets: readonly Socket[];
   readonly #hellos = new Map<string, Buffer>();
   readonly #begun = new Set<string>();
   readonly #retried = new Set<string>();
   readonly #port: number;
 
-  private constructor(socket: Socket, port: number, shows: boolean) {
-    this.#socket = socket;
+  private constructor(sockets: readonly Socket[], port: number, shows: boolean) {
+    this.#sockets = sockets;
     this.#port = port;
-    socket.on('message', (data) => this.#answered(data, shows));
+    for (const socket of sockets) socket.on('message', (data) => this.#answered(socket, data, shows));
   }
 
-  /** Begins so many at a port of loopback; with `shows`, each shows its address when it is asked to. */
-  static async begin(port: number, count: number, shows: boolean): Promise<HalfOpen> {
-    const socket = createSocket({ type: 'udp4', recvBufferSize: 4 << 20, sendBufferSize: 4 << 20 });
-    socket.bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    const all = new HalfOpen(socket, port, shows);
+  /** Begins so many at a port of loopback, from so many ports; with `shows`, each shows its address when it is asked to. */
+  static async begin(port: number, count: number, ports: number, shows: boolean): Promise<HalfOpen> {
+    const listening = async (): Promise<Socket> => {
+      const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20, sendBufferSize: 1 << 20 });
+      socket.bind(0, '127.0.0.1');
+      await once(socket, 'listening');
+      return socket;
+    };
+    const sockets = await Promise.all(Array.from({ length: ports }, listening));
+    const all = new HalfOpen(sockets, port, shows);
     for (let number = 0; number < count; number += 1) {
       const sourceId = randomBytes(ID_BYTES);
       const hello = clientHello(sourceId);
       all.#hellos.set(sourceId.toString('hex'), hello);
-      all.#send(initial(randomBytes(ID_BYTES), sourceId, hello, Buffer.alloc(0), 0));
+      all.#send(sockets[number % ports], initial(randomBytes(ID_BYTES), sourceId, hello, Buffer.alloc(0), 0));
       // What the server's socket has no room for would be no handshake.
       if (number % AT_ONCE === AT_ONCE - 1) await sleep(1);
     }
@@ -143,11 +147,11 @@ export class HalfOpen implements Disposable {
     return this.#retried.size;
   }
 
-  #send(datagram: Buffer): void {
-    this.#socket.send(datagram, this.#port, '127.0.0.1');
+  #send(socket: Socket | undefined, datagram: Buffer): void {
+    socket?.send(datagram, this.#port, '127.0.0.1');
   }
 
-  #answered(data: Buffer, shows: boolean): void {
+  #answered(socket: Socket, data: Buffer, shows: boolean): void {
     const first = data[0] ?? 0;
     // Long headers alone say in the clear whom they are for.
     if ((first & 0x80) === 0) return;
@@ -162,11 +166,11 @@ export class HalfOpen implements Disposable {
     } else if (!this.#retried.has(who)) {
       this.#retried.add(who);
       const token = data.subarray(at + 1 + from.length, data.length - TAG_BYTES);
-      if (shows) this.#send(initial(from, to, hello, token, 1));
+      if (shows) this.#send(socket, initial(from, to, hello, token, 1));
     }
   }
 
   [Symbol.dispose](): void {
-    this.#socket.close();
+    for (const socket of this.#sockets) socket.close();
   }
 }

@@ -1,7 +1,7 @@
 //! How many handshakes a server works on at once over one protocol, in all and for one network.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,19 @@ const fn over_tcp(handshakes: usize) -> usize {
     handshakes.div_ceil(2)
 }
 
-/// The limit on unfinished handshakes of one network. It does not hold for loopback, where many clients share one.
+/// The limit on unfinished handshakes of one source. What it begins beyond costs the server next to nothing.
 const MAX_OPEN_EACH: usize = 32;
 
+/// A source with fewer than that part of what the source with the most has is let in at once, when every place is taken.
+/// Sources that have about the same cannot drive each other out, which would cost a handshake each time.
+const FEWER: usize = 4;
+
 /// The time that every handshake gets, however many others there are: an honest client is done by then, over any
-/// distance. When every place is taken, the oldest handshake that is older gives way to a new one; if none is older,
-/// packets of the new one are dropped, and a client over TCP is disconnected. So no client can keep others out by
-/// leaving handshakes unfinished.
+/// distance. When every place is taken, the oldest handshake of the source that has the most gives way to one of a source
+/// that has few, and otherwise the oldest of all, if it is older than that and the new one's source has less than half of
+/// what sources have on average. Else packets of the new one are dropped, and a client over TCP is disconnected. So no
+/// client can keep others out by leaving handshakes unfinished, nor by beginning them faster than they grow old, and a
+/// crowd of sources cannot have the server begin handshakes without an end.
 const AGE_MIN: Duration = Duration::from_millis(500);
 
 /// What to do with a new client.
@@ -39,6 +45,17 @@ pub(super) enum Admission {
     Retry,
     /// Say nothing.
     Ignore,
+}
+
+/// Who begins handshakes, as far as it is told apart: a network, or on loopback, where many clients share one, a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Source(IpAddr, u16);
+
+impl Source {
+    fn of(remote: SocketAddr) -> Self {
+        let is_local = remote.ip().to_canonical().is_loopback();
+        Self(network(remote.ip()), if is_local { remote.port() } else { 0 })
+    }
 }
 
 /// The counts of unfinished handshakes over one protocol. Each protocol has its own, so that a flood over one does not
@@ -56,12 +73,12 @@ struct Counts {
     /// In the order in which they began.
     open: BTreeMap<u64, Open>,
     began: u64,
-    each: HashMap<IpAddr, usize>,
+    each: HashMap<Source, usize>,
 }
 
 #[derive(Debug)]
 struct Open {
-    address: IpAddr,
+    source: Source,
     since: Instant,
     gives_way: Arc<Notify>,
 }
@@ -70,20 +87,27 @@ impl Counts {
     /// Takes a handshake off, if it is there still.
     fn remove(&mut self, number: u64) -> Option<Open> {
         let open = self.open.remove(&number)?;
-        if let Some(each) = self.each.get_mut(&open.address) {
+        if let Some(each) = self.each.get_mut(&open.source) {
             *each = each.saturating_sub(1);
             if *each == 0 {
-                self.each.remove(&open.address);
+                self.each.remove(&open.source);
             }
         }
         Some(open)
     }
 
-    /// Has the oldest handshake give way, if it has had its time.
-    fn makes_room(&mut self, now: Instant) -> bool {
-        let oldest = self.open.first_key_value().map(|(number, open)| (*number, open.since));
-        let old_enough = oldest.filter(|(_, since)| now.saturating_duration_since(*since) >= AGE_MIN);
-        let gone = old_enough.and_then(|(number, _)| self.remove(number));
+    /// Has a handshake give way to one of a source that has `each` already, if one has to.
+    fn makes_room(&mut self, now: Instant, each: usize) -> bool {
+        let most = self.each.iter().max_by_key(|(_, count)| **count).filter(|(_, count)| (each + 1) * FEWER <= **count);
+        let of_most = most.and_then(|(most, _)| {
+            self.open.iter().find_map(|(number, open)| (open.source == *most).then_some(*number))
+        });
+        let goes = of_most.or_else(|| {
+            let (number, oldest) = self.open.first_key_value()?;
+            let has_few = each * 2 * self.each.len() < self.open.len();
+            (has_few && now.saturating_duration_since(oldest.since) >= AGE_MIN).then_some(*number)
+        });
+        let gone = goes.and_then(|number| self.remove(number));
         gone.inspect(|gone| gone.gives_way.notify_one()).is_some()
     }
 }
@@ -117,28 +141,27 @@ impl Gate {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn admit(&self, address: IpAddr, validated: bool) -> Admission {
-        self.admit_at(address, validated, Instant::now())
+    pub(super) fn admit(&self, remote: SocketAddr, validated: bool) -> Admission {
+        self.admit_at(remote, validated, Instant::now())
     }
 
-    fn admit_at(&self, address: IpAddr, validated: bool, now: Instant) -> Admission {
-        let is_local = address.to_canonical().is_loopback();
-        let address = network(address);
+    fn admit_at(&self, remote: SocketAddr, validated: bool, now: Instant) -> Admission {
+        let source = Source::of(remote);
         let mut counts = self.counts();
-        let each = counts.each.get(&address).copied().unwrap_or(0);
-        let crowded = each >= MAX_OPEN_EACH && !is_local;
+        let each = counts.each.get(&source).copied().unwrap_or(0);
+        let crowded = each >= MAX_OPEN_EACH;
         if !validated && (counts.open.len() >= RETRY_ABOVE.min(counts.max_open / 4) || crowded) {
             // An unverified address may be forged, and its real owner must not be locked out by that.
             return Admission::Retry;
         }
-        if crowded || (counts.open.len() >= counts.max_open && !counts.makes_room(now)) {
+        if crowded || (counts.open.len() >= counts.max_open && !counts.makes_room(now, each)) {
             return Admission::Ignore;
         }
         let gives_way = Arc::<Notify>::default();
         let number = counts.began;
         counts.began += 1;
-        counts.open.insert(number, Open { address, since: now, gives_way: Arc::clone(&gives_way) });
-        *counts.each.entry(address).or_insert(0) += 1;
+        counts.open.insert(number, Open { source, since: now, gives_way: Arc::clone(&gives_way) });
+        *counts.each.entry(source).or_insert(0) += 1;
         Admission::Pass(Pass { gate: self.clone(), number, gives_way })
     }
 }
@@ -166,14 +189,15 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
     use std::time::Instant;
 
-    use super::{AGE_MIN, Admission, Gate, HANDSHAKES_MAX, MAX_OPEN_EACH, RETRY_ABOVE};
+    use super::{AGE_MIN, Admission, Gate, HANDSHAKES_MAX, MAX_OPEN_EACH, RETRY_ABOVE, Source};
 
-    fn address(number: usize) -> IpAddr {
-        IpAddr::from(u32::try_from(number).expect("small").wrapping_add(0x0a00_0000).to_be_bytes())
+    fn address(number: usize) -> SocketAddr {
+        let host = u32::try_from(number).expect("small").wrapping_add(0x0a00_0000);
+        SocketAddr::new(IpAddr::from(host.to_be_bytes()), 1)
     }
 
     #[test]
@@ -219,24 +243,50 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_few_is_let_in_at_once() {
+        let (gate, began) = (Gate::of_quic(20), Instant::now());
+        let pass = |remote: SocketAddr| match gate.admit_at(remote, true, began) {
+            Admission::Pass(pass) => Some(pass),
+            Admission::Retry | Admission::Ignore => None,
+        };
+        let local = |port| SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
+        let of = |source| gate.counts().each.get(&Source::of(source)).copied().unwrap_or(0);
+        let mut held: Vec<_> = (0..12).map(|_| pass(address(1)).expect("room")).collect();
+        held.extend((0..8).map(|_| pass(local(7)).expect("room")));
+        for crowd in [address(1), local(7)] {
+            assert!(pass(crowd).is_none(), "nobody gives way to a crowd");
+        }
+        held.extend([local(8), address(2), local(9)].map(|few| pass(few).expect("a source that has none")));
+        assert_eq!((gate.open(), of(address(1)), of(local(7))), (20, 9, 8), "whoever has the most has given way");
+        held.push(pass(local(8)).expect("a second one"));
+        assert!(pass(local(8)).is_none(), "a third one would be more than a few");
+        let later = |remote| matches!(gate.admit_at(remote, true, began + AGE_MIN), Admission::Pass(_));
+        assert!(!later(address(1)) && !later(local(8)), "nor later to whoever has as many as the others");
+        assert!(later(address(3)));
+        drop(held);
+        assert_eq!(gate.open(), 0);
+    }
+
+    #[test]
     fn one_address_cannot_take_every_place() {
         let gate = Gate::of_quic(HANDSHAKES_MAX);
-        let hold = |who: IpAddr| -> Vec<_> { (0..MAX_OPEN_EACH).map(|_| gate.admit(who, true)).collect() };
+        let hold = |who: SocketAddr| -> Vec<_> { (0..MAX_OPEN_EACH).map(|_| gate.admit(who, true)).collect() };
         let one = hold(address(1));
         assert!(one.iter().all(|admission| matches!(admission, Admission::Pass(_))));
         assert!(matches!(gate.admit(address(1), true), Admission::Ignore));
         assert!(matches!(gate.admit(address(1), false), Admission::Retry));
         assert!(matches!(gate.admit(address(2), false), Admission::Pass(_)));
         for loopback in [IpAddr::from([127, 0, 0, 1]), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-            let _local = hold(loopback);
-            assert!(matches!(gate.admit(loopback, true), Admission::Pass(_)));
+            let _local = hold(SocketAddr::new(loopback, 1));
+            assert!(matches!(gate.admit(SocketAddr::new(loopback, 1), true), Admission::Ignore));
+            assert!(matches!(gate.admit(SocketAddr::new(loopback, 2), true), Admission::Pass(_)));
         }
     }
 
     #[test]
     fn whoever_has_a_network_has_the_places_of_one_address() {
         let gate = Gate::of_tcp(HANDSHAKES_MAX);
-        let of = |network: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]);
+        let of = |network: u16, host: u16| SocketAddr::new(IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]), 1);
         let passes: Vec<_> = (0..).take(MAX_OPEN_EACH).map(|host| gate.admit(of(1, host), true)).collect();
         assert!(passes.iter().all(|admission| matches!(admission, Admission::Pass(_))));
         assert!(matches!(gate.admit(of(1, 999), true), Admission::Ignore));

@@ -245,7 +245,7 @@ impl Listener {
         loop {
             let incoming = self.endpoint.accept().await?;
             let remote = incoming.remote_address();
-            let pass = match self.gate.admit(remote.ip(), incoming.remote_address_validated()) {
+            let pass = match self.gate.admit(remote, incoming.remote_address_validated()) {
                 Admission::Pass(pass) => pass,
                 Admission::Retry => {
                     // A retry fails only for clients that have done one, and those are not asked again.

@@ -80,7 +80,7 @@ impl Acceptor {
                 continue;
             };
             // A TCP client has shown by connecting that it receives at its address.
-            let Admission::Pass(pass) = self.gate.admit(remote.ip(), true) else { continue };
+            let Admission::Pass(pass) = self.gate.admit(remote, true) else { continue };
             let _ = stream.set_nodelay(true);
             let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
             return Handshake { stream, remote, deadline, acceptor: self.clone(), pass };
