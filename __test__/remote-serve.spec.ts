@@ -168,3 +168,77 @@ test('what cannot be served is told', (t) => {
   }
   t.is(readFileSync(`${work}/key`, 'utf8').includes('PRIVATE KEY'), true);
 });
+
+test('variables of the environment say what no flag says, as to the command', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const [named, more] = [dir(work, 'named'), dir(work, 'more')];
+  for (const each of ['kept', 'hidden']) writeFileSync(`${more}/${each}`, each);
+  const env = {
+    SPARSYNC_SERVE_ROOT: `more=${more}\nagain=${named}`,
+    SPARSYNC_SERVE_ALLOW: `user ${user.publicKey}`,
+    SPARSYNC_SERVE_EXCLUDE: 'hidden\nnothing',
+    SPARSYNC_SERVE_READ_ONLY: 'on',
+    SPARSYNC_SERVE_NO_TCP: 'false',
+    SPARSYNC_SERVE_LOG_FORMAT: 'json',
+    SPARSYNC_SERVE_LOG_FILE: `${work}/other.log`,
+    SPARSYNC_SERVE_DURABILITY: '',
+    SPARSYNC_SERVE_PORT_8080_TCP: 'tcp://10.0.0.1:8080',
+    SPARSYNC_BWLIMIT: '1M',
+  };
+  for (const program of [undefined, [remote]]) {
+    const log = `${work}/${program === undefined ? 'command' : 'remote'}.log`;
+    const args = ['--log-file', log];
+    const of = program === undefined ? {} : { program };
+    const server = await startServer(t, { home: work, roots: { root: named }, env, args, ...of });
+    const connection = await connect(server.url(), accessOf(user, server));
+    const names = async (path: string): Promise<string[]> =>
+      (await connection.list(path)).map(({ name }) => name).toSorted();
+    t.deepEqual(await names(''), ['again', 'more', 'root']);
+    t.deepEqual(await names('more'), ['kept']);
+    const push = connection.push(more, 'root/x');
+    t.is((await failure(t, push, AccessError)).code, 'ERR_SPARSYNC_SCOPE');
+    await connection.close();
+    t.is(connection.transport, 'quic');
+    await sync(server.url('more'), `${work}/back`, { ...accessOf(user, server), transport: 'tcp', delete: true });
+    await server.stop();
+    t.regex(readFileSync(log, 'utf8'), /^\{/);
+    t.false(existsSync(`${work}/other.log`));
+  }
+});
+
+test('a secret that a system manager hands over is the key', async (t) => {
+  const work = workDir(t);
+  const options = { home: work, roots: { root: dir(work, 'served') }, args: ['--anonymous'] };
+  const first = await startServer(t, { ...options, program: [remote] });
+  await first.stop();
+  const handed = dir(work, 'handed');
+  writeFileSync(`${handed}/sparsync-key`, readFileSync(`${first.configDir}/key.pem`));
+  const env = { CREDENTIALS_DIRECTORY: handed };
+  const second = await startServer(t, { ...options, home: dir(work, 'elsewhere'), env, program: [remote] });
+  t.is(second.pin, first.pin);
+  t.false(existsSync(`${second.configDir}/key.pem`));
+});
+
+test('a variable that cannot be taken is refused by its name', (t) => {
+  for (const [name, value, told] of [
+    ['MAX_SESSONS', '8', /unknown variable/],
+    ['max_sessions', '8', /unknown variable/],
+    ['HELP', 'true', /unknown variable/],
+    ['PORT', '8080', /unknown variable/],
+    ['MAX_SESSIONS', 'many', /whole number from 1/],
+    ['ANONYMOUS', 'yes', /true or false/],
+    ['LOG_FORMAT', 'xml', /no --log-format=xml/],
+    ['REFUSE', 'delete\nnothing', /no such option/],
+    ['IDENTITY', '-----BEGIN PRIVATE KEY-----', /a secret/],
+    ['PID_FILE', '/run/pid', /is the command's/],
+  ] as const) {
+    const env = { [`SPARSYNC_SERVE_${name}`]: value };
+    const options = { encoding: 'utf8', timeout: 20_000, env, cwd: '/proc' } as const;
+    const { status, stderr } = spawnSync(remote, ['serve', '--root', 'root=/proc'], options);
+    t.is(status, exit.usage, stderr);
+    t.regex(stderr, told);
+    t.true(stderr.includes(`SPARSYNC_SERVE_${name}: `), stderr);
+    t.false(stderr.includes('PRIVATE'), stderr);
+  }
+});

@@ -24,7 +24,6 @@ const OF_BOTH = [
   'exclude',
   'fake-super',
   'grace',
-  'help',
   'identity',
   'listen',
   'log-file',
@@ -49,7 +48,10 @@ const OF_BOTH = [
 
 const SOURCE = `export { SERVE_FLAGS } from './ts/cli/flags.js'; export { FLAG_HELP } from './ts/cli/flag-help.js';`;
 
-/** The text of the file: name, value (in brackets where it may be missing), default, `here` or `command`, and what the help says. */
+/** What is about one call, and no setting. */
+const OF_ONE_CALL = ['help'];
+
+/** The text of the file: name, value (in brackets where it may be missing), default, where it is, and what the help says. */
 async function table() {
   const { outputFiles } = await build({
     stdin: { contents: SOURCE, resolveDir: ROOT },
@@ -61,16 +63,20 @@ async function table() {
   });
   const url = `data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`;
   const { SERVE_FLAGS, FLAG_HELP } = await import(url);
-  const rows = SERVE_FLAGS.map(({ name, value = '', bare, help = FLAG_HELP[name]?.help ?? '' }) => {
+  const rows = SERVE_FLAGS.map(({ name, value = '', bare, many = false, help = FLAG_HELP[name]?.help ?? '' }) => {
     const byDefault = /\(default: ([^\s,)]+)[,)]/.exec(help)?.[1] ?? '';
-    return [name, bare === undefined ? value : `[${value}]`, byDefault, placeOf(name), help].join('\t');
+    return [name, bare === undefined ? value : `[${value}]`, byDefault, placeOf(name, many), help].join('\t');
   });
   return `${rows.join('\n')}\n`;
 }
 
-/** Where a flag is. A new one is accepted nowhere before somebody has said it. */
-function placeOf(name) {
-  if (OF_BOTH.includes(name)) return 'here';
+/**
+ * Where a flag is: `command`, or else of both, as a `setting`, a `list` of settings, or for one `call`. A new one is accepted
+ * nowhere before somebody has said it.
+ */
+function placeOf(name, isList) {
+  if (OF_ONE_CALL.includes(name)) return 'call';
+  if (OF_BOTH.includes(name)) return isList ? 'list' : 'setting';
   if (OF_THE_COMMAND.includes(name)) return 'command';
   throw new Error(`scripts/serve-flags.mjs: does sparsync-remote have --${name}?`);
 }

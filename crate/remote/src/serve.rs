@@ -28,9 +28,30 @@ struct Flag {
     /// The name of the value, in brackets if it may be missing; a flag without it is on or off.
     value: &'static str,
     default: &'static str,
-    /// This executable has it.
-    is_here: bool,
+    place: Place,
     help: &'static str,
+}
+
+/// Where a flag is, and whether it may come more than once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The command has it, and this executable has not.
+    Command,
+    /// Of one call: it is no setting.
+    Call,
+    Setting,
+    List,
+}
+
+impl Place {
+    fn of(word: &str) -> Self {
+        match word {
+            "call" => Self::Call,
+            "setting" => Self::Setting,
+            "list" => Self::List,
+            _ => Self::Command,
+        }
+    }
 }
 
 fn flags() -> impl Iterator<Item = Flag> {
@@ -38,7 +59,7 @@ fn flags() -> impl Iterator<Item = Flag> {
         let mut cells = line.split('\t');
         let mut next = || cells.next().unwrap_or_default();
         let [name, value, default, place] = [next(), next(), next(), next()];
-        Flag { name, value, default, is_here: place == "here", help: next() }
+        Flag { name, value, default, place: Place::of(place), help: next() }
     })
 }
 
@@ -48,11 +69,12 @@ pub(crate) fn help() -> String {
 Usage: sparsync-remote serve --root NAME=PATH [--allow LINE]... [OPTIONS]
 
 Offers folders as \"sparsync serve\" does, until SIGINT or SIGTERM, which let transfers finish or roll them back; SIGHUP has the
-authorized keys read and the log opened again. It reads no sparsync.toml.
+authorized keys read and the log opened again. It reads no sparsync.toml. What no flag says SPARSYNC_SERVE_ and the name of
+the flag in capitals does in the environment, as SPARSYNC_SERVE_MAX_SESSIONS.
 
 "
     .to_owned();
-    for Flag { name, value, help, .. } in flags().filter(|flag| flag.is_here) {
+    for Flag { name, value, help, .. } in flags().filter(|flag| flag.place != Place::Command) {
         let flag = match value.strip_prefix('[') {
             Some(_) => format!("--{name}[={}", &value[1..]),
             None if value.is_empty() => format!("--{name}"),
@@ -91,11 +113,8 @@ pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Option<Serving>, 
         };
         let known = flags().find(|flag| flag.name.as_bytes() == name);
         let flag = known.ok_or_else(|| format!("unknown argument {}; serve --help lists them", word.display()))?;
-        if !flag.is_here {
-            return Err(format!(
-                "--{} is the command's: \"sparsync serve\" has it, and this executable has not",
-                flag.name
-            ));
+        if flag.place == Place::Command {
+            return Err(of_the_command(flag.name));
         }
         let value = match (flag.value.is_empty(), value) {
             (true, Some(_)) => return Err(format!("--{} takes no value", flag.name)),
@@ -109,7 +128,73 @@ pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Option<Serving>, 
         }
         given.push((flag.name, value));
     }
+    add_variables(&mut given, std::env::vars_os())?;
     read(given).map(Some)
+}
+
+fn of_the_command(name: &str) -> String {
+    format!("--{name} is the command's: \"sparsync serve\" has it, and this executable has not")
+}
+
+/// What stands before the name of a flag in that of its variable.
+const VARIABLE: &str = "SPARSYNC_SERVE_";
+
+/// What the text of a private key, a credential or an invitation has.
+const SECRETS: [&str; 3] = ["-----BEGIN ", "sparsync-credential-1.", "sparsync-invite-1."];
+
+/// Adds what variables say of flags that were not given; lists are put together. They mean what they mean to the command.
+fn add_variables(
+    given: &mut Vec<(&'static str, OsString)>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> std::result::Result<(), String> {
+    let said: Vec<_> = given.iter().map(|(name, _)| *name).collect();
+    for (variable, value) in environment.filter(|(_, value)| !value.is_empty()) {
+        let Some(rest) = variable.to_str().and_then(|variable| variable.strip_prefix(VARIABLE)) else { continue };
+        let refuse = |why: String| Err(format!("{VARIABLE}{rest}: {why}"));
+        let text = value.to_string_lossy();
+        let name = rest.to_ascii_lowercase().replace('_', "-");
+        let is_setting = |flag: &Flag| flag.name == name && flag.place != Place::Call;
+        let Some(flag) = flags().find(is_setting).filter(|_| rest == rest.to_ascii_uppercase()) else {
+            if is_of_a_service(rest, &text) {
+                continue;
+            }
+            return refuse("unknown variable; serve --help lists the flags".to_owned());
+        };
+        if flag.place == Place::Command {
+            return refuse(of_the_command(flag.name));
+        }
+        if SECRETS.iter().any(|secret| text.contains(secret)) {
+            return refuse("it holds a secret, which must come from a file or a stream".to_owned());
+        }
+        let values: Vec<&[u8]> = match &*text {
+            "false" => continue,
+            "off" | "0" if flag.value.is_empty() => continue,
+            "true" | "on" | "1" if flag.value.is_empty() => vec![b""],
+            _ if flag.value.is_empty() => return refuse(format!("it must be true or false, not {text:?}")),
+            "true" if flag.value.starts_with('[') => vec![b""],
+            _ if flag.place == Place::List => {
+                value.as_bytes().split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect()
+            }
+            _ => vec![value.as_bytes()],
+        };
+        for value in values {
+            let setting = (flag.name, OsStr::from_bytes(value).to_owned());
+            if let Err(why) = read(vec![setting.clone()]) {
+                return refuse(why);
+            }
+            if flag.place == Place::List || !said.contains(&flag.name) {
+                given.push(setting);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a variable is one that Kubernetes and links of containers add for a service called sparsync-serve.
+fn is_of_a_service(rest: &str, value: &str) -> bool {
+    ["SERVICE_HOST", "SERVICE_PORT"].iter().any(|part| rest.starts_with(part))
+        || rest.starts_with("PORT_")
+        || (rest == "PORT" && value.contains("://"))
 }
 
 /// Checks what can be checked without a look at the system.
@@ -227,7 +312,8 @@ impl Serving {
         let key = match &key_file {
             _ if is_new => "created, 0600".to_owned(),
             Some(path) => shown(path.as_os_str().as_bytes()),
-            None => "from --identity".to_owned(),
+            None if self.is_on("identity") => "from --identity".to_owned(),
+            None => "handed over as sparsync-key".to_owned(),
         };
         let options = ServerOptions {
             listen: self.listen.clone(),
@@ -311,6 +397,15 @@ impl Serving {
     /// The key, its file where it has one that may be changed, and whether that was made just now.
     fn identity(&self) -> Result<(Identity, Option<PathBuf>, bool)> {
         let named = self.last("identity");
+        let handed_over = || {
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+            Some(Path::new(&folder).join("sparsync-key").into_os_string()).filter(|path| Path::new(path).exists())
+        };
+        let secret = if named.is_none() { handed_over() } else { None };
+        if let Some(path) = secret {
+            // What a system manager hands over is read alone.
+            return Ok((Identity::from_pem(&pem("identity", &path)?)?, None, false));
+        }
         if let Some(path) = named.filter(|path| is_stream(path.as_bytes())) {
             return Ok((Identity::from_pem(&pem("identity", path)?)?, None, false));
         }
