@@ -172,6 +172,20 @@ for (const [name, call] of Object.entries({ sync, plan, verify })) {
   });
 }
 
+test('the hole of a list is refused as what it is: no element', async (t) => {
+  const [from, to, hole] = ['/none', `${workDir(t)}/to`, Array(1)];
+  for (const [what, given] of Object.entries({
+    filter: [from, to, { filter: hole }],
+    linkDest: [from, to, { linkDest: hole }],
+    filesFrom: [from, to, { filesFrom: hole }],
+    source: [hole, to],
+    command: [from, { command: hole, path: 'x' }],
+  })) {
+    const run = async (): Promise<unknown> => sync?.(...given);
+    await t.throwsAsync(run(), { instanceOf: api.ConfigError }, what);
+  }
+});
+
 test('explain: every argument is checked', async (t) => {
   const work = workDir(t);
   const [from, to] = [`${work}/none`, `${work}/to`];

@@ -59,7 +59,8 @@ export const filterRules: Check<FilterRules> = (value, name) => {
     throw new ConfigError(`${expected}, not ${describe(found)}`, { details: { option: name } });
   };
   if (!Array.isArray(value)) return refuse(value);
-  return value.map((rule: unknown) => (isRule(rule) ? rule : refuse(rule)));
+  // Unlike `map`, this does not skip the holes of an array.
+  return Array.from(value, (rule: unknown) => (isRule(rule) ? rule : refuse(rule)));
 };
 
 /** The rules in the form of the engine. */

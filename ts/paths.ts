@@ -84,7 +84,8 @@ export function pathOption(value: unknown, name: string): PathLike {
 /** Checks an option that is a path or a list of paths. */
 export function pathsOption(value: unknown, name: string): PathLike | readonly PathLike[] {
   if (!Array.isArray(value)) return pathOption(value, name);
-  return value.map((each: unknown, index) => pathOption(each, `${name}[${index}]`));
+  // Unlike `map`, this does not skip the holes of an array.
+  return Array.from(value, (each: unknown, index) => pathOption(each, `${name}[${index}]`));
 }
 
 /** The bytes of paths that were checked. */

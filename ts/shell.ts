@@ -63,7 +63,7 @@ export function pipeParts(place: PipePlace, what: string): PipeParts {
   const where = placeOf(path, what);
   if ('command' in place) {
     const { command } = place;
-    if (!Array.isArray(command) || command.length === 0 || !command.every(isWord)) {
+    if (!Array.isArray(command) || command.length === 0 || ![...command].every(isWord)) {
       throw new ConfigError(`${what}.command must be a program and its arguments, an array of texts`);
     }
     return { host: '', via: { command: [...command] }, ...where };
