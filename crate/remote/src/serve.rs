@@ -142,7 +142,8 @@ const VARIABLE: &str = "SPARSYNC_SERVE_";
 /// What the text of a private key, a credential or an invitation has.
 const SECRETS: [&str; 3] = ["-----BEGIN ", "sparsync-credential-1.", "sparsync-invite-1."];
 
-/// Adds what variables say of flags that were not given; lists are put together. They mean what they mean to the command.
+/// Adds what variables say of flags that were not given; lists are put together. They mean what they mean to the
+/// command.
 fn add_variables(
     given: &mut Vec<(&'static str, OsString)>,
     environment: impl Iterator<Item = (OsString, OsString)>,

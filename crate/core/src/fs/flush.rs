@@ -13,9 +13,9 @@ use rustix::process::{getpid, getpriority_process};
 
 use crate::storage::{CallError, Result};
 
-/// The flushes of one file system, one at a time. Who wants one while none is under way makes it, and a thread of its own makes those that
-/// are wanted meanwhile. That thread is as nice as the process, and a nicer one leaves all of them to it: it would hold the file system's
-/// lock while it waits for a processor, and everybody behind it would wait, too.
+/// The flushes of one file system, one at a time. Who wants one while none is under way makes it, and a thread of its
+/// own makes those that are wanted meanwhile. That thread is as nice as the process, and a nicer one leaves all of them
+/// to it: it would hold the file system's lock while it waits for a processor, and everybody behind it would wait, too.
 #[derive(Debug)]
 pub(super) struct Flushes {
     device: Dev,

@@ -42,7 +42,8 @@ impl Mount {
     }
 }
 
-/// Room for the text of some forty mounts. `std::fs::read` begins with 32 bytes and doubles them, since the kernel tells no size of it.
+/// Room for the text of some forty mounts. `std::fs::read` begins with 32 bytes and doubles them, since the kernel
+/// tells no size of it.
 const TEXT_BYTES: usize = 8192;
 
 fn read(path: &str) -> std::io::Result<Vec<u8>> {
