@@ -30,10 +30,10 @@ const FEWER: usize = 4;
 
 /// The time that every handshake gets, however many others there are: an honest client is done by then, over any
 /// distance. When every place is taken, the oldest handshake of the source that has the most gives way to one of a
-/// source that has few, and otherwise the oldest of all, if it is older than that and the new one's source has less than
-/// half of what sources have on average. Else packets of the new one are dropped, and a client over TCP is disconnected. So no
-/// client can keep others out by leaving handshakes unfinished, nor by beginning them faster than they grow old, and a
-/// crowd of sources cannot have the server begin handshakes without an end.
+/// source that has few, and otherwise the oldest of all, if it is older than that and the new one's source has less
+/// than half of what sources have on average. Else packets of the new one are dropped, and a client over TCP is
+/// disconnected. So no client can keep others out by leaving handshakes unfinished, nor by beginning them faster than
+/// they grow old, and a crowd of sources cannot have the server begin handshakes without an end.
 const AGE_MIN: Duration = Duration::from_millis(500);
 
 /// What to do with a new client.
