@@ -17,7 +17,7 @@ import {
 } from '../dist/index.js';
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
-import { NO_PROXIES, connectProxy, wall } from './helpers/front.js';
+import { NO_PROXIES, connectProxy, narrowPath, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { wired } from './helpers/networks.js';
 import { type Ended, start, until } from './helpers/process.js';
@@ -136,6 +136,55 @@ test('a key that is revoked loses its connection over TCP', async (t) => {
   await until('the connection to end', () => server.stats()['connections_active'] === 0);
   await failure(t, connection.list(), AccessError);
   await connection.close();
+});
+
+/** One large file, which a lane carries. */
+function large(root: string): string {
+  new CertifiedTree(new Map([['large', 8 << 20]])).write(root, 1);
+  return root;
+}
+
+judged('where a connection carries little, content goes over several, in either direction', async (t) => {
+  const { work, served, access, server } = await setup(t);
+  const source = large(`${work}/source`);
+  const path = await narrowPath(t, server.port);
+  const url = urlAt(`127.0.0.1:${path.port}`, 'root', 'tree');
+  const options = { ...access, transport: 'tcp', profile: true } as const;
+  const pushed = await sync(`${source}/`, url, options);
+  assertEqual(t, source, `${served}/tree`);
+  const pulled = await sync(`${url}/`, `${work}/back`, options);
+  assertEqual(t, source, `${work}/back`);
+  for (const { profile, transport } of [pushed, pulled]) {
+    const connections = profile?.ends[0]?.figures.connections ?? 0;
+    t.true(transport === 'tcp' && connections > 1 && connections <= 5, `${connections} connections`);
+  }
+  t.true(path.came() > 3 && path.came() <= 10, `${path.came()} came`);
+});
+
+judged('a server that has no room for more connections of a run goes on with one', async (t) => {
+  const { work, served, access, server } = await setup(t, { args: ['--max-connections-per-key=3'] });
+  const source = large(`${work}/source`);
+  const path = await narrowPath(t, server.port);
+  const url = urlAt(`127.0.0.1:${path.port}`, 'root', 'tree');
+  const { profile } = await sync(`${source}/`, url, { ...access, transport: 'tcp', profile: true });
+  t.is(profile?.ends[0]?.figures.connections, 1);
+  t.is(path.came(), 2, 'what was refused is not asked for again');
+  assertEqual(t, source, `${served}/tree`);
+  await server.stop();
+  t.regex(server.stderr(), /refused .*no room for another connection of this key/);
+});
+
+judged('a run one of whose connections is lost ends, and the next attempt ends well', async (t) => {
+  const { work, served, access, server } = await setup(t);
+  const source = large(`${work}/source`);
+  const url = (path: { port: number }): string => urlAt(`127.0.0.1:${path.port}`, 'root', 'tree');
+  const breaks = { connection: 1, behind: 1 << 20 };
+  const options = { ...access, transport: 'tcp' } as const;
+  const lost = await failure(t, sync(`${source}/`, url(await narrowPath(t, server.port, breaks)), options), Error);
+  t.like(lost, { code: 'ERR_SPARSYNC_CLOSED', retryable: true });
+  const path = await narrowPath(t, server.port, breaks);
+  await sync(`${source}/`, url(path), { ...options, retry: { attempts: 3, baseDelayMs: 1 } });
+  assertEqual(t, source, `${served}/tree`);
 });
 
 /** What a sync by the command, run by `under`, says of its connection. */

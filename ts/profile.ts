@@ -4,7 +4,7 @@
  * `total_ms`; `_bytes` are bytes; the rest are counts. What an end does not do is 0 there.
  */
 export interface ProfileFigures {
-  /** QUIC connections that the sync used: 1, or 0 between two folders of one machine. */
+  /** Connections that the sync used: 1, over TCP up to 7, or 0 between two folders of one machine. */
   connections: number;
   /** Frames on the control lane, in both directions. */
   control_frames: number;

@@ -1,7 +1,8 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { Transform } from 'node:stream';
+import { Transform, pipeline } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ExecutionContext } from 'ava';
 
@@ -37,6 +38,63 @@ export async function wall(t: ExecutionContext, to: number, change?: (data: Buff
     tcp.close();
   });
   return port;
+}
+
+/** Lets through so many bytes every 5 ms, each of them 5 ms late; `seen` is told what has come. */
+async function* slowly(
+  from: AsyncIterable<Buffer>,
+  bytes: number,
+  seen: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  for await (const data of from) {
+    seen(data.length);
+    for (let at = 0; at < data.length; at += bytes) {
+      await sleep(5);
+      yield data.subarray(at, at + bytes);
+    }
+  }
+}
+
+export interface NarrowPath {
+  readonly port: number;
+  /** How many connections came, from the first on. */
+  readonly came: () => number;
+}
+
+/**
+ * A port in front of a server's on a path that is far, and gives each TCP connection little and another one as much again. `breaks`
+ * cuts off a connection, by its number from 0, once it has carried so many bytes to the server.
+ */
+export async function narrowPath(
+  t: ExecutionContext,
+  to: number,
+  breaks?: { readonly connection: number; readonly behind: number },
+): Promise<NarrowPath> {
+  let came = 0;
+  const port = await serveTcp(t, (socket) => {
+    const number = came;
+    came += 1;
+    let carried = 0;
+    const server = connect(to, '127.0.0.1');
+    const upwards = (bytes: number): void => {
+      carried += bytes;
+      if (breaks?.connection === number && carried >= breaks.behind) server.resetAndDestroy();
+    };
+    for (const [from, other, seen] of [
+      [socket, server, upwards],
+      [server, socket, () => {}],
+    ] as const) {
+      from.on('error', () => other.destroy());
+      from.on('close', () => other.destroy());
+      pipeline(
+        from,
+        (data: AsyncIterable<Buffer>) => slowly(data, 16 << 10, seen),
+        other,
+        () => {},
+      );
+    }
+  });
+  return { port, came: () => came };
 }
 
 /** Nothing of what this machine has for proxies. */

@@ -39,6 +39,7 @@ mod retention;
 pub mod session;
 mod set_id;
 mod stat;
+pub mod subflow;
 mod symlinks;
 mod version;
 mod xattrs;

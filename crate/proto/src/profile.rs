@@ -92,7 +92,7 @@ names! {
     Figure,
     /// The names of figures in wire order.
     FIGURES {
-        /// QUIC connections used.
+        /// Connections used.
         connections,
         /// Frames and writes on the control lane, in both directions.
         control_frames,

@@ -75,7 +75,7 @@ export const FIGURES: Readonly<Record<keyof ProfileFigures, Figure>> = {
   response_bytes: { group: 'Content', better: 'less', meaning: 'Bytes of streams from the server to the client.' },
   connections: {
     group: 'Connection',
-    meaning: 'QUIC connections that the sync used: 1, or 0 between two folders of one machine.',
+    meaning: 'Connections that the sync used: 1, over TCP up to 7, or 0 between two folders of one machine.',
   },
   streams_opened: { group: 'Connection', meaning: 'Streams that this end opened.' },
   streams: { group: 'Connection', meaning: 'Streams of the sync, whoever opened them.' },

@@ -1,5 +1,6 @@
 //! Clients that come, over whatever protocol.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -77,7 +78,21 @@ impl Arrived {
     pub(crate) fn joins(&self) -> bool {
         match self {
             Self::Quic(accepted) => accepted.joins,
-            Self::Tcp(accepted) => accepted.joins,
+            Self::Tcp(accepted) => accepted.joins(),
+        }
+    }
+
+    /// It carries packs of a session that another connection of the client's carries.
+    pub(crate) fn is_subflow(&self) -> bool {
+        matches!(self, Self::Tcp(accepted) if accepted.is_subflow())
+    }
+
+    /// Brings a subflow to the session that it belongs to. `place` counts it, and is dropped with it. Fails where there
+    /// is no such session of the same client, or where it has enough of them.
+    pub(crate) async fn bring(self, place: impl Any + Send) -> Result<()> {
+        match self {
+            Self::Quic(_) => Err(Error::internal("a subflow over QUIC")),
+            Self::Tcp(accepted) => accepted.bring(place).await,
         }
     }
 

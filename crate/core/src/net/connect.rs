@@ -18,7 +18,7 @@ use super::address::{Route, canonical, resolve, shown, unbracketed};
 use super::parameters::Circumstances;
 use super::quic::QuicConnection;
 use super::reachable::{refused, too_narrow};
-use super::tls::{Refusal, ServerDemand, client_config, peer_key, peer_name, peer_next_key};
+use super::tls::{Purpose, Refusal, ServerDemand, client_config, peer_key, peer_name, peer_next_key};
 use super::{Congestion, Proxy, WindowBudget, close_with, connection_error, parameters, socket, tcp};
 use crate::transport::{self, Principal};
 use crate::trust::{Identity, KnownHosts, KnownKey, NextKey, PublicKey};
@@ -248,7 +248,7 @@ impl Target {
     pub(super) async fn over_tcp(&self) -> Result<tcp::Connected> {
         let attempt = |remote| {
             let (options, expected) = (Arc::clone(&self.options), self.expected.clone());
-            async move { tcp::connect_to(&options, expected, remote).await }
+            async move { tcp::connect_to(options, expected, remote).await }
         };
         let what = match &self.options.proxy {
             Some(proxy) => format!("connect by the proxy {proxy} to"),
@@ -452,7 +452,7 @@ pub(super) fn demand(options: &ConnectOptions, expected: Vec<KnownKey>) -> Serve
         file: trust.known_hosts.clone().filter(|_| trust.pins.is_empty()),
         accept_new: trust.accept_new,
         ca_pem: trust.ca_pem.clone(),
-        joins: options.joins,
+        purpose: if options.joins { Purpose::Joining } else { Purpose::Sessions },
     }
 }
 

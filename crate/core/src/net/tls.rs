@@ -15,6 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use sparsync_proto::subflow::ALPN_SUBFLOW;
 
 use crate::trust::{
     Identity, KnownKey, NextKey, PublicKey, announced_key, certificate_key, certificate_name, certificates_from_pem,
@@ -68,8 +69,35 @@ pub(super) struct ServerDemand {
     pub(super) accept_new: bool,
     /// Key mode without, CA mode with: a PEM bundle.
     pub(super) ca_pem: Option<String>,
-    /// The connection is for joining.
-    pub(super) joins: bool,
+    /// What the connection is for.
+    pub(super) purpose: Purpose,
+}
+
+/// What a connection is for, which its protocol says in the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Sessions.
+    Sessions,
+    /// Joining by an invitation.
+    Joining,
+    /// Packs of a session that another connection carries; over TCP alone.
+    Subflow,
+}
+
+impl Purpose {
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Sessions => ALPN,
+            Self::Joining => ALPN_JOIN,
+            Self::Subflow => ALPN_SUBFLOW,
+        }
+    }
+
+    /// The purpose that a protocol stands for.
+    pub(super) fn of(alpn: &[u8]) -> Self {
+        let other = [Self::Joining, Self::Subflow].into_iter().find(|purpose| purpose.alpn() == alpn);
+        other.unwrap_or(Self::Sessions)
+    }
 }
 
 /// A client's TLS settings, and the place of the reason if the server's certificate was refused.
@@ -87,7 +115,7 @@ pub(super) fn client_config(identity: &Identity, demand: ServerDemand) -> Result
     };
     let refusal = Refusal::default();
     let with_authority = authority.is_some();
-    let alpn = if demand.joins { ALPN_JOIN } else { ALPN };
+    let alpn = demand.purpose.alpn();
     let check = ServerCheck { provider: Arc::clone(&provider), demand, authority, refusal: refusal.clone() };
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])

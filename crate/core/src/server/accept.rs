@@ -140,6 +140,15 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
         return serve_join(&shared, accepted, stranger).await;
     }
     match shared.scope(&accepted.principal()) {
+        Ok(_) if accepted.is_subflow() => {
+            let brought = match shared.registry.add_subflow(stranger.key, stranger.address.ip()) {
+                Ok(place) => accepted.bring(place).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = brought {
+                shared.stranger_refused(stranger, None, &error);
+            }
+        }
         Ok(scope) => {
             let connection = accepted.start(&shared.windows);
             serve_connection(shared, connection, scope, Some(stranger.address.ip())).await;

@@ -72,11 +72,30 @@ pub(super) struct Live {
 /// A connection and the scope that it was accepted under.
 struct HeldConnection {
     connection: Arc<dyn Connection>,
-    /// The client's key; none for one that a certificate lets in, and on an anonymous server.
-    key: Option<PublicKey>,
-    /// The address; none for a connection that came by no network.
-    from: Option<IpAddr>,
+    from: Origin,
     scope: Arc<Scope>,
+}
+
+/// Whom a connection comes from: its key, if it has one, and its address, if it came over a network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Origin {
+    key: Option<PublicKey>,
+    address: Option<IpAddr>,
+}
+
+/// A subflow counts as a connection for as long as this lives.
+pub(super) struct SubflowPlace {
+    all: Arc<Mutex<Vec<Origin>>>,
+    from: Origin,
+}
+
+impl Drop for SubflowPlace {
+    fn drop(&mut self) {
+        let mut all = lock(&self.all);
+        if let Some(own) = all.iter().position(|from| *from == self.from) {
+            all.swap_remove(own);
+        }
+    }
 }
 
 /// The live sessions and connections of a server.
@@ -88,6 +107,7 @@ pub(super) struct Registry {
     idle: Notify,
     live: Mutex<Vec<Live>>,
     connections: Mutex<Vec<HeldConnection>>,
+    subflows: Arc<Mutex<Vec<Origin>>>,
     /// What keys with a quota have stored.
     pub(super) accounts: PerKey<Account>,
     rate: Arc<Rate>,
@@ -104,6 +124,7 @@ impl Registry {
             idle: Notify::new(),
             live: Mutex::default(),
             connections: Mutex::default(),
+            subflows: Arc::default(),
             accounts: PerKey::default(),
             rate: Arc::new(Rate::new(limits.bytes_per_second)),
             key_rates: PerKey::default(),
@@ -192,12 +213,29 @@ impl Registry {
         scope: &Arc<Scope>,
         from: Option<IpAddr>,
     ) -> Result<()> {
-        let key = connection.principal().key();
-        let from = from.map(network);
-        let limits = self.limits();
+        let from = Origin { key: connection.principal().key(), address: from.map(network) };
         let mut connections = lock(&self.connections);
-        let of_key = connections.iter().filter(|held| key.is_some() && held.key == key).count();
-        let from_there = connections.iter().filter(|held| from.is_some() && held.from == from).count();
+        self.room(&connections, from, 1)?;
+        connections.push(HeldConnection { connection: Arc::clone(connection), from, scope: Arc::clone(scope) });
+        Ok(())
+    }
+
+    /// Counts a subflow, unless more than half of a limit would be taken: subflows must not keep clients out.
+    pub(super) fn add_subflow(&self, key: Option<PublicKey>, address: IpAddr) -> Result<SubflowPlace> {
+        let from = Origin { key, address: Some(network(address)) };
+        let connections = lock(&self.connections);
+        self.room(&connections, from, 2)?;
+        lock(&self.subflows).push(from);
+        Ok(SubflowPlace { all: Arc::clone(&self.subflows), from })
+    }
+
+    /// Fails where a limit, or that part of it, is reached.
+    fn room(&self, connections: &[HeldConnection], from: Origin, part: usize) -> Result<()> {
+        let limits = self.limits();
+        let subflows = lock(&self.subflows);
+        let all = || connections.iter().map(|held| &held.from).chain(&*subflows);
+        let of_key = all().filter(|held| from.key.is_some() && held.key == from.key).count();
+        let from_there = all().filter(|held| from.address.is_some() && held.address == from.address).count();
         let full = |what: &str| {
             // Another connection will end: trying again is right.
             Err(Error::new(
@@ -205,16 +243,15 @@ impl Registry {
                 format!("the server has no room for another connection{what}; try again later"),
             ))
         };
-        if of_key >= limits.connections_per_key {
+        if of_key >= limits.connections_per_key / part {
             return full(" of this key");
         }
-        if from_there >= limits.connections_per_address {
+        if from_there >= limits.connections_per_address / part {
             return full(" from this address");
         }
-        if connections.len() >= limits.connections {
+        if all().count() >= limits.connections / part {
             return full("");
         }
-        connections.push(HeldConnection { connection: Arc::clone(connection), key, from, scope: Arc::clone(scope) });
         Ok(())
     }
 
@@ -238,7 +275,7 @@ impl Registry {
     /// the names of their keys.
     pub(super) fn end_revoked(&self, keys: &AuthorizedKeys) -> Vec<(Arc<dyn Connection>, String)> {
         let revoked: Vec<_> = lock(&self.connections)
-            .extract_if(.., |held| held.key.is_some_and(|key| keys.revoked(&key, &held.scope)))
+            .extract_if(.., |held| held.from.key.is_some_and(|key| keys.revoked(&key, &held.scope)))
             .map(|held| (held.connection, held.scope.name.clone()))
             .collect();
         for (connection, _) in &revoked {

@@ -25,6 +25,8 @@ pub(crate) struct WireCounters {
     pub(crate) streams_opened: AtomicU64,
     /// Streams opened by the peer.
     pub(crate) streams_accepted: AtomicU64,
+    /// Further connections that carried content.
+    pub(crate) subflows: AtomicU64,
     /// Answers that came after this end had sent something: each may have cost a round trip.
     pub(crate) round_trips: AtomicU64,
     /// This end has sent something on the control lane since the peer's last frame.
@@ -47,7 +49,7 @@ impl WireCounters {
         let (sent, received) = (count(&self.bytes_sent), count(&self.bytes_received));
         let (request, response) = if is_initiator { (sent, received) } else { (received, sent) };
         for (figure, value) in [
-            (Figure::connections, 1),
+            (Figure::connections, 1 + count(&self.subflows)),
             (Figure::control_frames, count(&self.control_frames)),
             (Figure::streams_opened, count(&self.streams_opened)),
             (Figure::streams, count(&self.streams_opened) + count(&self.streams_accepted)),

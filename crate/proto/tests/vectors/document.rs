@@ -5,6 +5,7 @@ use crate::{body, encoded, hex, unhex};
 use sparsync_proto::codec::Reader;
 use sparsync_proto::mux::{Header, StreamId};
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader, Record};
+use sparsync_proto::subflow::{Join, TOKEN_BYTES};
 use sparsync_proto::{
     Attributes, DecodeError, Deletion, ErrorKind, FIGURES, Frame, FrameDecoder, IssueKind, Kind, Listing, PHASES,
     Reasons, RelPath, Request, TreeHasher, Version, Xattrs, limits,
@@ -37,11 +38,13 @@ fn golden() -> Vec<(String, String)> {
         (name.to_owned(), hex(&out))
     });
     let header = |header: PackHeader| hex(&header.encode());
+    let lane = StreamId { session: 1, stream: 2 };
+    let join = Join { token: [7; TOKEN_BYTES], lane };
     let headers = [
+        ("Subflow, join", hex(&join.encode())),
         ("Pack, stored", header(PackHeader { compressed: false, stored_bytes: 300, raw_bytes: 300 })),
         ("Pack, LZ4", header(PackHeader { compressed: true, stored_bytes: 300, raw_bytes: 70_000 })),
     ];
-    let lane = StreamId { session: 1, stream: 2 };
     let pipe = [
         ("Pipe, bytes of a data lane", Header::Data(lane, 65_536)),
         ("Pipe, credit", Header::Credit(StreamId { session: 0, stream: 0 }, 131_072)),

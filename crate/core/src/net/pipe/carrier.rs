@@ -20,6 +20,7 @@ use super::command::Command;
 use super::descriptor::{Sink, Source};
 use super::lock;
 use super::streams::{RecvStream, SendStream};
+use super::subflows::{Role, Subflows};
 use crate::error::{Error, Result};
 use crate::net::WindowBudget;
 use crate::net::close::{closed_by_peer, limited, tls_error};
@@ -114,6 +115,8 @@ pub(super) struct Carrier {
     command: Option<Arc<Command>>,
     /// The transport that content moves to, if it does.
     pub(super) beside: Beside,
+    /// Further connections for content, over TCP.
+    pub(super) subflows: Subflows,
     /// The budget of unread bytes that lanes may hold beyond the least window.
     pub(super) windows: WindowBudget,
 }
@@ -127,7 +130,7 @@ impl Carrier {
     pub(super) fn new(
         ledger: Ledger,
         command: Option<Arc<Command>>,
-        part: Part,
+        (part, role): (Part, Role),
         windows: WindowBudget,
     ) -> (Arc<Self>, Outgoing, mpsc::UnboundedReceiver<NewSession>) {
         let (urgent, urgent_rx) = mpsc::unbounded_channel();
@@ -152,6 +155,7 @@ impl Carrier {
             goodput: Goodput::default(),
             command,
             beside: Beside::new(part),
+            subflows: Subflows::new(role),
             windows,
         });
         carrier.ask();

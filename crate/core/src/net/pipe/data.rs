@@ -1,34 +1,45 @@
 //! The data lanes of a session on a pipe.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
+use sparsync_proto::mux::CHUNK_BYTES_MAX;
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
-use super::carrier::Carrier;
 use super::streams::{RecvStream, SendStream};
+use super::subflows::{Lane, Packs};
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, Result};
 use crate::net::control::{StreamIn as _, StreamOut as _};
 use crate::net::quic::OwnLane;
-use crate::transport::WireCounters;
+use crate::net::tcp::Subflow;
 
 /// Carries the packs of one lane to the peer.
 pub(super) async fn send_lane(
-    carrier: &Carrier,
-    lane: OwnLane<'_>,
+    lane: &Lane,
     mut stream: SendStream,
-    queue: &mut mpsc::Receiver<Pack>,
+    packs: &Arc<Mutex<Packs>>,
+    subflows: &mut mpsc::UnboundedReceiver<Subflow>,
 ) -> Result<()> {
-    let OwnLane { session, wire, .. } = lane;
+    let Lane { carrier, id, session, wire, .. } = lane;
     let mut is_open = false;
-    while let Some(pack) = queue.recv().await {
-        if let Some(quic) = carrier.beside.standing() {
-            // The lane's reader continues on the other transport when it has read to the end here.
+    loop {
+        if let Ok(first) = subflows.try_recv() {
+            // The lane's reader continues with the subflows when it has read to the end here.
             stream.finish();
-            return Err(quic.carry_on(lane, pack, queue).await);
+            return lane.clone().send(packs, first, subflows).await;
         }
+        let mut packs = packs.lock().await;
+        let Some(pack) = packs.queue.recv().await else { break };
+        if let Some(quic) = carrier.beside.standing() {
+            stream.finish();
+            let own = OwnLane { session, number: id.session.into(), lane: id.stream.saturating_sub(1), wire };
+            return Err(quic.carry_on(own, pack, &mut packs.queue).await);
+        }
+        drop(packs);
         carrier.beside.allows_pipe()?;
         if !std::mem::replace(&mut is_open, true) {
             wire.streams_opened.fetch_add(1, Ordering::Relaxed);
@@ -36,7 +47,11 @@ pub(super) async fn send_lane(
         let bytes = (PACK_HEADER_BYTES + pack.bytes.len()) as u64;
         for mut rest in [Bytes::copy_from_slice(&pack.header.encode()), pack.bytes] {
             let Some(limit) = session.wire_piece() else {
-                stream.write_all(&mut rest).await?;
+                while !rest.is_empty() {
+                    let began = Instant::now();
+                    stream.write_some(&mut rest).await?;
+                    lane.waited(began);
+                }
                 continue;
             };
             while !rest.is_empty() {
@@ -56,13 +71,8 @@ pub(super) async fn send_lane(
 }
 
 /// Carries the packs of one lane from the peer, as long as the lane is on the pipe.
-pub(super) async fn receive_lane(
-    carrier: &Carrier,
-    session: &Session,
-    mut stream: RecvStream,
-    queue: &mpsc::Sender<Pack>,
-    wire: &WireCounters,
-) -> Result<()> {
+pub(super) async fn receive_lane(lane: &Lane, mut stream: RecvStream, queue: &mpsc::Sender<Pack>) -> Result<()> {
+    let Lane { carrier, session, wire, .. } = lane;
     let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
     let mut is_open = false;
     // Packs without room in the queue stay with the stream, where the granted window counts them.
@@ -79,7 +89,12 @@ pub(super) async fn receive_lane(
             head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
         let header = PackHeader::decode(&head).map_err(Error::unreadable)?;
         let mut bytes = take_buffer(header.stored_bytes, session.profiler());
-        read_bytes(&mut stream, &mut bytes, header.stored_bytes, false).await?;
+        while bytes.len() < header.stored_bytes {
+            let began = Instant::now();
+            let next = header.stored_bytes.min(bytes.len() + CHUNK_BYTES_MAX);
+            read_bytes(&mut stream, &mut bytes, next, false).await?;
+            lane.waited(began);
+        }
         let count = (PACK_HEADER_BYTES + header.stored_bytes) as u64;
         wire.received(count);
         carrier.carried(count);

@@ -12,6 +12,7 @@ mod descriptor;
 mod preface;
 mod session;
 mod streams;
+mod subflows;
 
 #[cfg(test)]
 mod beside_tests;
@@ -30,6 +31,7 @@ use tokio_rustls::TlsStream;
 use super::WindowBudget;
 use super::dial::Udp;
 use super::gate::Pass;
+use super::tcp::Redial;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Connection, Pending, Principal, SessionLanes, Transport, WireCounters};
 pub use beside::BesideOptions;
@@ -39,6 +41,8 @@ use command::Command;
 pub use command::{Canceled, CommandOptions, RemoteProgram};
 use descriptor::{Sink, Source};
 use session::{PipeLanes, Streams};
+pub(super) use subflows::Joinable;
+use subflows::Role;
 
 /// How long what closes the connection may take to be written.
 const CLOSE_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
@@ -58,8 +62,8 @@ enum End {
 
 /// Who is at the other end of a TLS stream.
 pub(super) enum TlsPeer {
-    /// A server, with which this end opens sessions.
-    Server,
+    /// A server, with which this end opens sessions, and how it is connected to once more.
+    Server(Option<Box<Redial>>),
     /// A client that may do something.
     Client,
     /// Somebody who may ask one question, on a control lane.
@@ -118,7 +122,7 @@ impl PipeConnection {
         // The end on the other side of a pipe is this process's only peer there, so the budget is not shared.
         let windows = WindowBudget::default();
         let (carrier, outgoing, accepted) =
-            Carrier::new(Ledger::new(end == End::Initiator), command.clone(), part, windows);
+            Carrier::new(Ledger::new(end == End::Initiator), command.clone(), (part, Role::None), windows);
         tokio::spawn(Arc::clone(&carrier).write_all(to, outgoing));
         tokio::spawn(Arc::clone(&carrier).read_all(from, buffer));
         let principal = Principal::User(rustix::process::geteuid().as_raw());
@@ -142,13 +146,13 @@ impl PipeConnection {
         idle_timeout: Duration,
         windows: WindowBudget,
     ) -> Self {
-        let (ledger, goes_within, place) = match peer {
-            TlsPeer::Server => (Ledger::new(true), GOES_WITHIN, None),
-            TlsPeer::Client => (Ledger::new(false), GOES_WITHIN, None),
-            TlsPeer::Joining => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, None),
-            TlsPeer::Refused(place) => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, Some(place)),
+        let (ledger, role, goes_within, place) = match peer {
+            TlsPeer::Server(redial) => (Ledger::new(true), redial.map_or(Role::None, Role::Opens), GOES_WITHIN, None),
+            TlsPeer::Client => (Ledger::new(false), Role::Accepts, GOES_WITHIN, None),
+            TlsPeer::Joining => (Ledger::of_one_question(), Role::None, STRANGER_GOES_WITHIN, None),
+            TlsPeer::Refused(place) => (Ledger::of_one_question(), Role::None, STRANGER_GOES_WITHIN, Some(place)),
         };
-        let (carrier, outgoing, accepted) = Carrier::new(ledger, None, Part::None, windows);
+        let (carrier, outgoing, accepted) = Carrier::new(ledger, None, (Part::None, role), windows);
         let (from, to) = tokio::io::split(stream);
         let mut writing = tokio::spawn(Arc::clone(&carrier).write_all(Sink::Tls(to), outgoing));
         let mut reading = tokio::spawn(Arc::clone(&carrier).read_all(Source::Tls(from), bytes::BytesMut::new()));
@@ -169,6 +173,11 @@ impl PipeConnection {
         });
         let accepted = tokio::sync::Mutex::new(accepted);
         Self { carrier, accepted, principal, address, command: None, transport: Transport::Tcp }
+    }
+
+    /// Where subflows of this connection come.
+    pub(super) fn joinable(&self) -> Joinable {
+        Joinable::of(&self.carrier)
     }
 }
 

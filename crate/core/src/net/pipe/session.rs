@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use sparsync_proto::mux::StreamId;
 use sparsync_proto::{Figure, Frame, FrameDecoder};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::carrier::{Carrier, NewSession, Place};
 use super::control::receive_control;
 use super::data::{receive_lane, refuse_others, send_lane};
 use super::streams::{RecvStream, SendStream};
+use super::subflows::{Lane, Packs, Turn};
 use crate::engine::{Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, Result};
 use crate::net::control::{ControlOut, Ending, StreamOut as _, read_frame};
-use crate::net::quic::{ArrivedLane, OwnLane, QuicConnection};
+use crate::net::quic::{ArrivedLane, QuicConnection};
+use crate::net::tcp::Subflow;
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
 
@@ -90,7 +93,7 @@ impl PipeLanes {
             let ending = Arc::new(Ending::new(!sends_content));
             let context = LaneContext {
                 carrier: &carrier,
-                number: place.session().into(),
+                number: place.session(),
                 session: &session,
                 wire: &wire,
                 ending: &ending,
@@ -122,11 +125,21 @@ impl PipeLanes {
 #[derive(Clone, Copy)]
 pub(super) struct LaneContext<'a> {
     pub(super) carrier: &'a Arc<Carrier>,
-    number: u64,
+    number: u32,
     pub(super) session: &'a Arc<Session>,
     pub(super) wire: &'a Arc<WireCounters>,
     pub(super) ending: &'a Arc<Ending>,
 }
+
+impl LaneContext<'_> {
+    fn lane(self, id: StreamId) -> Lane {
+        let (carrier, session, wire) = (Arc::clone(self.carrier), Arc::clone(self.session), Arc::clone(self.wire));
+        Lane { carrier, id, session, wire, waits: Arc::default() }
+    }
+}
+
+/// A lane's subflows as they come.
+type Subflows = mpsc::UnboundedReceiver<Subflow>;
 
 /// Where a lane goes on.
 type MovedLane = (Arc<QuicConnection>, quinn::RecvStream);
@@ -154,52 +167,29 @@ async fn move_lanes(
 
 /// Carries the data lanes; ends only when the run does.
 async fn carry_lanes(
-    LaneContext { carrier, number, session, wire, ending }: LaneContext<'_>,
+    context: LaneContext<'_>,
     (streams_out, outgoing): (Vec<SendStream>, Vec<mpsc::Receiver<Pack>>),
     (mut streams_in, incoming): (Vec<RecvStream>, Vec<mpsc::Sender<Pack>>),
 ) {
+    let LaneContext { carrier, number, session, ending, .. } = context;
     let mut tasks = JoinSet::new();
-    for ((lane, stream), mut queue) in (0u8..).zip(streams_out).zip(outgoing) {
-        let (carrier, session, wire) = (Arc::clone(carrier), Arc::clone(session), Arc::clone(wire));
-        let ending = Arc::clone(ending);
-        tasks.spawn(async move {
-            // The queue must stay open until the session has failed: a thread that finds it closed has no reason to
-            // report.
-            let own = OwnLane { session: &session, number, lane, wire: &wire };
-            if let Err(error) = send_lane(&carrier, own, stream, &mut queue).await {
-                ending.reason_missing().await;
-                session.fail(error);
-            }
-        });
+    // Content goes in one direction.
+    let (_found, subflows) = carrier.find_lanes(number, outgoing.len().max(incoming.len()));
+    let mut subflows = subflows.into_iter();
+    for ((stream, queue), subflows) in streams_out.into_iter().zip(outgoing).zip(&mut subflows) {
+        tasks.spawn(carry_out(context.lane(stream.id()), Arc::clone(ending), stream, queue, subflows));
     }
     let others = streams_in.split_off(incoming.len().min(streams_in.len()));
     let mut waiting = Vec::new();
-    for (mut stream, queue) in streams_in.into_iter().zip(incoming) {
-        let (carrier, session, wire) = (Arc::clone(carrier), Arc::clone(session), Arc::clone(wire));
-        let ending = Arc::clone(ending);
-        stream.widen(LANE_WINDOW_BYTES);
-        let (to, moved) = oneshot::channel::<MovedLane>();
+    for ((stream, queue), subflows) in streams_in.into_iter().zip(incoming).zip(subflows) {
+        let (to, moved) = oneshot::channel();
         waiting.push(Some(to));
-        tasks.spawn(async move {
-            let received = async {
-                receive_lane(&carrier, &session, stream, &queue, &wire).await?;
-                // The end of the stream on the pipe ends the lane, unless the lane continues over QUIC.
-                let Ok((quic, recv)) = moved.await else { return Ok(()) };
-                quic.bring_on(&session, recv, &queue, &wire).await
-            };
-            if let Err(error) = received.await {
-                if error.kind() != crate::ErrorKind::Protocol {
-                    // The reason comes on the control lane, unless the lane was on a connection that ended alone.
-                    ending.reason_missing().await;
-                }
-                session.fail(error);
-            }
-        });
+        tasks.spawn(carry_in(context.lane(stream.id()), Arc::clone(ending), stream, queue, (subflows, moved)));
     }
     if carrier.beside.is_possible() && !waiting.is_empty() {
-        tasks.spawn(move_lanes(Arc::clone(carrier), number, Arc::clone(session), waiting));
+        tasks.spawn(move_lanes(Arc::clone(carrier), number.into(), Arc::clone(session), waiting));
     } else {
-        // The end of a lane here is its end.
+        // No lane moves to QUIC.
         drop(waiting);
     }
     for stream in others {
@@ -208,6 +198,49 @@ async fn carry_lanes(
     }
     while tasks.join_next().await.is_some() {}
     std::future::pending::<()>().await;
+}
+
+/// Carries the packs of one lane to the peer.
+async fn carry_out(
+    lane: Lane,
+    ending: Arc<Ending>,
+    stream: SendStream,
+    queue: mpsc::Receiver<Pack>,
+    mut subflows: Subflows,
+) {
+    // The queue must stay open until the session has failed: a thread that finds it closed has no reason to report.
+    let packs = Arc::new(Mutex::new(Packs::new(queue)));
+    if let Err(error) = send_lane(&lane, stream, &packs, &mut subflows).await {
+        ending.reason_missing().await;
+        lane.session.fail(error);
+    }
+}
+
+/// Carries the packs of one lane from the peer.
+async fn carry_in(
+    lane: Lane,
+    ending: Arc<Ending>,
+    mut stream: RecvStream,
+    queue: mpsc::Sender<Pack>,
+    (subflows, moved): (Subflows, oneshot::Receiver<MovedLane>),
+) {
+    stream.widen(LANE_WINDOW_BYTES);
+    let turn = Turn::new();
+    let received = async {
+        receive_lane(&lane, stream, &queue).await?;
+        // The end of the stream on the pipe ends the lane, unless the lane continues elsewhere.
+        turn.begin();
+        let Ok((quic, recv)) = moved.await else { return Ok(()) };
+        quic.bring_on(&lane.session, recv, &queue, &lane.wire).await
+    };
+    let over_subflows = lane.clone().receive(subflows, queue.clone(), turn.clone());
+    if let Err(error) = tokio::try_join!(received, over_subflows) {
+        if error.kind() != crate::ErrorKind::Protocol {
+            // The reason comes on the control lane, unless the lane was on a connection that ended alone.
+            ending.reason_missing().await;
+        }
+        lane.session.fail(error);
+    }
 }
 
 impl SessionLanes for PipeLanes {

@@ -25,6 +25,10 @@ impl SendStream {
         Self { carrier, id, credit, ended: false }
     }
 
+    pub(super) fn id(&self) -> StreamId {
+        self.id
+    }
+
     /// Waits until the peer has granted so much, and until it may be queued.
     async fn room(&self, bytes: u32) -> Result<(SemaphorePermit<'_>, OwnedSemaphorePermit)> {
         let credit = self.credit.acquire_many(bytes + CHUNK_COST).await.map_err(|_| self.carrier.why())?;
@@ -81,6 +85,10 @@ impl RecvStream {
     /// `window` may be sent before anything is granted.
     pub(super) fn new(carrier: Arc<Carrier>, id: StreamId, from: mpsc::UnboundedReceiver<Item>, window: u32) -> Self {
         Self { carrier, id, from, chunk: Bytes::new(), window, leased: 0, owed: 0, ended: false }
+    }
+
+    pub(super) fn id(&self) -> StreamId {
+        self.id
     }
 
     /// The peer has ended it, and all of it was read.

@@ -2,18 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::subflow::Redial;
 use super::{handshake_error, no_common_version, shown};
 use crate::net::address;
 use crate::net::connect::{demand, principal, server_name};
 use crate::net::pipe::{PipeConnection, TlsPeer};
-use crate::net::tls::client_config;
+use crate::net::tls::{Purpose, client_config};
 use crate::net::{ConnectOptions, WindowBudget};
+use crate::transport::Principal;
 use crate::trust::{KnownKey, NextKey, PublicKey, announced_key, certificate_key, certificate_name};
 use crate::{Error, ErrorKind, Result};
 
@@ -25,7 +27,9 @@ pub(crate) struct Connected {
     pub(in crate::net) next_key: Option<NextKey>,
     /// Where that is, for people.
     pub(in crate::net) address: String,
-    idle_timeout: Duration,
+    options: Arc<ConnectOptions>,
+    /// The address that was connected to: the server's, or its proxy's.
+    remote: SocketAddr,
 }
 
 impl Connected {
@@ -36,18 +40,45 @@ impl Connected {
 
     /// Puts the connection to use.
     pub(in crate::net) fn start(self) -> PipeConnection {
-        let Self { stream, server_key, address, idle_timeout, .. } = self;
-        let principal = principal(server_key, || shown(&stream).and_then(certificate_name));
-        PipeConnection::over_tls(stream, TlsPeer::Server, principal, address, idle_timeout, WindowBudget::default())
+        let Self { stream, server_key, address, options, remote, .. } = self;
+        let (principal, idle_timeout) = (server(&stream, server_key), options.idle_timeout);
+        let redial = Redial::of(&stream, options, remote, principal.clone());
+        PipeConnection::over_tls(
+            stream,
+            TlsPeer::Server(redial.map(Box::new)),
+            principal,
+            address,
+            idle_timeout,
+            WindowBudget::default(),
+        )
     }
+}
+
+/// Who the server at the other end has proved to be.
+pub(super) fn server(stream: &TlsStream<TcpStream>, key: Option<PublicKey>) -> Principal {
+    principal(key, || shown(stream).and_then(certificate_name))
 }
 
 /// Connects to one address of a server, or of the proxy that leads there.
 pub(in crate::net) async fn connect_to(
-    options: &ConnectOptions,
+    options: Arc<ConnectOptions>,
     expected: Vec<KnownKey>,
     remote: SocketAddr,
 ) -> Result<Connected> {
+    let purpose = if options.joins { Purpose::Joining } else { Purpose::Sessions };
+    let (stream, address) = secured(&options, expected, remote, purpose).await?;
+    let certificate = shown(&stream);
+    let (server_key, next_key) = (certificate.and_then(certificate_key), certificate.and_then(announced_key));
+    Ok(Connected { stream, server_key, next_key, address, options, remote })
+}
+
+/// Connects, and runs the TLS handshake, in which both ends prove their keys. Gives the address for people, too.
+pub(super) async fn secured(
+    options: &ConnectOptions,
+    expected: Vec<KnownKey>,
+    remote: SocketAddr,
+    purpose: Purpose,
+) -> Result<(TlsStream<TcpStream>, String)> {
     let mut stream = reach(options.route.local_for(remote), remote)
         .await
         .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
@@ -58,24 +89,10 @@ pub(in crate::net) async fn connect_to(
         }
         None => address::canonical(remote).to_string(),
     };
-    secure(options, expected, stream, address).await
-}
-
-async fn reach(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.bind(local)?;
-    socket.connect(remote).await
-}
-
-/// Runs the TLS handshake, in which both ends prove their keys.
-async fn secure(
-    options: &ConnectOptions,
-    expected: Vec<KnownKey>,
-    stream: TcpStream,
-    address: String,
-) -> Result<Connected> {
     let _ = stream.set_nodelay(true);
-    let (tls, refusal) = client_config(&options.identity, demand(options, expected))?;
+    let mut demand = demand(options, expected);
+    demand.purpose = purpose;
+    let (tls, refusal) = client_config(&options.identity, demand)?;
     let name = server_name(options)?;
     let name = ServerName::try_from(name).map_err(|error| Error::internal(format!("a server's name: {error}")))?;
     let stream = TlsConnector::from(tls)
@@ -87,7 +104,11 @@ async fn secure(
         // Another service answered with its own TLS.
         return Err(no_common_version());
     }
-    let certificate = shown(&stream);
-    let (server_key, next_key) = (certificate.and_then(certificate_key), certificate.and_then(announced_key));
-    Ok(Connected { stream, server_key, next_key, address, idle_timeout: options.idle_timeout })
+    Ok((stream, address))
+}
+
+async fn reach(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind(local)?;
+    socket.connect(remote).await
 }

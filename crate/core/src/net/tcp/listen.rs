@@ -1,22 +1,25 @@
 //! A server's TCP port.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{Protocol, Type};
+use sparsync_proto::subflow::ALPN_SUBFLOW;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use super::subflow::{Joinables, Joining, token};
 use super::{handshake_error, no_common_version, shown};
 use crate::net::WindowBudget;
 use crate::net::gate::{Admission, Gate, Pass};
 use crate::net::listen::{HANDSHAKE_TIMEOUT, in_time, principal, refused_client};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::socket::unbound;
-use crate::net::tls::ALPN_JOIN;
+use crate::net::tls::Purpose;
 use crate::transport::{Connection as _, Principal};
 use crate::trust::{PublicKey, certificate_key, certificate_name};
 use crate::{Error, Result};
@@ -35,6 +38,7 @@ pub(crate) struct Acceptor {
     idle_timeout: Duration,
     by_ca: bool,
     gate: Gate,
+    joinables: Joinables,
 }
 
 impl std::fmt::Debug for Acceptor {
@@ -62,7 +66,10 @@ impl Acceptor {
         gate: Gate,
     ) -> io::Result<Self> {
         let socket = Arc::new(Mutex::new(Some(Arc::new(bind(address)?))));
-        Ok(Self { socket, tls: TlsAcceptor::from(tls), idle_timeout, by_ca, gate })
+        let mut tls = Arc::unwrap_or_clone(tls);
+        tls.alpn_protocols.push(ALPN_SUBFLOW.to_vec());
+        let tls = TlsAcceptor::from(Arc::new(tls));
+        Ok(Self { socket, tls, idle_timeout, by_ca, gate, joinables: Joinables::default() })
     }
 
     /// Closes the port, once no task waits for its next client.
@@ -99,21 +106,36 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// Waits until the client has proved its key.
+    /// Waits until the client has proved its key, and of a subflow until it has said where it belongs.
     pub(in crate::net) async fn finish(self) -> Result<Accepted> {
         let Self { stream, remote, deadline, acceptor, pass } = self;
         let stream = in_time(acceptor.tls.accept(stream), deadline, &pass).await?;
-        let stream = TlsStream::from(stream.map_err(|error| refused_client(handshake_error(error)))?);
-        let joins = match stream.get_ref().1.alpn_protocol() {
+        let mut stream = TlsStream::from(stream.map_err(|error| refused_client(handshake_error(error)))?);
+        let wants = match stream.get_ref().1.alpn_protocol() {
             // A client that asks for nothing is let through by TLS.
             None => return Err(no_common_version()),
-            Some(protocol) => protocol == ALPN_JOIN,
+            Some(protocol) => match Purpose::of(protocol) {
+                Purpose::Sessions => Wants::Sessions,
+                Purpose::Joining => Wants::ToJoin,
+                Purpose::Subflow => {
+                    let joining = Joining::read(&mut stream, acceptor.joinables.clone());
+                    Wants::Subflow(in_time(joining, deadline, &pass).await??)
+                }
+            },
         };
         let certificate = shown(&stream);
         let (key, name) = (certificate.and_then(certificate_key), certificate.and_then(certificate_name));
         let principal = principal(name, key, acceptor.by_ca);
-        Ok(Accepted { stream, remote, principal, key, joins, idle_timeout: acceptor.idle_timeout, pass })
+        Ok(Accepted { stream, remote, principal, key, wants, acceptor, pass })
     }
+}
+
+/// What a client has connected for.
+#[derive(Debug)]
+enum Wants {
+    Sessions,
+    ToJoin,
+    Subflow(Joining),
 }
 
 /// A client that has proved to hold its key.
@@ -123,8 +145,8 @@ pub(crate) struct Accepted {
     remote: SocketAddr,
     pub(in crate::net) principal: Principal,
     pub(in crate::net) key: Option<PublicKey>,
-    pub(in crate::net) joins: bool,
-    idle_timeout: Duration,
+    wants: Wants,
+    acceptor: Acceptor,
     /// The client's place among the handshakes, until it is let in or gone.
     pass: Pass,
 }
@@ -135,16 +157,45 @@ impl Accepted {
         self.stream
     }
 
+    /// It has connected in order to join, and for nothing else.
+    pub(in crate::net) fn joins(&self) -> bool {
+        matches!(self.wants, Wants::ToJoin)
+    }
+
+    /// It carries packs of a session that another connection of the client's carries.
+    pub(in crate::net) fn is_subflow(&self) -> bool {
+        matches!(self.wants, Wants::Subflow(_))
+    }
+
     /// Lets the client in, and one that joins for that alone.
     pub(in crate::net) fn start(self, windows: &WindowBudget) -> PipeConnection {
-        let Self { stream, remote, principal, idle_timeout, joins, .. } = self;
-        let peer = if joins { TlsPeer::Joining } else { TlsPeer::Client };
-        PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout, windows.clone())
+        let Self { stream, remote, principal, wants, acceptor, .. } = self;
+        let peer = if matches!(wants, Wants::Sessions) { TlsPeer::Client } else { TlsPeer::Joining };
+        let token = token(&stream).filter(|_| matches!(wants, Wants::Sessions));
+        let (address, idle_timeout) = (remote.to_string(), acceptor.idle_timeout);
+        let connection =
+            PipeConnection::over_tls(stream, peer, principal.clone(), address, idle_timeout, windows.clone());
+        if let Some(token) = token {
+            acceptor.joinables.add(token, connection.joinable(), principal);
+        }
+        connection
+    }
+
+    /// Brings a subflow to the session that it belongs to, where `place` counts it.
+    pub(in crate::net) async fn bring(self, place: impl Any + Send) -> Result<()> {
+        match self.wants {
+            Wants::Subflow(joining) => joining.bring(self.stream, &self.principal, place).await,
+            Wants::Sessions | Wants::ToJoin => Err(Error::internal("a connection that is no subflow")),
+        }
     }
 
     /// Closes the connection of a client that is not allowed anything, and tells it why.
     pub(in crate::net) fn refuse(self, error: &Error) {
-        let Self { stream, remote, principal, idle_timeout, pass, .. } = self;
+        let Self { stream, remote, principal, acceptor: Acceptor { idle_timeout, .. }, wants, pass, .. } = self;
+        if matches!(wants, Wants::Subflow(_)) {
+            // Its client goes on without, whatever the reason.
+            return;
+        }
         let peer = TlsPeer::Refused(pass);
         let windows = WindowBudget::new(0);
         PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout, windows).close(Some(error));

@@ -3,6 +3,7 @@
 
 mod connect;
 mod listen;
+mod subflow;
 
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
@@ -13,6 +14,7 @@ use crate::{Error, ErrorKind};
 
 pub(super) use connect::{Connected, connect_to};
 pub(super) use listen::{Accepted, Acceptor, Handshake};
+pub(super) use subflow::{Redial, Subflow, head};
 
 /// The certificate that the peer has shown.
 fn shown(stream: &TlsStream<TcpStream>) -> Option<&CertificateDer<'static>> {

@@ -4,6 +4,7 @@ mod authority;
 mod keys;
 mod paths;
 mod restarts;
+mod subflows;
 mod tcp;
 mod windows;
 
