@@ -20,6 +20,9 @@ export const remoteFile = (target) => `sparsync-remote.${target}`;
 /** Static, with relocations of a bit each: glibc (2.36 and later) applies them itself when such a program starts. */
 const LINKED = ['-C', 'target-feature=+crt-static', '-C', 'link-arg=-Wl,-z,pack-relative-relocs'];
 
+/** A panic ends the released program at once, so that nothing looks through the stack by this table. */
+const ABORTING = ['-C', 'link-arg=-Wl,--no-eh-frame-hdr'];
+
 /** The Rust triple of a platform package. */
 function tripleOf(target) {
   const [, architecture, libc] = target.split('-');
@@ -35,7 +38,7 @@ export async function buildRemote({ release = false, target = hostTarget(), zig 
   const crate = ['-p', 'sparsync-remote', '--bin', 'sparsync-remote', '--target', built, ...profile];
   if (zig) await mustRun('cargo', ['zigbuild', ...crate], { echo });
   // In the tests' profile it shares what is built of all that it depends on with the addon.
-  else await mustRun('cargo', ['rustc', '-q', ...crate, '--', ...LINKED], { echo });
+  else await mustRun('cargo', ['rustc', '-q', ...crate, '--', ...LINKED, ...(release ? ABORTING : [])], { echo });
   const folder = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target');
   const file = join(ROOT, remoteFile(target));
   // A process may be running from it: its file is replaced and not written to.
