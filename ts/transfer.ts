@@ -15,11 +15,9 @@ import type { NativeSnapshot } from './snapshots.js';
 import { CHANGINGS, COMPARES, COMPRESSIONS, DURABILITIES, MISSING_SOURCES } from './words.js';
 import type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';
 
-/** What is on or off. */
-const SWITCHES = [
-  'recursive',
+/** What is off unless it is given. */
+const OFF = [
   'dirs',
-  'links',
   'copyLinks',
   'copyDirLinks',
   'copyUnsafeLinks',
@@ -27,8 +25,6 @@ const SWITCHES = [
   'safeLinks',
   'mungeLinks',
   'remoteMungeLinks',
-  'perms',
-  'times',
   'group',
   'owner',
   'xattrs',
@@ -36,9 +32,7 @@ const SWITCHES = [
   'fakeSuper',
   'remoteFakeSuper',
   'acls',
-  'devices',
   'copyDevices',
-  'specials',
   'oneFileSystem',
   'omitMountPoints',
   'pruneEmptyDirs',
@@ -74,7 +68,6 @@ const SWITCHES = [
   'dryRun',
   'mkpath',
   'sparse',
-  'partial',
   'preallocate',
   'snapshotRead',
   'itemDetails',
@@ -83,6 +76,9 @@ const SWITCHES = [
   'itemRemovals',
   'itemDeletionsFirst',
 ] as const;
+
+/** What is on unless it is given. */
+const ON = ['recursive', 'links', 'perms', 'times', 'devices', 'specials', 'partial'] as const;
 
 /** The checks. */
 export const TRANSFER_CHECKS: {
@@ -183,7 +179,7 @@ export const TRANSFER_CHECKS: {
   readonly itemDeletionsFirst: Check<boolean>;
   readonly profile: Check<boolean>;
 } = Object.assign(
-  recordOf(SWITCHES, () => flag),
+  recordOf([...OFF, ...ON], () => flag),
   {
     filter: filterRules,
     chmod: modeChanges,
@@ -521,94 +517,33 @@ export interface EngineOptions {
 
 /** Adds the defaults. */
 export function engineOptions(given: Given): EngineOptions {
-  const options: EngineOptions = {
-    recursive: given.recursive ?? true,
-    dirs: given.dirs ?? false,
-    links: given.links ?? true,
-    copyLinks: given.copyLinks ?? false,
-    copyDirLinks: given.copyDirLinks ?? false,
-    copyUnsafeLinks: given.copyUnsafeLinks ?? false,
-    keepDirLinks: given.keepDirLinks ?? false,
-    safeLinks: given.safeLinks ?? false,
-    mungeLinks: given.mungeLinks ?? false,
-    remoteMungeLinks: given.remoteMungeLinks ?? false,
-    perms: given.perms ?? true,
-    times: given.times ?? true,
-    group: given.group ?? false,
-    owner: given.owner ?? false,
-    xattrs: given.xattrs ?? false,
-    hardLinks: given.hardLinks ?? false,
-    fakeSuper: given.fakeSuper ?? false,
-    remoteFakeSuper: given.remoteFakeSuper ?? false,
-    acls: given.acls ?? false,
-    devices: given.devices ?? true,
-    copyDevices: given.copyDevices ?? false,
-    specials: given.specials ?? true,
-    oneFileSystem: given.oneFileSystem ?? false,
-    omitMountPoints: given.omitMountPoints ?? false,
-    pruneEmptyDirs: given.pruneEmptyDirs ?? false,
-    filter: nativeRules(given.filter ?? []),
-    gitignore: given.gitignore ?? false,
-    executability: given.executability ?? false,
-    omitDirTimes: given.omitDirTimes ?? false,
-    omitLinkTimes: given.omitLinkTimes ?? false,
-    atimes: given.atimes ?? false,
-    openNoatime: given.openNoatime ?? false,
-    numericIds: given.numericIds ?? false,
-    strictAttributes: given.strictAttributes ?? false,
-    compare: given.compare ?? 'quick',
-    checksumCache: given.checksumCache ?? false,
-    modifyWindowNs: given.modifyWindowNs ?? -1,
-    update: given.update ?? false,
-    ignoreExisting: given.ignoreExisting ?? false,
-    existing: given.existing ?? false,
-    inplace: given.inplace ?? false,
-    writeDevices: given.writeDevices ?? false,
-    append: given.append ?? false,
-    fuzzy: given.fuzzy ?? false,
-    fuzzyDest: given.fuzzyDest ?? false,
-    detectRenames: given.detectRenames ?? false,
-    verifyCopies: given.verifyCopies ?? false,
-    removeSourceFiles: given.removeSourceFiles ?? false,
-    delayUpdates: given.delayUpdates ?? false,
-    publish: given.publish ?? false,
-    keepPrevious: given.keepPrevious ?? false,
-    snapshot: nativeSnapshot(given.snapshot),
-    partialDir: pathOf(given.partialDir),
-    tempDir: pathOf(given.tempDir),
-    backup: given.backup ?? false,
-    backupDir: pathOf(given.backupDir),
-    compareDest: pathsOf(given.compareDest),
-    copyDest: pathsOf(given.copyDest),
-    linkDest: pathsOf(given.linkDest),
-    reflinkDest: pathsOf(given.reflinkDest),
-    delete: given.delete ?? false,
-    deleteExcluded: given.deleteExcluded ?? false,
-    deleteAfter: given.deleteAfter ?? false,
-    missingSources: given.missingSources ?? 'fail',
-    ignoreErrors: given.ignoreErrors ?? false,
-    allowMassDelete: given.allowMassDelete ?? liftsGuards(),
-    force: given.force ?? false,
-    dryRun: given.dryRun ?? false,
-    mkpath: given.mkpath ?? false,
-    sparse: given.sparse ?? false,
-    partial: given.partial ?? true,
-    preallocate: given.preallocate ?? false,
-    compression: given.compression ?? 'auto',
-    changing: given.changing ?? 'fail',
-    snapshotRead: given.snapshotRead ?? false,
-    durability: given.durability ?? 'run',
-    timeoutMs: given.timeoutMs ?? 60_000,
-    bwlimit: given.bwlimit ?? 0,
-    lanes: given.lanes ?? wantedLanes() ?? 0,
-    lockWaitMs: given.lockWaitMs ?? 0,
-    itemDetails: given.itemDetails ?? false,
-    itemUnchanged: given.itemUnchanged ?? false,
-    itemBackups: given.itemBackups ?? false,
-    itemRemovals: given.itemRemovals ?? false,
-    itemDeletionsFirst: given.itemDeletionsFirst ?? false,
-    profile: given.profile ?? wantsProfile(),
-  };
+  const options: EngineOptions = Object.assign(
+    recordOf(OFF, (name) => given[name] ?? false),
+    recordOf(ON, (name) => given[name] ?? true),
+    {
+      filter: nativeRules(given.filter ?? []),
+      compare: given.compare ?? 'quick',
+      modifyWindowNs: given.modifyWindowNs ?? -1,
+      snapshot: nativeSnapshot(given.snapshot),
+      partialDir: pathOf(given.partialDir),
+      tempDir: pathOf(given.tempDir),
+      backupDir: pathOf(given.backupDir),
+      compareDest: pathsOf(given.compareDest),
+      copyDest: pathsOf(given.copyDest),
+      linkDest: pathsOf(given.linkDest),
+      reflinkDest: pathsOf(given.reflinkDest),
+      missingSources: given.missingSources ?? 'fail',
+      allowMassDelete: given.allowMassDelete ?? liftsGuards(),
+      compression: given.compression ?? 'auto',
+      changing: given.changing ?? 'fail',
+      durability: given.durability ?? 'run',
+      timeoutMs: given.timeoutMs ?? 60_000,
+      bwlimit: given.bwlimit ?? 0,
+      lanes: given.lanes ?? wantedLanes() ?? 0,
+      lockWaitMs: given.lockWaitMs ?? 0,
+      profile: given.profile ?? wantsProfile(),
+    },
+  );
   if (given.chmod !== undefined) options.chmod = given.chmod;
   if (given.usermap !== undefined) options.usermap = given.usermap;
   if (given.groupmap !== undefined) options.groupmap = given.groupmap;
@@ -621,6 +556,9 @@ export function engineOptions(given: Given): EngineOptions {
   if (given.skipCompress !== undefined) options.skipCompress = given.skipCompress;
   return options;
 }
+
+/** What is on or off. */
+const SWITCHES = [...OFF, ...ON];
 
 /** The names of the switches that are on. */
 export function switchedOn(options: EngineOptions): string[] {

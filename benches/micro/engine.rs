@@ -29,7 +29,7 @@ fn run(source: &Path, destination: &Path, durability: Durability) {
         request,
         local_path: source.as_os_str().as_bytes().to_vec(),
         local_sources: Vec::new(),
-        lossless: false,
+        events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,
     };
     let job = start_local(run, destination.as_os_str().as_bytes().to_vec()).expect("a run that starts");

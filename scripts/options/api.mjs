@@ -25,25 +25,37 @@ export function imports(lists) {
 
 const quoted = (list) => list.map((each) => `'${each}'`).join(', ');
 
+const SWITCHED_ON = `/** What is on or off. */
+const SWITCHES = [...OFF, ...ON];
+
+/** The names of the switches that are on. */
+export function switchedOn(options: EngineOptions): string[] {
+  return SWITCHES.filter((name) => options[name]);
+}
+`;
+
 /** The module of the API. */
 export function apiModule() {
   const apis = requested.map(({ name, kind }) => Object.assign({ name }, kind.api));
   const beyond = (calls) => named.filter((row) => row.calls < calls).map(({ name }) => name);
-  const switches = apis.filter(({ switched }) => switched !== undefined);
+  const fixed = apis.filter(({ optional, switched }) => optional !== true && switched === undefined);
+  const switches = (on) => quoted(apis.filter(({ switched }) => switched === on).map(({ name }) => name));
   const optional = apis.filter((api) => api.optional === true);
-  const value = ({ name, switched, setting }) =>
-    switched === undefined ? setting(`given.${name}`) : `given.${name} ?? ${switched}`;
   return `// ${WRITTEN}
 ${imports([...apis.map(({ from }) => from), { './check.js': ['type Check'], './record.js': ['recordOf'] }])}
 
-/** What is on or off. */
-const SWITCHES = [${quoted(switches.map(({ name }) => name))}] as const;
+/** What is off unless it is given. */
+const OFF = [${switches(false)}] as const;
+
+/** What is on unless it is given. */
+const ON = [${switches(true)}] as const;
+
 
 /** The checks. */
 export const TRANSFER_CHECKS: {
   ${apis.map(({ name, checked }) => `readonly ${name}: Check<${checked}>;`).join('\n')}
 } = Object.assign(
-  recordOf(SWITCHES, () => flag),
+  recordOf([...OFF, ...ON], () => flag),
   {
     ${apis
       .filter(({ switched }) => switched === undefined)
@@ -70,19 +82,16 @@ export interface EngineOptions {
 
 /** Adds the defaults. */
 export function engineOptions(given: Given): EngineOptions {
-  const options: EngineOptions = {
-    ${apis
-      .filter((api) => api.optional !== true)
-      .map((api) => `${api.name}: ${value(api)},`)
-      .join('\n')}
-  };
+  const options: EngineOptions = Object.assign(
+    recordOf(OFF, (name) => given[name] ?? false),
+    recordOf(ON, (name) => given[name] ?? true),
+    {
+      ${fixed.map(({ name, setting }) => `${name}: ${setting(`given.${name}`)},`).join('\n')}
+    },
+  );
   ${optional.map(({ name }) => `if (given.${name} !== undefined) options.${name} = given.${name};`).join('\n')}
   return options;
 }
 
-/** The names of the switches that are on. */
-export function switchedOn(options: EngineOptions): string[] {
-  return SWITCHES.filter((name) => options[name]);
-}
-`;
+${SWITCHED_ON}`;
 }

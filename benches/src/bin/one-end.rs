@@ -74,7 +74,7 @@ async fn push(source: std::ffi::OsString, host: &str, port: u16, key: &str, path
         request,
         local_path: source.into_vec(),
         local_sources: Vec::new(),
-        lossless: false,
+        events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,
     })?;
     let result = job.done().await?;
