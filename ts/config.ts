@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { builtin } from './builtin.js';
@@ -80,7 +80,16 @@ export function credentialText(): string | undefined {
 function handedOver(name: string): string | undefined {
   const folder = variable('CREDENTIALS_DIRECTORY');
   const path = folder === undefined ? undefined : join(folder, name);
-  return path !== undefined && existsSync(path) ? path : undefined;
+  return path !== undefined && mayBeThere(path) ? path : undefined;
+}
+
+/** What cannot be looked at is read all the same: its owner must learn why, and not get another key. */
+function mayBeThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return true;
+  }
 }
 
 /** The file of settings that the environment names. */

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::io::ErrorKind::NotFound;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -400,7 +401,9 @@ impl Serving {
         let named = self.last("identity");
         let handed_over = || {
             let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
-            Some(Path::new(&folder).join("sparsync-key").into_os_string()).filter(|path| Path::new(path).exists())
+            // What cannot be looked at is read all the same: its owner must learn why, and not get another key.
+            let is_missing = |path: &OsString| std::fs::metadata(path).is_err_and(|error| error.kind() == NotFound);
+            Some(Path::new(&folder).join("sparsync-key").into_os_string()).filter(|path| !is_missing(path))
         };
         let secret = if named.is_none() { handed_over() } else { None };
         if let Some(path) = secret {

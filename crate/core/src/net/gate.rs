@@ -25,15 +25,17 @@ const fn over_tcp(handshakes: usize) -> usize {
 const MAX_OPEN_EACH: usize = 32;
 
 /// A source with fewer than that part of what the source with the most has is let in at once, when every place is
-/// taken. Sources that have about the same cannot drive each other out, which would cost a handshake each time.
+/// taken and that one has at least half of what one may have. Sources that have about the same cannot drive each other
+/// out, which would cost a handshake each time.
 const FEWER: usize = 4;
 
 /// The time that every handshake gets, however many others there are: an honest client is done by then, over any
-/// distance. When every place is taken, the oldest handshake of the source that has the most gives way to one of a
-/// source that has few, and otherwise the oldest of all, if it is older than that and the new one's source has less
-/// than half of what sources have on average. Else packets of the new one are dropped, and a client over TCP is
-/// disconnected. So no client can keep others out by leaving handshakes unfinished, nor by beginning them faster than
-/// they grow old, and a crowd of sources cannot have the server begin handshakes without an end.
+/// distance, unless its source is a crowd. When every place is taken, the oldest handshake of a source that is one
+/// gives way to one of a source that has few, and otherwise the oldest of all, if it is older than that and the new
+/// one's source has one at most, or less than half of what sources have on average. Else packets of the new one are
+/// dropped, and a client over TCP is disconnected. So no client can keep others out by leaving handshakes unfinished,
+/// nor by beginning them faster than they grow old, and a crowd of sources cannot have the server begin handshakes
+/// without an end.
 const AGE_MIN: Duration = Duration::from_millis(500);
 
 /// What to do with a new client.
@@ -98,13 +100,14 @@ impl Counts {
 
     /// Has a handshake give way to one of a source that has `each` already, if one has to.
     fn makes_room(&mut self, now: Instant, each: usize) -> bool {
-        let most = self.each.iter().max_by_key(|(_, count)| **count).filter(|(_, count)| (each + 1) * FEWER <= **count);
+        let has_most = |count: usize| count >= MAX_OPEN_EACH / 2 && count >= (each + 1) * FEWER;
+        let most = self.each.iter().max_by_key(|(_, count)| **count).filter(|(_, count)| has_most(**count));
         let of_most = most.and_then(|(most, _)| {
             self.open.iter().find_map(|(number, open)| (open.source == *most).then_some(*number))
         });
         let goes = of_most.or_else(|| {
             let (number, oldest) = self.open.first_key_value()?;
-            let has_few = each * 2 * self.each.len() < self.open.len();
+            let has_few = each <= 1 || each * 2 * self.each.len() < self.open.len();
             (has_few && now.saturating_duration_since(oldest.since) >= AGE_MIN).then_some(*number)
         });
         let gone = goes.and_then(|number| self.remove(number));
@@ -244,27 +247,46 @@ mod tests {
 
     #[test]
     fn whoever_has_few_is_let_in_at_once() {
-        let (gate, began) = (Gate::of_quic(20), Instant::now());
+        let (gate, began) = (Gate::of_quic(40), Instant::now());
         let pass = |remote: SocketAddr| match gate.admit_at(remote, true, began) {
             Admission::Pass(pass) => Some(pass),
             Admission::Retry | Admission::Ignore => None,
         };
         let local = |port| SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
         let of = |source| gate.counts().each.get(&Source::of(source)).copied().unwrap_or(0);
-        let mut held: Vec<_> = (0..12).map(|_| pass(address(1)).expect("room")).collect();
-        held.extend((0..8).map(|_| pass(local(7)).expect("room")));
+        let mut held: Vec<_> = (0..24).map(|_| pass(address(1)).expect("room")).collect();
+        held.extend((0..16).map(|_| pass(local(7)).expect("room")));
         for crowd in [address(1), local(7)] {
             assert!(pass(crowd).is_none(), "nobody gives way to a crowd");
         }
         held.extend([local(8), address(2), local(9)].map(|few| pass(few).expect("a source that has none")));
-        assert_eq!((gate.open(), of(address(1)), of(local(7))), (20, 9, 8), "whoever has the most has given way");
-        held.push(pass(local(8)).expect("a second one"));
-        assert!(pass(local(8)).is_none(), "a third one would be more than a few");
+        assert_eq!((gate.open(), of(address(1)), of(local(7))), (40, 21, 16), "whoever has the most has given way");
+        while let Some(more) = pass(local(8)) {
+            held.push(more);
+        }
+        assert_eq!((of(local(8)), of(address(1))), (4, 18), "a fifth one would be more than a few");
         let later = |remote| matches!(gate.admit_at(remote, true, began + AGE_MIN), Admission::Pass(_));
         assert!(!later(address(1)) && !later(local(8)), "nor later to whoever has as many as the others");
         assert!(later(address(3)));
         drop(held);
         assert_eq!(gate.open(), 0);
+    }
+
+    #[test]
+    fn sources_of_a_few_each_take_the_places_of_old_handshakes_alone() {
+        let (gate, began) = (Gate::of_quic(20), Instant::now());
+        let pass = |remote: SocketAddr, now| match gate.admit_at(remote, true, now) {
+            Admission::Pass(pass) => Some(pass),
+            Admission::Retry | Admission::Ignore => None,
+        };
+        // An office, and somebody with many networks.
+        let (office, later) = (address(1), began + AGE_MIN);
+        let held: Vec<_> = (0..4).map(|_| office).chain((2..18).map(address)).map(|from| pass(from, began)).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(pass(address(99), began).is_none(), "every handshake gets its time");
+        let _of_network = pass(address(99), later).expect("an old one gives way");
+        let _second = pass(address(17), later).expect("also to whoever has one");
+        assert!(pass(office, later).is_none(), "but not to whoever has more than the others");
     }
 
     #[test]

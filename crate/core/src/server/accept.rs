@@ -141,11 +141,9 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
     }
     match shared.scope(&accepted.principal()) {
         Ok(_) if accepted.is_subflow() => {
-            let brought = match shared.registry.add_subflow(stranger.key, stranger.address.ip()) {
-                Ok(place) => accepted.bring(place).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = brought {
+            // Where there is no room for a subflow, its session goes on without it: nobody was refused anything.
+            let Ok(place) = shared.registry.add_subflow(stranger.key, stranger.address.ip()) else { return };
+            if let Err(error) = accepted.bring(place).await {
                 shared.stranger_refused(stranger, None, &error);
             }
         }

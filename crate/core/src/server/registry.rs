@@ -229,11 +229,12 @@ impl Registry {
         Ok(SubflowPlace { all: Arc::clone(&self.subflows), from })
     }
 
-    /// Fails where a limit, or that part of it, is reached.
+    /// Fails where a limit, or that part of it, is reached. Subflows count for subflows alone.
     fn room(&self, connections: &[HeldConnection], from: Origin, part: usize) -> Result<()> {
         let limits = self.limits();
         let subflows = lock(&self.subflows);
-        let all = || connections.iter().map(|held| &held.from).chain(&*subflows);
+        let counted = if part == 1 { &[][..] } else { &subflows[..] };
+        let all = || connections.iter().map(|held| &held.from).chain(counted);
         let of_key = all().filter(|held| from.key.is_some() && held.key == from.key).count();
         let from_there = all().filter(|held| from.address.is_some() && held.address == from.address).count();
         let full = |what: &str| {

@@ -300,6 +300,7 @@ impl Lane {
             }
             let began = Instant::now();
             self.carrier.goodput.sent(piece.len(), to.write_all(&piece)).await?;
+            self.session.worked(1);
             self.waited(began);
         }
         to.flush().await?;
@@ -336,6 +337,8 @@ impl Lane {
                 let began = Instant::now();
                 let next = header.stored_bytes.min(bytes.len() + CHUNK_BYTES_MAX);
                 from.read_content(&mut bytes, next).await?;
+                // On a slow path the packs of all subflows are complete at about the same time, and that may be late.
+                self.session.worked(1);
                 self.waited(began);
             }
             turn.of(number).await?;

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use sparsync_proto::mux::StreamId;
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
 use sparsync_proto::subflow::{JOIN_BYTES, JOINED, Join, NUMBER_BYTES, TOKEN_BYTES, TOKEN_LABEL};
@@ -25,6 +27,14 @@ use crate::trust::{KnownKey, certificate_key};
 use crate::{Error, ErrorKind, Result};
 
 type Token = [u8; TOKEN_BYTES];
+
+/// A subflow without traffic is probed that often.
+const PROBED_AFTER: Duration = Duration::from_secs(10);
+
+/// A subflow whose bytes or probes are not acknowledged for that long is lost, in milliseconds: the usual time after
+/// which a connection without a packet ends.
+#[cfg(target_os = "linux")]
+const LOST_AFTER_MS: u32 = 30_000;
 
 /// The bytes in front of the content of each pack.
 const HEAD_BYTES: usize = NUMBER_BYTES + PACK_HEADER_BYTES;
@@ -46,6 +56,18 @@ pub(in crate::net) struct Subflow {
 }
 
 impl Subflow {
+    /// A session that carries no content for minutes sends nothing over its subflows. The kernel's probes keep them in
+    /// the memory of what translates addresses on the way, and tell of a path that is gone, as pings do on the shared
+    /// connection.
+    fn over(stream: TlsStream<TcpStream>) -> Self {
+        let (socket, _) = stream.get_ref();
+        let _ = SockRef::from(socket)
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBED_AFTER).with_interval(PROBED_AFTER));
+        #[cfg(target_os = "linux")]
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(socket, LOST_AFTER_MS);
+        Self { stream, places: Vec::new() }
+    }
+
     /// Adds something that counts it.
     pub(in crate::net) fn holding(mut self, place: impl Any + Send) -> Self {
         self.places.push(Box::new(place));
@@ -135,7 +157,7 @@ impl Redial {
         if server(&stream, shown(&stream).and_then(certificate_key)) != self.principal {
             return Err(Error::new(ErrorKind::HostKeyChanged, "a subflow leads to another server"));
         }
-        let mut subflow = Subflow { stream, places: Vec::new() };
+        let mut subflow = Subflow::over(stream);
         subflow.write_all(&Join { token: self.token, lane }.encode()).await?;
         subflow.flush().await?;
         let mut answer = [0];
@@ -194,7 +216,7 @@ impl Joining {
         let unknown = || Error::new(ErrorKind::Unauthorized, "a subflow of a session that this client does not have");
         let joinable = joinables.find(&join.token, principal).ok_or_else(unknown)?;
         let held = joinable.place(join.lane.session).ok_or_else(unknown)??;
-        let mut subflow = Subflow { stream, places: Vec::new() }.holding(place).holding(held);
+        let mut subflow = Subflow::over(stream).holding(place).holding(held);
         subflow.write_all(&[JOINED]).await?;
         subflow.flush().await?;
         if joinable.bring(join.lane, subflow) { Ok(()) } else { Err(unknown()) }
