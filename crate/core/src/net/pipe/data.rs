@@ -67,6 +67,10 @@ pub(super) async fn send_lane(
     if is_open && session.error().is_none() {
         stream.finish();
     }
+    // A subflow that comes now has nothing to carry, and its reader must not take it for lost.
+    while let Some(mut subflow) = subflows.recv().await {
+        let _ = subflow.finish().await;
+    }
     Ok(())
 }
 

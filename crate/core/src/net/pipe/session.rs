@@ -13,7 +13,7 @@ use super::carrier::{Carrier, NewSession, Place};
 use super::control::receive_control;
 use super::data::{receive_lane, refuse_others, send_lane};
 use super::streams::{RecvStream, SendStream};
-use super::subflows::{Lane, Packs, Turn};
+use super::subflows::{Arrivals, Lane, Packs, Turn};
 use crate::engine::{Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, Result};
 use crate::net::control::{ControlOut, Ending, StreamOut as _, read_frame};
@@ -138,9 +138,6 @@ impl LaneContext<'_> {
     }
 }
 
-/// A lane's subflows as they come.
-type Subflows = mpsc::UnboundedReceiver<Subflow>;
-
 /// Where a lane goes on.
 type MovedLane = (Arc<QuicConnection>, quinn::RecvStream);
 
@@ -177,7 +174,7 @@ async fn carry_lanes(
     let (_found, subflows) = carrier.find_lanes(number, outgoing.len().max(incoming.len()));
     let mut subflows = subflows.into_iter();
     for ((stream, queue), subflows) in streams_out.into_iter().zip(outgoing).zip(&mut subflows) {
-        tasks.spawn(carry_out(context.lane(stream.id()), Arc::clone(ending), stream, queue, subflows));
+        tasks.spawn(carry_out(context.lane(stream.id()), Arc::clone(ending), stream, queue, subflows.subflows));
     }
     let others = streams_in.split_off(incoming.len().min(streams_in.len()));
     let mut waiting = Vec::new();
@@ -206,7 +203,7 @@ async fn carry_out(
     ending: Arc<Ending>,
     stream: SendStream,
     queue: mpsc::Receiver<Pack>,
-    mut subflows: Subflows,
+    mut subflows: mpsc::UnboundedReceiver<Subflow>,
 ) {
     // The queue must stay open until the session has failed: a thread that finds it closed has no reason to report.
     let packs = Arc::new(Mutex::new(Packs::new(queue)));
@@ -222,19 +219,18 @@ async fn carry_in(
     ending: Arc<Ending>,
     mut stream: RecvStream,
     queue: mpsc::Sender<Pack>,
-    (subflows, moved): (Subflows, oneshot::Receiver<MovedLane>),
+    (arrivals, moved): (Arrivals, oneshot::Receiver<MovedLane>),
 ) {
     stream.widen(LANE_WINDOW_BYTES);
     let turn = Turn::new();
-    let received = async {
+    let ended = async {
         receive_lane(&lane, stream, &queue).await?;
         // The end of the stream on the pipe ends the lane, unless the lane continues elsewhere.
         turn.begin();
         let Ok((quic, recv)) = moved.await else { return Ok(()) };
         quic.bring_on(&lane.session, recv, &queue, &lane.wire).await
     };
-    let over_subflows = lane.clone().receive(subflows, queue.clone(), turn.clone());
-    if let Err(error) = tokio::try_join!(received, over_subflows) {
+    if let Err(error) = lane.clone().receive(arrivals, queue.clone(), turn.clone(), ended).await {
         if error.kind() != crate::ErrorKind::Protocol {
             // The reason comes on the control lane, unless the lane was on a connection that ended alone.
             ending.reason_missing().await;

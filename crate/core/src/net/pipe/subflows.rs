@@ -10,7 +10,7 @@ use sparsync_proto::mux::{CHUNK_BYTES_MAX, StreamId};
 use sparsync_proto::pack::PACK_HEADER_BYTES;
 use sparsync_proto::subflow::{NUMBER_BYTES, SUBFLOWS_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::carrier::Carrier;
 use super::lock;
@@ -51,6 +51,7 @@ struct Way {
     has_waited: bool,
     /// Subflows that were opened for it.
     subflows: usize,
+    coming: Coming,
 }
 
 impl Lanes {
@@ -58,6 +59,36 @@ impl Lanes {
         let full = |_| Error::new(ErrorKind::Connect, "the session has as many subflows as it may have");
         Arc::clone(&self.places).try_acquire_owned().map_err(full)
     }
+}
+
+/// Counts the subflows of a lane from when they are on their way to it until they have ended. Where there is none, the
+/// end of the lane on the shared connection is its end.
+#[derive(Clone, Default)]
+struct Coming(Arc<watch::Sender<usize>>);
+
+impl Coming {
+    fn one_more(&self) -> OneMore {
+        self.0.send_modify(|count| *count += 1);
+        OneMore(self.clone())
+    }
+}
+
+/// One of the subflows of a lane, until it is dropped.
+pub(in crate::net) struct OneMore(Coming);
+
+impl Drop for OneMore {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// What a subflow holds of its session and its lane.
+type Place = (OwnedSemaphorePermit, OneMore);
+
+/// The subflows of a lane, as they come.
+pub(super) struct Arrivals {
+    pub(super) subflows: mpsc::UnboundedReceiver<Subflow>,
+    coming: watch::Receiver<usize>,
 }
 
 /// The subflows of one connection.
@@ -78,14 +109,17 @@ impl Subflows {
         }
     }
 
-    /// A place for one more subflow of a session; none where the session has no lanes here.
-    fn place(&self, session: u32) -> Option<Result<OwnedSemaphorePermit>> {
-        lock(&self.sessions).get(&session).map(Lanes::place)
+    /// A place for one more subflow of a lane; none where there is no such lane.
+    fn place(&self, lane: StreamId) -> Option<Result<Place>> {
+        let sessions = lock(&self.sessions);
+        let lanes = sessions.get(&lane.session)?;
+        let way = lanes.ways.get(way_of(lane)?)?;
+        Some(lanes.place().map(|place| (place, way.coming.one_more())))
     }
 
     /// The lane of a session that the next subflow is for, now that `lane` has waited: of those that have, the one with
     /// the fewest, because each lane has as much to send as the others.
-    fn next(&self, lane: StreamId) -> Option<(StreamId, mpsc::UnboundedSender<Subflow>, OwnedSemaphorePermit)> {
+    fn next(&self, lane: StreamId) -> Option<(StreamId, mpsc::UnboundedSender<Subflow>, Place)> {
         let mut sessions = lock(&self.sessions);
         let lanes = sessions.get_mut(&lane.session)?;
         lanes.ways.get_mut(way_of(lane)?)?.has_waited = true;
@@ -94,7 +128,7 @@ impl Subflows {
         let waiting = (1..).zip(&mut lanes.ways).filter(|(_, way)| takes_more(way));
         let (stream, way) = waiting.min_by_key(|(stream, way)| (way.subflows, *stream != lane.stream))?;
         way.subflows += 1;
-        Some((StreamId { stream, ..lane }, way.to.clone(), place))
+        Some((StreamId { stream, ..lane }, way.to.clone(), (place, way.coming.one_more())))
     }
 
     /// Brings a subflow to its lane. Says whether there is one.
@@ -125,9 +159,9 @@ impl Joinable {
         self.0.upgrade().is_none_or(|carrier| carrier.closed().is_some())
     }
 
-    /// A place for one more subflow of a session; none where there is no such session.
-    pub(in crate::net) fn place(&self, session: u32) -> Option<Result<OwnedSemaphorePermit>> {
-        self.0.upgrade()?.subflows.place(session)
+    /// A place for one more subflow of a lane; none where there is no such lane.
+    pub(in crate::net) fn place(&self, lane: StreamId) -> Option<Result<(OwnedSemaphorePermit, OneMore)>> {
+        self.0.upgrade()?.subflows.place(lane)
     }
 
     /// Brings a subflow to its lane. Says whether there is one.
@@ -168,18 +202,18 @@ impl Waits {
 impl Carrier {
     /// Has subflows find the lanes of a session. Gives each lane's way; none comes where this end has nothing to do
     /// with them.
-    pub(super) fn find_lanes(
-        self: &Arc<Self>,
-        session: u32,
-        lanes: usize,
-    ) -> (Found, Vec<mpsc::UnboundedReceiver<Subflow>>) {
-        let way = |(to, from)| (Way { to, has_waited: false, subflows: 0 }, from);
-        let (ways, from) = (0..lanes).map(|_| way(mpsc::unbounded_channel())).unzip();
+    pub(super) fn find_lanes(self: &Arc<Self>, session: u32, lanes: usize) -> (Found, Vec<Arrivals>) {
+        let way = |(to, subflows)| {
+            let coming = Coming::default();
+            let arrivals = Arrivals { subflows, coming: coming.0.subscribe() };
+            (Way { to, has_waited: false, subflows: 0, coming }, arrivals)
+        };
+        let (ways, arrivals) = (0..lanes).map(|_| way(mpsc::unbounded_channel())).unzip();
         if !matches!(self.subflows.role, Role::None) {
             let places = Arc::new(Semaphore::new(SUBFLOWS_MAX));
             lock(&self.subflows.sessions).insert(session, Lanes { places, ways });
         }
-        (Found { carrier: Arc::clone(self), session }, from)
+        (Found { carrier: Arc::clone(self), session }, arrivals)
     }
 
     /// Notes how long a lane has waited for the path. When that is long, the end that opens subflows opens one, unless
@@ -263,7 +297,7 @@ impl Lane {
         loop {
             tokio::select! {
                 Some(subflow) = more.recv() => drop(writers.spawn(self.clone().write(subflow, Arc::clone(packs)))),
-                Some(ended) = writers.join_next() => ended.map_err(|panic| Error::internal(panic.to_string()))??,
+                Some(ended) = writers.join_next() => outcome(ended)?,
                 else => return Ok(()),
             }
         }
@@ -308,24 +342,39 @@ impl Lane {
         Ok(())
     }
 
-    /// Receives packs over the subflows that come, into the lane's queue, once it is their turn. Ends when no more can
-    /// come.
+    /// Receives packs over the subflows that come, into the lane's queue, once it is their turn. Ends when the lane has
+    /// ended on the shared connection, which `ended` waits for, and on all of them.
     pub(super) async fn receive(
         self,
-        mut subflows: mpsc::UnboundedReceiver<Subflow>,
+        Arrivals { mut subflows, mut coming }: Arrivals,
         queue: mpsc::Sender<Pack>,
         turn: Turn,
+        ended: impl Future<Output = Result<()>>,
     ) -> Result<()> {
         let mut readers = JoinSet::new();
+        let is_over = async {
+            ended.await?;
+            let _ = coming.wait_for(|count| *count == 0).await;
+            Result::Ok(())
+        };
+        tokio::pin!(is_over);
         loop {
             tokio::select! {
                 Some(subflow) = subflows.recv() => {
                     readers.spawn(self.clone().read(subflow, queue.clone(), turn.clone()));
                 }
-                Some(ended) = readers.join_next() => ended.map_err(|panic| Error::internal(panic.to_string()))??,
-                else => return Ok(()),
+                Some(ended) = readers.join_next() => outcome(ended)?,
+                over = &mut is_over => {
+                    over?;
+                    break;
+                }
             }
         }
+        // The last one may have failed.
+        while let Some(ended) = readers.join_next().await {
+            outcome(ended)?;
+        }
+        Ok(())
     }
 
     async fn read(self, mut from: Subflow, queue: mpsc::Sender<Pack>, turn: Turn) -> Result<()> {
@@ -352,6 +401,11 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+/// How a task has ended.
+fn outcome(ended: std::result::Result<Result<()>, JoinError>) -> Result<()> {
+    ended.unwrap_or_else(|panic| Err(Error::internal(panic.to_string())))
 }
 
 /// Whose turn it is among the packs of a lane on its subflows: none's before the lane has ended on the shared
@@ -400,19 +454,20 @@ mod tests {
     use sparsync_proto::mux::StreamId;
     use tokio::sync::{Semaphore, mpsc};
 
-    use super::{ASK_AFTER_WAITS, Lanes, Role, SUBFLOWS_MAX, Subflows, Waits, Way, lock};
+    use super::{ASK_AFTER_WAITS, Coming, Lanes, Role, SUBFLOWS_MAX, Subflows, Waits, Way, lock};
 
     #[test]
     fn lanes_that_wait_share_subflows_and_some_are_left_for_one_that_begins_later() {
         let subflows = Subflows::new(Role::Accepts);
-        let way = |_| Way { to: mpsc::unbounded_channel().0, has_waited: false, subflows: 0 };
+        let way =
+            |_| Way { to: mpsc::unbounded_channel().0, has_waited: false, subflows: 0, coming: Coming::default() };
         let ways = |lanes: u8| (0..lanes).map(way).collect();
         lock(&subflows.sessions).insert(7, Lanes { places: Arc::new(Semaphore::new(SUBFLOWS_MAX)), ways: ways(3) });
         let of = |session, stream| StreamId { session, stream };
         assert!(subflows.next(of(8, 1)).is_none() && subflows.next(of(7, 0)).is_none());
         let mut next = |asks| {
             let (lane, _, place) = subflows.next(of(7, asks))?;
-            place.forget();
+            std::mem::forget(place);
             Some(lane.stream)
         };
         // The third lane never waits.

@@ -215,7 +215,7 @@ impl Joining {
         let Self { joinables, join } = self;
         let unknown = || Error::new(ErrorKind::Unauthorized, "a subflow of a session that this client does not have");
         let joinable = joinables.find(&join.token, principal).ok_or_else(unknown)?;
-        let held = joinable.place(join.lane.session).ok_or_else(unknown)??;
+        let held = joinable.place(join.lane).ok_or_else(unknown)??;
         let mut subflow = Subflow::over(stream).holding(place).holding(held);
         subflow.write_all(&[JOINED]).await?;
         subflow.flush().await?;
