@@ -171,7 +171,7 @@ judged('a server that has no room for more connections of a run goes on with one
   t.is(path.came(), 2, 'what was refused is not asked for again');
   assertEqual(t, source, `${served}/tree`);
   await server.stop();
-  t.regex(server.stderr(), /refused .*no room for another connection of this key/);
+  t.notRegex(server.stderr(), /refused/, 'nobody was kept out');
 });
 
 judged('a run one of whose connections is lost ends, and the next attempt ends well', async (t) => {
