@@ -1,6 +1,6 @@
 //! What the engine sees of a transport: a control lane in each direction and data lanes in one, as bounded channels.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -84,6 +84,7 @@ pub(crate) struct ControlLane {
 pub(crate) struct FrameSender {
     frames: mpsc::Sender<(Frame, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
+    has_all_content: Arc<AtomicBool>,
 }
 
 /// Its other end.
@@ -91,12 +92,15 @@ pub(crate) struct FrameReceiver {
     frames: mpsc::Receiver<(Frame, OwnedSemaphorePermit)>,
     /// The room of the frame that was taken last: it is held until that frame is dealt with.
     current: Option<OwnedSemaphorePermit>,
+    has_all_content: Arc<AtomicBool>,
 }
 
 fn frame_queue() -> (FrameSender, FrameReceiver) {
     let (frames, rx) = mpsc::channel(FRAMES_QUEUE);
     let room = Arc::new(Semaphore::new(FRAMES_QUEUE_BYTES as usize));
-    (FrameSender { frames, room }, FrameReceiver { frames: rx, current: None })
+    let has_all_content = Arc::<AtomicBool>::default();
+    let sender = FrameSender { frames, room, has_all_content: Arc::clone(&has_all_content) };
+    (sender, FrameReceiver { frames: rx, current: None, has_all_content })
 }
 
 fn weight(frame: &Frame) -> u32 {
@@ -113,6 +117,11 @@ impl FrameSender {
     /// Whether the engine still takes frames. One that takes none ends the session itself.
     pub(crate) fn is_read(&self) -> bool {
         !self.frames.is_closed()
+    }
+
+    /// Whether the engine takes frames because it needs content that they tell of.
+    pub(crate) fn needs_content(&self) -> bool {
+        self.is_read() && !self.has_all_content.load(Ordering::SeqCst)
     }
 
     /// Waits until the engine has dealt with every frame that came, and takes more of them. Waits for ever for one that
@@ -160,6 +169,12 @@ impl FrameReceiver {
     /// Says that the last frame is dealt with. Without a call, the next one that is taken says so.
     pub(crate) fn dealt_with(&mut self) {
         self.current = None;
+    }
+
+    /// Says that all content has come, and that frames are taken for what they tell besides. It must come before the peer
+    /// is told the result: from then on an end of the data lanes is none of the session.
+    pub(crate) fn has_all_content(&self) {
+        self.has_all_content.store(true, Ordering::SeqCst);
     }
 
     /// Takes no more frames. It must come before the peer is told the result: from then on an end of the lane is none

@@ -57,8 +57,12 @@ impl Ending {
         Self { is_receiver, cut_off: watch::channel(false).0, lane_ended: AtomicBool::new(false) }
     }
 
-    async fn is_cut_off(&self) {
+    /// Returns when the content that the engine needs cannot come any more.
+    async fn is_cut_off(&self, frames: &FrameSender) {
         let _ = self.cut_off.subscribe().wait_for(|cut_off| *cut_off).await;
+        if !frames.needs_content() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Says that no more content comes, although it was not all. A sender of content does not depend on that.
@@ -91,7 +95,7 @@ impl Ending {
         tokio::select! {
             biased;
             _ = frames.send(frame) => {}
-            () = self.is_cut_off() => {}
+            () = self.is_cut_off(frames) => {}
         }
     }
 
@@ -100,15 +104,9 @@ impl Ending {
     /// for long, so it is not waited for when no more content can come.
     pub(super) async fn heard_out(&self, frames: &FrameSender) {
         self.lane_ended.store(true, Ordering::Relaxed);
-        let cut_off = async {
-            self.is_cut_off().await;
-            if !frames.is_read() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = frames.dealt_with() => {}
-            () = cut_off => {}
+            () = self.is_cut_off(frames) => {}
         }
     }
 }

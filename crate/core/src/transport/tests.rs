@@ -224,6 +224,32 @@ async fn a_lost_connection_ends_a_session_whose_engine_waits_for_content() {
     }
 }
 
+/// A receiver that has all content still hears what the peer tells besides, whatever ends meanwhile.
+#[tokio::test]
+async fn an_engine_that_needs_no_more_content_hears_what_was_said_before_the_end() {
+    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
+        let mut opened = near.open(Arc::default());
+        opened.write(hello()).await.expect("written");
+        let mut accepted = far.accept(Arc::default()).await.expect("a session");
+        assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+        let _lanes = opened.data_in(1);
+        let session = Arc::new(Session::new(false));
+        let (mut engine, transport) = control_lane(&session);
+        engine.rx.has_all_content();
+        let carried = tokio::spawn(opened.carry(Arc::clone(&session), transport, TIMEOUT));
+        accepted.write(encoded(&[Frame::Settled(1), Frame::Settled(2)])).await.expect("written");
+        assert!(matches!(engine.rx.recv().await, Some(Frame::Settled(1))));
+        accepted.finish();
+        far.close(None);
+        far.close_sent().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!session.is_over(), "not all is heard");
+        assert!(matches!(engine.rx.recv().await, Some(Frame::Settled(2))));
+        engine.rx.dealt_with();
+        carried.await.expect("carried");
+    }
+}
+
 #[tokio::test]
 async fn the_reason_of_an_end_reaches_the_other_side() {
     for ends in transports().await {

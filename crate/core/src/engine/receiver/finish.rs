@@ -107,7 +107,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.options.profile == ProfileExchange::Answer {
             tell_profile(self.session, &self.control)?;
         }
-        if self.options.profile != ProfileExchange::Ask {
+        if self.options.profile == ProfileExchange::Ask {
+            rx.has_all_content();
+        } else {
             rx.close();
         }
         let refusal = refused.as_ref().map(Error::to_wire);
