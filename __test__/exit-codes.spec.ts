@@ -1,4 +1,5 @@
 // Exit codes of what goes wrong on the way, as rsync has them: both are led into the same trouble.
+import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
@@ -12,9 +13,9 @@ import { startServer } from './helpers/server.js';
 import { dir, workDir } from './helpers/temp.js';
 import { names } from './helpers/walk.js';
 
-/** Files that take seconds at the rate of {@link SLOWLY}, so that the run is met while it is under way. */
+/** Files that take seconds at the rate of {@link SLOWLY}, compressed or not, so that the run is met under way. */
 function slowTree(path: string): string {
-  for (const name of ['a', 'z']) writeFileSync(`${path}/${name}`, Buffer.alloc(1 << 20, name));
+  for (const name of ['a', 'z']) writeFileSync(`${path}/${name}`, randomBytes(1 << 20));
   return path;
 }
 
