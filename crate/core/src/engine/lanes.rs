@@ -171,8 +171,8 @@ impl FrameReceiver {
         self.current = None;
     }
 
-    /// Says that all content has come, and that frames are taken for what they tell besides. It must come before the peer
-    /// is told the result: from then on an end of the data lanes is none of the session.
+    /// Says that all content has come, and that frames are taken for what they tell besides. It must come before the
+    /// peer is told the result: from then on an end of the data lanes is none of the session.
     pub(crate) fn has_all_content(&self) {
         self.has_all_content.store(true, Ordering::SeqCst);
     }
