@@ -233,11 +233,8 @@ export function window({ api, most }) {
 export function rules() {
   return {
     rust: { type: 'FilterRules', needs: { filter: ['FilterRules'] } },
-    binding: {
-      type: 'Vec<NativeRule>',
-      load: (member) => `rules(&${member})?`,
-      needs: { options: ['NativeRule', 'rules'] },
-    },
+    // The binding's request reads them itself, with the places where they were written.
+    binding: { type: 'Vec<NativeRule>', needs: { options: ['NativeRule'] } },
     api: {
       check: 'filterRules',
       checked: 'FilterRules',

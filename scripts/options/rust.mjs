@@ -130,7 +130,8 @@ export function bindingModule() {
   const types = others.map(
     ({ name, kind, meaning }) => `${documentation(meaning, '    ')}\n    pub ${snake(name)}: ${kind.binding.type},`,
   );
-  const loads = others.map(
+  const loaded = others.filter(({ kind }) => kind.binding.load !== undefined);
+  const loads = loaded.map(
     ({ name, field, kind }) => `        request.${field.at} = ${kind.binding.load(`self.${snake(name)}`)};`,
   );
   const places = switches.map(({ name, field }) => `        "${name}" => &mut request.${field.at},`);

@@ -9,9 +9,7 @@ use sparsync_core::net::{
     BesideOptions, Canceled, CommandOptions, Congestion, ConnectOptions, Family, Proxy, RemoteProgram, Route,
     ServerTrust, TransportChoice,
 };
-use sparsync_core::proto::{
-    Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
-};
+use sparsync_core::proto::{Chmod, Directories, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits};
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{
     Batch, Error, ErrorKind, EventNeeds, GivenRule, Limits, LocalSource, Result, RuleList, RuleOrigin, Run, ServedRoot,
@@ -317,11 +315,11 @@ fn stamps(all: Vec<String>) -> Result<Paths> {
 
 impl NativeRequest {
     /// The run, and where each of its filter rules was written.
-    pub(crate) fn load(mut self) -> Result<(Run, Vec<RuleOrigin>)> {
+    pub(crate) fn load(self) -> Result<(Run, Vec<RuleOrigin>)> {
         // Files of rules are read here, before the rest of the request is converted.
-        let given = given_rules(&std::mem::take(&mut self.options.filter));
-        let RuleList { rules, origins } = RuleList::read(&given)?;
+        let RuleList { rules, origins } = RuleList::read(&given_rules(&self.options.filter))?;
         let mut request = Request {
+            filter: rules,
             direction: self.direction.into(),
             root: self.root.into_bytes(),
             path: rel_path(&self.remote_path)?,
@@ -343,7 +341,6 @@ impl NativeRequest {
             switch_on(&mut request, name)?;
         }
         self.options.set(&mut request)?;
-        request.filter = rules;
         let run = Run {
             request,
             local_path: self.local_path.to_vec(),
@@ -380,11 +377,6 @@ pub struct NativeRule {
     pub is_file: bool,
     /// When it says for neither end that it is for that one, it is for the sender alone.
     pub sender_only: bool,
-}
-
-/// Filter rules.
-pub(crate) fn rules(all: &[NativeRule]) -> Result<FilterRules> {
-    RuleList::read(&given_rules(all)).map(|list| list.rules)
 }
 
 /// Rules as the core takes them.

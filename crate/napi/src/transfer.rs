@@ -6,7 +6,7 @@ use napi_derive::napi;
 use sparsync_core::proto::Request;
 use sparsync_core::{Error, ErrorKind, Result};
 
-use crate::options::{NativeRule, chmod, directories, id_map, lanes, rules, suffix, whole, window};
+use crate::options::{NativeRule, chmod, directories, id_map, lanes, suffix, whole, window};
 use crate::snapshots::NativeSnapshot;
 use crate::words::{NativeChanging, NativeCompare, NativeCompression, NativeDurability, NativeMissingSources};
 
@@ -80,7 +80,6 @@ pub struct NativeTransfer {
 impl NativeTransfer {
     /// Sets what a request says of them.
     pub(crate) fn set(self, request: &mut Request) -> Result<()> {
-        request.filter = rules(&self.filter)?;
         request.chmod = chmod(self.chmod.as_deref())?;
         request.user_map = id_map("usermap", self.usermap.as_deref())?;
         request.group_map = id_map("groupmap", self.groupmap.as_deref())?;
