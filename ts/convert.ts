@@ -1,5 +1,5 @@
 import type { EntryPath, Failure, FilterEvent, FailureCounts, PlanItem, SyncEvent, Warning } from './events.js';
-import type { NativeEvent } from './native.js';
+import type { NativeEvent, NativeExplanation } from './native.js';
 import { textOf } from './paths.js';
 import { FAILURE_CODES, NOTICE_CODES } from './words.js';
 
@@ -50,15 +50,39 @@ export function toWarning(event: NativeEvent): Warning {
   };
 }
 
-function toDecision(told: NativeEvent['decision']): Omit<FilterEvent, 'type' | 'kind' | keyof EntryPath> {
+/** What a rule decides at an end, and where it stands. */
+interface Decided {
+  readonly side: 'source' | 'destination';
+  readonly included: boolean;
+  readonly rule: string | undefined;
+  readonly file: string | undefined;
+  readonly line: number | undefined;
+  readonly index: number | undefined;
+}
+
+/** What an end says of a rule, as the engine tells it. */
+export function toDecided(told: NativeExplanation): Decided {
   return {
-    side: told?.isSource === true ? 'source' : 'destination',
-    included: told?.included ?? true,
-    rule: textOf(told?.rule ?? new Uint8Array()),
-    ...(told?.file === undefined ? {} : { file: textOf(told.file) }),
-    ...(told === undefined || told.line === 0 ? {} : { line: told.line }),
-    ...(told?.given === undefined ? {} : { index: told.given }),
-    ...(told?.cvs === true ? { cvs: true } : {}),
+    side: told.isSource ? 'source' : 'destination',
+    included: told.included,
+    rule: told.rule === undefined ? undefined : textOf(told.rule),
+    file: told.file === undefined ? undefined : textOf(told.file),
+    line: told.line === 0 ? undefined : told.line,
+    index: told.given,
+  };
+}
+
+function toDecision(told: NativeExplanation | undefined): Omit<FilterEvent, 'type' | 'kind' | keyof EntryPath> {
+  if (told === undefined) return { side: 'destination', included: true, rule: '' };
+  const { side, included, rule = '', file, line, index } = toDecided(told);
+  return {
+    side,
+    included,
+    rule,
+    ...(file === undefined ? {} : { file }),
+    ...(line === undefined ? {} : { line }),
+    ...(index === undefined ? {} : { index }),
+    ...(told.cvs ? { cvs: true } : {}),
   };
 }
 

@@ -1,3 +1,4 @@
+import { toDecided } from './convert.js';
 import { ConfigError, fromNative } from './errors.js';
 import { loadNative } from './native.js';
 import type { NativeExplanation } from './native.js';
@@ -75,18 +76,8 @@ export async function explain(
   }
 }
 
-/** What an end says, as the engine tells it. */
-export function explanationOf(told: NativeExplanation): Explanation {
-  return {
-    side: told.isSource ? 'source' : 'destination',
-    path: textOf(told.path),
-    exists: told.exists,
-    included: told.included,
-    rule: told.rule === undefined ? undefined : textOf(told.rule),
-    file: told.file === undefined ? undefined : textOf(told.file),
-    line: told.line === 0 ? undefined : told.line,
-    index: told.given,
-  };
+function explanationOf(told: NativeExplanation): Explanation {
+  return { ...toDecided(told), path: textOf(told.path), exists: told.exists };
 }
 
 /** The path to be explained. It may be empty, for the top. */
