@@ -136,30 +136,21 @@ impl Flushes {
 
     /// Has everything on disk that is written now. Fails if that flush failed, or one since `since`.
     pub(super) fn flush(&self, since: u64) -> (u64, Result<()>) {
-        let mine = if is_as_nice_as_the_process() { self.lead_or_ask() } else { self.ask() };
+        let mine = self.want(is_as_nice_as_the_process());
         (mine, self.wait(mine, since))
     }
 
-    /// Makes a flush, or wants the next one if another one is under way.
-    fn lead_or_ask(&self) -> u64 {
+    /// Wants a flush that has not begun yet, and says which. With `makes` it is made here if none is under way.
+    fn want(&self, makes: bool) -> u64 {
         let mut state = self.shared.state();
-        if state.is_under_way() {
+        let mine = state.begun + 1;
+        state.wanted = mine;
+        if makes && !state.is_under_way() {
+            self.shared.flush(state);
+        } else {
             drop(state);
-            return self.ask();
+            self.shared.work.notify_one();
         }
-        let mine = state.begun + 1;
-        state.wanted = mine;
-        self.shared.flush(state);
-        mine
-    }
-
-    /// Wants a flush that has not begun yet, and says which.
-    fn ask(&self) -> u64 {
-        let mut state = self.shared.state();
-        let mine = state.begun + 1;
-        state.wanted = mine;
-        drop(state);
-        self.shared.work.notify_one();
         mine
     }
 
@@ -200,14 +191,14 @@ mod tests {
             go_rx.lock().expect("no panic").recv().expect("somebody lets it go")
         })
         .expect("a thread");
-        let first = flushes.ask();
+        let first = flushes.want(false);
         begun.recv().expect("the first flush");
-        let others = [(); 20].map(|()| flushes.ask());
+        let others = [(); 20].map(|()| flushes.want(false));
         assert_eq!((first, others), (1, [2; 20]), "the one under way serves none who asks now");
         go.send(Ok(())).expect("it waits");
         assert_eq!(flushes.wait(first, 0), Ok(()));
         begun.recv().expect("the second flush");
-        let late = flushes.ask();
+        let late = flushes.want(false);
         let failure = CallError::of("syncfs")(Errno::IO);
         go.send(Err(failure)).expect("it waits");
         for other in others {
@@ -227,6 +218,6 @@ mod tests {
             Flushes::start(0, move || if std::thread::current().id() == here { Err(failure) } else { Ok(()) })
                 .expect("a thread");
         assert_eq!(flushes.flush(0), (1, Err(failure)));
-        assert_eq!(flushes.wait(flushes.ask(), 1), Ok(()), "the thread makes what is asked for");
+        assert_eq!(flushes.wait(flushes.want(false), 1), Ok(()), "the thread makes what is asked for");
     }
 }

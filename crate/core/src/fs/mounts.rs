@@ -21,8 +21,7 @@ pub(crate) struct Mount {
 impl Mount {
     /// All mounts that this process sees; none where `/proc` is missing.
     pub(crate) fn all() -> Vec<Self> {
-        let text = read("/proc/self/mountinfo").unwrap_or_default();
-        text.split(|&byte| byte == b'\n').filter_map(Self::parse).collect()
+        text().unwrap_or_default().split(|&byte| byte == b'\n').filter_map(Self::parse).collect()
     }
 
     /// A line of `mountinfo`: number, number of the parent, device, part, place, and more.
@@ -46,9 +45,9 @@ impl Mount {
 /// tells no size of it.
 const TEXT_BYTES: usize = 8192;
 
-fn read(path: &str) -> std::io::Result<Vec<u8>> {
+fn text() -> std::io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(TEXT_BYTES);
-    std::fs::File::open(path)?.read_to_end(&mut text)?;
+    std::fs::File::open("/proc/self/mountinfo")?.read_to_end(&mut text)?;
     Ok(text)
 }
 

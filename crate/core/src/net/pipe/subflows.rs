@@ -83,7 +83,7 @@ impl Drop for OneMore {
 }
 
 /// What a subflow holds of its session and its lane.
-type Place = (OwnedSemaphorePermit, OneMore);
+pub(in crate::net) type Place = (OwnedSemaphorePermit, OneMore);
 
 /// The subflows of a lane, as they come.
 pub(super) struct Arrivals {
@@ -160,7 +160,7 @@ impl Joinable {
     }
 
     /// A place for one more subflow of a lane; none where there is no such lane.
-    pub(in crate::net) fn place(&self, lane: StreamId) -> Option<Result<(OwnedSemaphorePermit, OneMore)>> {
+    pub(in crate::net) fn place(&self, lane: StreamId) -> Option<Result<Place>> {
         self.0.upgrade()?.subflows.place(lane)
     }
 

@@ -13,7 +13,7 @@ use super::{handshake_error, no_common_version, shown};
 use crate::net::address;
 use crate::net::connect::{demand, principal, server_name};
 use crate::net::pipe::{PipeConnection, TlsPeer};
-use crate::net::tls::{Purpose, client_config};
+use crate::net::tls::{ServerDemand, client_config};
 use crate::net::{ConnectOptions, WindowBudget};
 use crate::transport::Principal;
 use crate::trust::{KnownKey, NextKey, PublicKey, announced_key, certificate_key, certificate_name};
@@ -65,8 +65,7 @@ pub(in crate::net) async fn connect_to(
     expected: Vec<KnownKey>,
     remote: SocketAddr,
 ) -> Result<Connected> {
-    let purpose = if options.joins { Purpose::Joining } else { Purpose::Sessions };
-    let (stream, address) = secured(&options, expected, remote, purpose).await?;
+    let (stream, address) = secured(&options, demand(&options, expected), remote).await?;
     let certificate = shown(&stream);
     let (server_key, next_key) = (certificate.and_then(certificate_key), certificate.and_then(announced_key));
     Ok(Connected { stream, server_key, next_key, address, options, remote })
@@ -75,9 +74,8 @@ pub(in crate::net) async fn connect_to(
 /// Connects, and runs the TLS handshake, in which both ends prove their keys. Gives the address for people, too.
 pub(super) async fn secured(
     options: &ConnectOptions,
-    expected: Vec<KnownKey>,
+    demand: ServerDemand,
     remote: SocketAddr,
-    purpose: Purpose,
 ) -> Result<(TlsStream<TcpStream>, String)> {
     let mut stream = reach(options.route.local_for(remote), remote)
         .await
@@ -90,8 +88,6 @@ pub(super) async fn secured(
         None => address::canonical(remote).to_string(),
     };
     let _ = stream.set_nodelay(true);
-    let mut demand = demand(options, expected);
-    demand.purpose = purpose;
     let (tls, refusal) = client_config(&options.identity, demand)?;
     let name = server_name(options)?;
     let name = ServerName::try_from(name).map_err(|error| Error::internal(format!("a server's name: {error}")))?;

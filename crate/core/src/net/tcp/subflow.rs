@@ -20,8 +20,9 @@ use tokio_rustls::TlsStream;
 use super::connect::{secured, server};
 use super::shown;
 use crate::net::ConnectOptions;
+use crate::net::connect::demand;
 use crate::net::pipe::Joinable;
-use crate::net::tls::Purpose;
+use crate::net::tls::{Purpose, ServerDemand};
 use crate::transport::Principal;
 use crate::trust::{KnownKey, certificate_key};
 use crate::{Error, ErrorKind, Result};
@@ -153,7 +154,8 @@ impl Redial {
 
     async fn open(&self, lane: StreamId) -> Result<Subflow> {
         let expected = self.principal.key().map(KnownKey::pin).into_iter().collect();
-        let (stream, _) = secured(&self.options, expected, self.remote, Purpose::Subflow).await?;
+        let demand = ServerDemand { purpose: Purpose::Subflow, ..demand(&self.options, expected) };
+        let (stream, _) = secured(&self.options, demand, self.remote).await?;
         if server(&stream, shown(&stream).and_then(certificate_key)) != self.principal {
             return Err(Error::new(ErrorKind::HostKeyChanged, "a subflow leads to another server"));
         }
