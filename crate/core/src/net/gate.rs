@@ -196,11 +196,18 @@ mod tests {
 
     use std::time::Instant;
 
-    use super::{AGE_MIN, Admission, Gate, HANDSHAKES_MAX, MAX_OPEN_EACH, RETRY_ABOVE, Source};
+    use super::{AGE_MIN, Admission, Gate, HANDSHAKES_MAX, MAX_OPEN_EACH, Pass, RETRY_ABOVE, Source};
 
     fn address(number: usize) -> SocketAddr {
         let host = u32::try_from(number).expect("small").wrapping_add(0x0a00_0000);
         SocketAddr::new(IpAddr::from(host.to_be_bytes()), 1)
+    }
+
+    fn admitted(gate: &Gate, remote: SocketAddr, now: Instant) -> Option<Pass> {
+        match gate.admit_at(remote, true, now) {
+            Admission::Pass(pass) => Some(pass),
+            Admission::Retry | Admission::Ignore => None,
+        }
     }
 
     #[test]
@@ -248,10 +255,7 @@ mod tests {
     #[test]
     fn whoever_has_few_is_let_in_at_once() {
         let (gate, began) = (Gate::of_quic(40), Instant::now());
-        let pass = |remote: SocketAddr| match gate.admit_at(remote, true, began) {
-            Admission::Pass(pass) => Some(pass),
-            Admission::Retry | Admission::Ignore => None,
-        };
+        let pass = |remote| admitted(&gate, remote, began);
         let local = |port| SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
         let of = |source| gate.counts().each.get(&Source::of(source)).copied().unwrap_or(0);
         let mut held: Vec<_> = (0..24).map(|_| pass(address(1)).expect("room")).collect();
@@ -275,10 +279,7 @@ mod tests {
     #[test]
     fn sources_of_a_few_each_take_the_places_of_old_handshakes_alone() {
         let (gate, began) = (Gate::of_quic(20), Instant::now());
-        let pass = |remote: SocketAddr, now| match gate.admit_at(remote, true, now) {
-            Admission::Pass(pass) => Some(pass),
-            Admission::Retry | Admission::Ignore => None,
-        };
+        let pass = |remote, now| admitted(&gate, remote, now);
         // An office, and somebody with many networks.
         let (office, later) = (address(1), began + AGE_MIN);
         let held: Vec<_> = (0..4).map(|_| office).chain((2..18).map(address)).map(|from| pass(from, began)).collect();

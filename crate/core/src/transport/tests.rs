@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sparsync_proto::Frame;
 use sparsync_proto::pack::PackHeader;
 
-use super::{Connection, Principal, encoded, in_process};
+use super::{Connection, Principal, SessionLanes, encoded, in_process};
 use crate::engine::{Pack, Session, control_lane};
 use crate::error::{Error, ErrorKind};
 use crate::net::{self, ConnectOptions, ListenOptions, ServerTrust, TransportChoice, WindowBudget, pipe};
@@ -52,8 +52,25 @@ async fn tcp() -> Ends {
     (dialed.expect("connected").connection, arrived.expect("arrived").start(&WindowBudget::default()))
 }
 
+async fn over_sockets() -> [Ends; 3] {
+    [quic().await, pipe::tests::connection().await, tcp().await]
+}
+
 async fn transports() -> [Ends; 4] {
-    [quic().await, one_process(), pipe::tests::connection().await, tcp().await]
+    let [quic, pipe, tcp] = over_sockets().await;
+    [quic, one_process(), pipe, tcp]
+}
+
+/// A session, which one end has opened and the other has accepted.
+async fn begun(
+    near: &Arc<dyn Connection>,
+    far: &Arc<dyn Connection>,
+) -> (Box<dyn SessionLanes>, Box<dyn SessionLanes>) {
+    let mut opened = near.open(Arc::default());
+    opened.write(hello()).await.expect("written");
+    let mut accepted = far.accept(Arc::default()).await.expect("a session");
+    assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+    (opened, accepted)
 }
 
 fn hello() -> Vec<u8> {
@@ -106,10 +123,7 @@ async fn a_peer_that_is_asked_for_a_sign_of_life_gives_one() {
 /// Carries a session in which one end sends a pack on each of two lanes, and the one that has opened it a frame; then
 /// it ends as `end` says.
 async fn carried((near, far): &Ends, near_sends: bool, end: Option<Error>) -> (Arc<Session>, Arc<Session>) {
-    let mut opened = near.open(Arc::default());
-    opened.write(hello()).await.expect("written");
-    let mut accepted = far.accept(Arc::default()).await.expect("a session");
-    assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+    let (mut opened, mut accepted) = begun(near, far).await;
     let (out, mut from) =
         if near_sends { (opened.data_out(2), accepted.data_in(2)) } else { (accepted.data_out(2), opened.data_in(2)) };
     let (own, other) = (Arc::new(Session::new(false)), Arc::new(Session::new(false)));
@@ -157,7 +171,7 @@ async fn data_lanes_carry_packs_either_way() {
 /// What a sender has half said when its receiver needs no more of it is let go.
 #[tokio::test]
 async fn a_control_lane_that_ends_inside_a_frame_leaves_time_to_be_done() {
-    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
+    for (near, far) in over_sockets().await {
         let mut opened = near.open(Arc::default());
         opened.write([hello(), vec![9, 7, 1]].concat()).await.expect("written");
         opened.finish();
@@ -178,12 +192,9 @@ async fn a_control_lane_that_ends_inside_a_frame_leaves_time_to_be_done() {
 /// An engine that a busy machine lets wait for longer than any network takes still hears what was said before the end.
 #[tokio::test]
 async fn what_a_peer_said_before_it_ended_is_heard_however_late() {
-    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
+    for (near, far) in over_sockets().await {
         for near_sends in [true, false] {
-            let mut opened = near.open(Arc::default());
-            opened.write(hello()).await.expect("written");
-            let mut accepted = far.accept(Arc::default()).await.expect("a session");
-            assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+            let (mut opened, mut accepted) = begun(&near, &far).await;
             let _lanes = near_sends.then(|| opened.data_out(1));
             let session = Arc::new(Session::new(false));
             let (mut engine, transport) = control_lane(&session);
@@ -205,11 +216,8 @@ async fn what_a_peer_said_before_it_ended_is_heard_however_late() {
 /// A connection that ends does so for a receiver of content that is busy, and for a sender whose result has not come.
 #[tokio::test]
 async fn a_lost_connection_ends_a_session_whose_engine_waits_for_content() {
-    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
-        let mut opened = near.open(Arc::default());
-        opened.write(hello()).await.expect("written");
-        let mut accepted = far.accept(Arc::default()).await.expect("a session");
-        assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+    for (near, far) in over_sockets().await {
+        let (mut opened, mut accepted) = begun(&near, &far).await;
         let _lanes = opened.data_in(1);
         let session = Arc::new(Session::new(false));
         let (mut engine, transport) = control_lane(&session);
@@ -227,11 +235,8 @@ async fn a_lost_connection_ends_a_session_whose_engine_waits_for_content() {
 /// A receiver that has all content still hears what the peer tells besides, whatever ends meanwhile.
 #[tokio::test]
 async fn an_engine_that_needs_no_more_content_hears_what_was_said_before_the_end() {
-    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
-        let mut opened = near.open(Arc::default());
-        opened.write(hello()).await.expect("written");
-        let mut accepted = far.accept(Arc::default()).await.expect("a session");
-        assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+    for (near, far) in over_sockets().await {
+        let (mut opened, mut accepted) = begun(&near, &far).await;
         let _lanes = opened.data_in(1);
         let session = Arc::new(Session::new(false));
         let (mut engine, transport) = control_lane(&session);
