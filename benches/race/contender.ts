@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Knobs } from './knobs.js';
+import { inPath } from './links.js';
 import type { Link } from './links.js';
 import { familyCpuMs, peakKib, resetPeak, watchFamilyPeak } from './proc.js';
 import type { Cost, Timer, Timing } from './timed.js';
@@ -116,7 +117,7 @@ export function timeAt(
 
 /** A file for this contender alone. */
 export function workFile(stage: Stage, name: string): string {
-  return join(stage.work, `${stage.link.name}-${stage.tree.name}-${name}`);
+  return join(stage.work, `${inPath(stage.link)}-${stage.tree.name}-${name}`);
 }
 
 /** Removes what a contender left in the work folder. */

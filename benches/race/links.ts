@@ -29,6 +29,9 @@ export interface Link {
   look?: () => Promise<Sent>;
 }
 
+/** The name of a link in paths, which URLs and sshd's settings hold as well: a "%" means something there. */
+export const inPath = ({ name }: Link): string => name.replaceAll('%', 'pc');
+
 /** What a shaped link says of one direction. */
 export interface Sent {
   /** What half of the packets waited at most. */

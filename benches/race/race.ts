@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 import type { Contender, Entrant, Measured, Phase, Stage, Turn } from './contender.js';
+import { inPath } from './links.js';
 import { mustRun, reasonOf, start } from './processes.js';
 import { touchPages } from './trees.js';
 
@@ -87,7 +88,7 @@ class Ledger {
 
 async function oneRun(stage: Stage, { contender, entrant }: Runner, number: number, ledger: Ledger): Promise<void> {
   const warmUp = number === 0;
-  const name = `${contender.key}-${stage.link.name}-${number}`;
+  const name = `${contender.key}-${inPath(stage.link)}-${number}`;
   const destination = join(stage.destinations, name);
   let changed = false;
   try {
@@ -158,7 +159,7 @@ export async function race(
           runners = runners.filter((other) => other !== runner);
           await closeQuietly(runner);
         }
-        if (!keep) await remove(join(stage.destinations, `${runner.contender.key}-${stage.link.name}-${number}`));
+        if (!keep) await remove(join(stage.destinations, `${runner.contender.key}-${inPath(stage.link)}-${number}`));
       }
       process.stderr.write('\n');
     }

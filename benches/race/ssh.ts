@@ -110,7 +110,8 @@ BatchMode yes\nLogLevel ERROR\nControlPath ${files}/master\nControlMaster no\n`,
     const { code, stderr } = await run(...within(stage.link.near, ['ssh', '-F', config, 'bench', 'true']));
     said = stderr;
     return code === 0;
-  }).catch((error: unknown) => {
+  }).catch(async (error: unknown) => {
+    await service.stop();
     throw new Error(`${String(error)}: ${said.trim()}`);
   });
   return { service, config, files };
