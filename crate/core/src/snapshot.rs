@@ -181,7 +181,7 @@ fn moments(series: &Root) -> Result<Moments> {
     let mut found = Vec::new();
     let mut buffer = [MaybeUninit::uninit(); 1 << 13];
     let listed = directory.names(&mut buffer, |name, _| {
-        found.extend(Moment::of_name(name));
+        found.extend(Moment::of_name(name.to_bytes()));
         Ok(())
     });
     listed.map_err(failed("cannot list the series"))?;

@@ -4,13 +4,30 @@ use crate::codec::{Decoded, malformed};
 use crate::entry::Kind;
 use crate::limits::{DEPTH_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
-/// Why bytes are not a name.
+/// Whether one of eight bytes is 0: only such a one borrows from its own top bit.
+const fn has_zero(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+}
+
+/// Whether a name has a byte that would end it. Walks ask this of each entry, and most names are shorter than what a
+/// search by vector instructions is made for, so eight bytes are looked at together; the last eight may be seen twice.
+fn has_slash_or_nul(name: &[u8]) -> bool {
+    const SLASHES: u64 = u64::from_ne_bytes([b'/'; 8]);
+    let is_bad = |bytes: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*bytes);
+        has_zero(word) || has_zero(word ^ SLASHES)
+    };
+    let (words, _) = name.as_chunks();
+    match name.last_chunk() {
+        Some(last) => words.iter().any(is_bad) || is_bad(last),
+        None => name.iter().any(|&byte| byte == b'/' || byte == 0),
+    }
+}
+
+/// Whether bytes are a name.
 fn name_is_valid(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name.len() <= NAME_BYTES_MAX
-        && name != b"."
-        && name != b".."
-        && !name.iter().any(|&byte| byte == b'/' || byte == 0)
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name != b"." && name != b".." && !has_slash_or_nul(name)
 }
 
 /// One component of a path: 1 to 255 bytes without `/` and NUL, and neither `.` nor `..`.
@@ -198,6 +215,23 @@ mod tests {
         assert!(Name::new(b"a/b").is_err());
         assert!(Name::new(&[b'x'; 256]).is_err());
         assert!(RelPath::new(&b"d/".repeat(5000)[..9999]).is_err());
+    }
+
+    #[test]
+    fn one_bad_byte_anywhere_makes_no_name() {
+        for length in 1..=40 {
+            for other in [1, 0x2e, 0x30, 0x7f, 0x80, 0xaf, 0xff] {
+                let mut name = vec![other; length];
+                assert_eq!(Name::new(&name).is_ok(), length > 2 || other != b'.', "{}", name.escape_ascii());
+                for at in 0..length {
+                    for bad in [0, b'/'] {
+                        name[at] = bad;
+                        assert!(Name::new(&name).is_err(), "{}", name.escape_ascii());
+                        name[at] = other;
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The tree of a batch as a storage. What was not sent when it was written has attributes and no content.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::CStr;
 use std::fs::File as SystemFile;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use sparsync_proto::{ContentDigest, Device, Directory as Record, Entry, Kind, Li
 
 use crate::storage::{
     Access, CallError, DAMAGED, Directory, Errno, File, Lent, NOT_HELD, NameBuffer, Result, Stamp, Status, Storage,
+    listed_name,
 };
 
 /// The link count of an entry with several names, which a batch does not count.
@@ -191,9 +193,9 @@ fn fill(buffer: &mut [u8], bytes: &[u8]) -> Result<usize> {
 impl Directory for BatchDirectory {
     type File = BatchFile;
 
-    fn names(&self, _: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
+    fn names(&self, _: &mut NameBuffer, mut each: impl FnMut(&CStr, Option<Kind>) -> Result<()>) -> Result<()> {
         let listing = &self.held()?.listing;
-        listing.entries().iter().try_for_each(|entry| each(listing.name(entry), Some(entry.kind)))
+        listing.entries().iter().try_for_each(|entry| each(&listed_name(listing.name(entry))?, Some(entry.kind)))
     }
 
     fn is_boundary(&self, name: &[u8], _: &Status) -> bool {

@@ -1,5 +1,6 @@
 //! A directory by its descriptor.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::fake_super;
 use super::file::FsFile;
 use super::follow::{Led, Place};
 use super::settable::Settable;
-use super::status::{access_time, kind_of, status};
+use super::status::{access_time, kind_of, status, status_of_listed};
 use super::versions::{Changed, Versions};
 use super::view::{Devices, Targets, View};
 use super::xattr;
@@ -184,12 +185,12 @@ impl AsFd for FsDirectory {
 impl Directory for FsDirectory {
     type File = FsFile;
 
-    fn names(&self, buffer: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
+    fn names(&self, buffer: &mut NameBuffer, mut each: impl FnMut(&CStr, Option<Kind>) -> Result<()>) -> Result<()> {
         let mut entries = RawDir::new(&self.fd, buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(CallError::of("getdents64"))?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
                 continue;
             }
             // Not every file system gives the type with the name.
@@ -199,7 +200,7 @@ impl Directory for FsDirectory {
             let is_content = self.content_as_of().is_some() && kind_of(found).is_device();
             let is_known = found != FileType::Unknown && !stands_for_another && !may_lead && !is_content;
             let known = is_known.then(|| kind_of(found));
-            if !self.hides(name, known.unwrap_or(Kind::File)) {
+            if !self.hides(name.to_bytes(), known.unwrap_or(Kind::File)) {
                 each(name, known)?;
             }
         }
@@ -211,6 +212,15 @@ impl Directory for FsDirectory {
         match &self.place {
             Some(place) if !name.is_empty() => self.status_followed(place, name),
             _ => self.status_here(name),
+        }
+    }
+
+    #[inline]
+    fn status_of_listed(&self, name: &CStr) -> Result<Status> {
+        if self.place.is_some() || self.is_fake || self.devices != Devices::Nodes {
+            self.status(name.to_bytes())
+        } else {
+            status_of_listed(&self.fd, name)
         }
     }
 

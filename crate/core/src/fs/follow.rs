@@ -368,7 +368,7 @@ mod tests {
             let up = directory("up").unwrap();
             let mut names = Vec::new();
             up.names(&mut [std::mem::MaybeUninit::uninit(); 1024], |name, _| {
-                names.push(name.to_vec());
+                names.push(name.to_bytes().to_vec());
                 Ok(())
             })
             .unwrap();

@@ -1,10 +1,12 @@
 //! What an entry is: by `statx`, or by `fstatat` where a sandbox forbids that or a kernel does not have it.
 
+use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags, makedev};
 use rustix::io::Errno;
+use rustix::path::Arg;
 use sparsync_proto::{Device, Kind, Meta, Time};
 
 use crate::storage::{CallError, Result, Stamp, Status};
@@ -28,7 +30,17 @@ static HAS_STATX: AtomicBool = AtomicBool::new(true);
 pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     // The kernel takes 5 % longer over a name when it may be empty.
     let empty = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
-    let flags = AtFlags::SYMLINK_NOFOLLOW | empty;
+    look(directory, name, AtFlags::SYMLINK_NOFOLLOW | empty)
+}
+
+/// The same of an entry that a listing gave: its name needs no copy with a NUL behind it, which takes a tenth of a walk.
+#[inline]
+pub(super) fn status_of_listed(directory: impl AsFd, name: &CStr) -> Result<Status> {
+    look(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+#[inline]
+fn look(directory: impl AsFd, name: impl Arg + Copy, flags: AtFlags) -> Result<Status> {
     if HAS_STATX.load(Ordering::Relaxed) {
         // `STATX_FORCE_SYNC` is not set: on a network file system the cached status is as good as that of an ordinary
         // `stat`.

@@ -28,6 +28,7 @@ mod widen;
 mod write;
 mod xattrs;
 
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 
 use sparsync_proto::{ContentDigest, Device, Kind, Meta, RelPath, Time};
@@ -167,6 +168,11 @@ pub(crate) trait Storage: Sync {
     }
 }
 
+/// A name as [`Directory::names`] gives it, of a storage that has its names otherwise.
+pub(crate) fn listed_name(name: &[u8]) -> Result<CString> {
+    CString::new(name).map_err(|_| Errno::INVAL.into())
+}
+
 /// A directory that is held, and what is in it.
 pub(crate) trait Directory: Send + Sync {
     /// A file that is in it.
@@ -174,7 +180,7 @@ pub(crate) trait Directory: Send + Sync {
 
     /// Calls `each` with every name in the directory, in the storage's order, and with the kind where that costs
     /// nothing.
-    fn names(&self, buffer: &mut NameBuffer, each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()>;
+    fn names(&self, buffer: &mut NameBuffer, each: impl FnMut(&CStr, Option<Kind>) -> Result<()>) -> Result<()>;
 
     /// Whether another file system begins at the directory `name`, whose status is this. The top of a source is no
     /// boundary, wherever it lies.
@@ -187,6 +193,11 @@ pub(crate) trait Directory: Send + Sync {
     /// here and in the calls below, unless the storage takes it for its target. Then a missing target gives
     /// [`NO_REFERENT`], and one that may not be read [`Errno::XDEV`].
     fn status(&self, name: &[u8]) -> Result<Status>;
+
+    /// The same of an entry that [`Self::names`] gave. A system call takes its name as it is.
+    fn status_of_listed(&self, name: &CStr) -> Result<Status> {
+        self.status(name.to_bytes())
+    }
 
     /// When the entry `name` was last read. A symlink is not followed.
     fn access_time(&self, name: &[u8]) -> Result<Time>;

@@ -137,6 +137,7 @@ impl Pruner {
         let at = At::new(&level.path, &level.in_force);
         let by_tree = judge.matcher.ends_differ();
         let listed = directory.names(&mut self.names, |name, known| {
+            let name = name.to_bytes();
             if TempName::parse(name).is_some() {
                 return Ok(());
             }

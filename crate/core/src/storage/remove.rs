@@ -304,8 +304,8 @@ pub(crate) fn entries<S: Storage>(root: &S, above: &RelPath, path: &RelPath) -> 
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
     let mut found = Found::new();
     directory.names(&mut buffer, |name, kind| {
-        let kind = kind.map_or_else(|| directory.status(name).map(|status| status.kind), Ok)?;
-        found.push((name.to_vec(), kind));
+        let kind = kind.map_or_else(|| directory.status_of_listed(name).map(|status| status.kind), Ok)?;
+        found.push((name.to_bytes().to_vec(), kind));
         Ok(())
     })?;
     found.sort_unstable_by(|a, b| a.0.cmp(&b.0));

@@ -245,19 +245,20 @@ impl Scan {
         leaves
     }
 
-    /// Adds the entry `name`, which may be known to be of a kind already. An entry that vanished since its name was
-    /// read is left out, as if the directory had been listed a moment later.
+    /// Adds the entry `name`, which may be known to be of a kind already; `look` gives its status. An entry that
+    /// vanished since its name was read is left out, as if the directory had been listed a moment later.
     fn add(
         &mut self,
         directory: &impl Directory,
         (name, known): (&[u8], Option<Kind>),
         (options, at): (&ScanOptions<'_>, &At<'_>),
+        look: impl FnOnce() -> Result<Status>,
         found: &mut Entries,
     ) {
         if known.is_some_and(|kind| self.leaves((name, kind), options, at)) {
             return;
         }
-        let status = match directory.status(name) {
+        let status = match look() {
             Ok(status) => status,
             Err(CallError { errno: Errno::NOENT, .. }) => return,
             // A symlink that does not belong to the run may lead anywhere, so it is no error that its target cannot be
@@ -481,14 +482,16 @@ pub(crate) fn scan_directory(
     let options = &ScanOptions { every: options.every || options.judge.matcher.takes_all_below(path), ..*options };
     // Unless rules of files differ by tree, it does not matter which tree an entry is from.
     let by_tree = options.judge.matcher.ends_differ();
-    let listed = directory.names(names, |name, known| {
+    let listed = directory.names(names, |listed, known| {
+        let name = listed.to_bytes();
         if let Some(temp) = TempName::parse(name) {
             scan.leftovers.push((name.to_vec(), temp));
         } else {
             if by_tree {
                 at.set_tree(directory.tree_of(name));
             }
-            scan.add(&directory, (name, known), (options, &at), found);
+            let look = || directory.status_of_listed(listed);
+            scan.add(&directory, (name, known), (options, &at), look, found);
         }
         Ok(())
     });
@@ -540,7 +543,7 @@ pub(crate) fn scan_single(
     let directory = root.open(&top, Access::Reach)?;
     let mut scan = Scan::empty(top.clone(), &directory.status(b"")?, options);
     let at = At::new(&top, options.judge.above());
-    scan.add(&directory, (name, None), (options, &at), &mut buffers.found);
+    scan.add(&directory, (name, None), (options, &at), || directory.status(name), &mut buffers.found);
     scan.finish(options, &mut buffers.found);
     Ok(scan)
 }
@@ -562,7 +565,7 @@ pub(crate) fn look_at<'a>(
     // What cannot be read of the directory itself is told by its walk.
     scan.issues.clear();
     for name in names {
-        scan.add(&directory, (name, None), (&options, &at), &mut found);
+        scan.add(&directory, (name, None), (&options, &at), || directory.status(name), &mut found);
     }
     scan.finish(&options, &mut found);
     Ok(scan)

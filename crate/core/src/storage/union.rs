@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ffi::CStr;
 
 use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
 use super::{
     Access, CallError, Directory, Errno, NameBuffer, Result, Stamp, Status, Storage, WriteDirectory, WriteStorage,
+    listed_name,
 };
 
 /// A tree of a [`Union`], or one entry of it.
@@ -258,16 +260,16 @@ impl<D: Directory> UnionDirectory<D> {
 impl<D: Directory> Directory for UnionDirectory<D> {
     type File = D::File;
 
-    fn names(&self, buffer: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
+    fn names(&self, buffer: &mut NameBuffer, mut each: impl FnMut(&CStr, Option<Kind>) -> Result<()>) -> Result<()> {
         if let Some(directory) = self.single() {
             return directory.names(buffer, each);
         }
         let mut seen = HashSet::new();
         for layer in &self.layers {
             // Entries of the other directories decide what kind a name is, so none is passed on.
-            let mut once = |name: &[u8]| if seen.insert(name.to_vec()) { each(name, None) } else { Ok(()) };
+            let mut once = |name: &CStr| if seen.insert(name.to_owned()) { each(name, None) } else { Ok(()) };
             match &layer.only {
-                Some(only) => once(only)?,
+                Some(only) => once(&listed_name(only)?)?,
                 None => layer.directory.names(buffer, |name, _| once(name))?,
             }
         }
@@ -291,6 +293,14 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         match self.single() {
             Some(directory) => directory.status(name),
             None => self.find(name).map(|(_, status)| status),
+        }
+    }
+
+    #[inline]
+    fn status_of_listed(&self, name: &CStr) -> Result<Status> {
+        match self.single() {
+            Some(directory) => directory.status_of_listed(name),
+            None => self.status(name.to_bytes()),
         }
     }
 

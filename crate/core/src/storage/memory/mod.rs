@@ -5,6 +5,7 @@ mod faults;
 mod file;
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,6 +14,7 @@ use sparsync_proto::{ACL_ACCESS, Device, Kind, Meta, RelPath, Time, acl_under};
 
 use super::{
     Access, Adjust, Directory, Errno, Found, NameBuffer, Result, Stamp, Status, Storage, WriteDirectory, WriteStorage,
+    listed_name,
 };
 use adjust::Link;
 pub(crate) use faults::{Call, Faults, Strike, UNFINISHED};
@@ -338,12 +340,12 @@ impl Held {
 impl Directory for Held {
     type File = Self;
 
-    fn names(&self, _: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
+    fn names(&self, _: &mut NameBuffer, mut each: impl FnMut(&CStr, Option<Kind>) -> Result<()>) -> Result<()> {
         let found = self.call("list", b"", || match self.node.look().0 {
             Body::Directory(entries) => Ok(entries),
             Body::File(_) | Body::Symlink(_) | Body::Node(..) => Err(Errno::NOTDIR.into()),
         })?;
-        found.iter().try_for_each(|(name, node)| each(name, Some(node.kind())))
+        found.iter().try_for_each(|(name, node)| each(&listed_name(name)?, Some(node.kind())))
     }
 
     fn access_time(&self, _: &[u8]) -> Result<Time> {
