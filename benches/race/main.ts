@@ -29,6 +29,7 @@ import {
   sparsyncCommand,
   sparsyncInPlace,
   sparsyncSsh,
+  sparsyncTcp,
 } from './sparsync.js';
 import { judge } from './targets.js';
 import { Timer } from './timed.js';
@@ -65,6 +66,7 @@ function contendersFor(
     sparsyncApi('none'),
     sparsyncCommand('none'),
     ...ofDelta,
+    ...(set === 'big' && shaped(link) === undefined ? [sparsyncTcp()] : []),
     ...(against === undefined ? [] : otherBuild(against)),
     ...(isLocal && set === 'tree100k' ? [filteredCommand()] : []),
     ...(knobs.transports.includes('daemon') ? [rsyncDaemon()] : []),

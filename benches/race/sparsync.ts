@@ -103,6 +103,13 @@ export const sparsyncInPlace = (): Contender => ({
   title: 'sparsync, API, in place',
 });
 
+/** The API over TCP with TLS, for what a TCP connection takes that QUIC does not. */
+export const sparsyncTcp = (): Contender => ({
+  ...sparsyncApi('none', 0, { transport: 'tcp' }),
+  key: 'sparsync_tcp',
+  title: 'sparsync, API, TCP',
+});
+
 /** `sparsync -a --delete` as a process, from its start to its end. */
 export function sparsyncCommand(durability: Durability, more: readonly string[] = []): Contender {
   return {
@@ -229,7 +236,11 @@ function startWorker(stage: Stage, env: Record<string, string>): Worker {
 }
 
 /** `connection.push()` in a process that was there before, over a connection that stands. */
-export function sparsyncApi(durability: Durability, lanes = 0, more: { inplace?: boolean } = {}): Contender {
+export function sparsyncApi(
+  durability: Durability,
+  lanes = 0,
+  { transport, ...more }: { inplace?: boolean; transport?: 'tcp' } = {},
+): Contender {
   const [key, title] =
     durability === 'none'
       ? ['sparsync_api', 'sparsync, API']
@@ -242,7 +253,7 @@ export function sparsyncApi(durability: Durability, lanes = 0, more: { inplace?:
     async enter(stage: Stage): Promise<Entrant> {
       const server = await startServer(stage, durability);
       const { pid, ask, end } = startWorker(stage, server.env);
-      await ask({ url: server.url, pin: server.publicKey, keyPath: server.keyPath });
+      await ask({ url: server.url, pin: server.publicKey, keyPath: server.keyPath, transport });
       return {
         sync: async ({ name }): Promise<Measured> => {
           resetPeak(pid);
