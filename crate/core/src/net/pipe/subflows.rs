@@ -28,6 +28,10 @@ const ASK_AFTER_WAITS: Duration = Duration::from_millis(100);
 /// words about its files may be behind much content of the other.
 const OF_ONE_LANE: usize = 4;
 
+/// When another subflow is tried after one that failed or was refused: a server without room has some later, and a
+/// network that lets no further connection through costs one attempt in this time.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
+
 /// What an end has to do with subflows.
 pub(super) enum Role {
     /// Nothing: there are none.
@@ -95,18 +99,13 @@ pub(super) struct Arrivals {
 pub(super) struct Subflows {
     role: Role,
     sessions: Mutex<HashMap<u32, Lanes>>,
+    /// One is being opened, or failed a short while ago.
     is_opening: AtomicBool,
-    has_failed: AtomicBool,
 }
 
 impl Subflows {
     pub(super) fn new(role: Role) -> Self {
-        Self {
-            role,
-            sessions: Mutex::default(),
-            is_opening: AtomicBool::new(false),
-            has_failed: AtomicBool::new(false),
-        }
+        Self { role, sessions: Mutex::default(), is_opening: AtomicBool::new(false) }
     }
 
     /// A place for one more subflow of a lane; none where there is no such lane.
@@ -129,6 +128,33 @@ impl Subflows {
         let (stream, way) = waiting.min_by_key(|(stream, way)| (way.subflows, *stream != lane.stream))?;
         way.subflows += 1;
         Some((StreamId { stream, ..lane }, way.to.clone(), (place, way.coming.one_more())))
+    }
+
+    /// Opens a subflow, now that `lane` has waited. Fails where the network or the server has none.
+    async fn open_one(&self, lane: StreamId) -> Result<()> {
+        let Role::Opens(redial) = &self.role else { return Ok(()) };
+        let Some((lane, to, place)) = self.next(lane) else { return Ok(()) };
+        tokio::select! {
+            opened = redial.subflow(lane) => match opened {
+                Ok(subflow) => drop(to.send(subflow.holding(place))),
+                Err(error) => {
+                    self.not_opened(lane);
+                    return Err(error);
+                }
+            },
+            // Where the lane is over the server would refuse the subflow.
+            () = to.closed() => {}
+        }
+        Ok(())
+    }
+
+    /// A subflow of a lane that was counted has not come to be.
+    fn not_opened(&self, lane: StreamId) {
+        let mut sessions = lock(&self.sessions);
+        let lanes = sessions.get_mut(&lane.session);
+        if let Some(way) = lanes.and_then(|lanes| lanes.ways.get_mut(way_of(lane)?)) {
+            way.subflows = way.subflows.saturating_sub(1);
+        }
     }
 
     /// Brings a subflow to its lane. Says whether there is one.
@@ -216,12 +242,11 @@ impl Carrier {
         (Found { carrier: Arc::clone(self), session }, arrivals)
     }
 
-    /// Notes how long a lane has waited for the path. When that is long, the end that opens subflows opens one, unless
-    /// one was refused: what stands carries the run in any case.
+    /// Notes how long a lane has waited for the path. When that is long, the end that opens subflows opens one. What
+    /// stands carries the run in any case.
     fn waited(self: &Arc<Self>, lane: StreamId, waits: &Waits, wait: Duration) {
-        let Subflows { role: Role::Opens(_), is_opening, has_failed, .. } = &self.subflows else { return };
+        let Subflows { role: Role::Opens(_), is_opening, .. } = &self.subflows else { return };
         if self.round_trip() >= MEASURED_FROM_ROUND_TRIP
-            && !has_failed.load(Ordering::Relaxed)
             && waits.are_enough(wait)
             && !is_opening.swap(true, Ordering::Relaxed)
         {
@@ -230,18 +255,15 @@ impl Carrier {
     }
 
     async fn open_subflow(self: Arc<Self>, lane: StreamId) {
-        let Subflows { role: Role::Opens(redial), is_opening, has_failed, .. } = &self.subflows else { return };
-        if let Some((lane, to, place)) = self.subflows.next(lane) {
-            tokio::select! {
-                opened = redial.subflow(lane) => match opened {
-                    Ok(subflow) => drop(to.send(subflow.holding(place))),
-                    Err(_) => has_failed.store(true, Ordering::Relaxed),
-                },
-                // Where the lane is over the server would refuse the subflow.
-                () = to.closed() => {}
-            }
+        let has_failed = self.subflows.open_one(lane).await.is_err();
+        let carrier = Arc::downgrade(&self);
+        drop(self);
+        if has_failed {
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
-        is_opening.store(false, Ordering::Relaxed);
+        if let Some(carrier) = carrier.upgrade() {
+            carrier.subflows.is_opening.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -477,6 +499,18 @@ mod tests {
         lock(&subflows.sessions).insert(7, Lanes { places, ways });
         assert_eq!([1; 5].map(&mut next), [Some(1), Some(1), Some(1), Some(1), None]);
         assert_eq!([2, 1, 2].map(&mut next), [Some(2), Some(2), None]);
+    }
+
+    #[test]
+    fn subflows_that_failed_take_nothing_from_those_that_are_tried_later() {
+        let subflows = Subflows::new(Role::Accepts);
+        let way = Way { to: mpsc::unbounded_channel().0, has_waited: false, subflows: 0, coming: Coming::default() };
+        let lanes = Lanes { places: Arc::new(Semaphore::new(SUBFLOWS_MAX)), ways: vec![way] };
+        lock(&subflows.sessions).insert(7, lanes);
+        for _ in 0..2 * SUBFLOWS_MAX {
+            let (lane, ..) = subflows.next(StreamId { session: 7, stream: 1 }).expect("one more");
+            subflows.not_opened(lane);
+        }
     }
 
     #[test]
