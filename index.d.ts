@@ -29,10 +29,10 @@ export declare class NativeClient {
   get closed(): boolean
   /** Starts a run. */
   start(request: NativeRequest): NativeJob
-  /** The entries of one directory; the names of the roots when `root` is empty. */
-  list(root: string, path: Uint8Array): Promise<Array<NativeListEntry>>
+  /** The entries of one directory; the names of the roots when `root` is empty. A `timeoutMs` of 0 is no limit. */
+  list(root: string, path: Uint8Array, timeoutMs: number): Promise<Array<NativeListEntry>>
   /** What stands at one path. */
-  stat(root: string, path: Uint8Array): Promise<NativeStat>
+  stat(root: string, path: Uint8Array, timeoutMs: number): Promise<NativeStat>
   /** What both ends of a run say of a path, the source's first. */
   explain(request: NativeRequest, path: Uint8Array): Promise<Array<NativeExplanation>>
   /** The round trip as measured so far, in milliseconds. */
@@ -323,6 +323,8 @@ export type NativeKind = 'file' | 'directory' | 'symlink' | 'special' | 'fifo' |
 export interface NativeLimits {
   /** Sessions. */
   maxSessions: number
+  /** Sessions of one key. */
+  maxSessionsPerKey: number
   /** Connections of everybody together. */
   maxConnections: number
   /** Connections of one key. */
@@ -839,7 +841,7 @@ export declare function replaceHost(path: string, host: string, port: number, ke
 export declare function revokeKey(path: string, who: string): Array<NativeAuthorizedKey>
 
 /**
- * What becomes of the server's key at `keyPath`: `status` looks, or makes one; `rotate` makes the one that is to follow, from
+ * What becomes of the server's key at `keyPath`: `status` looks; `rotate` makes the one that is to follow, from
  * `fromMs` on; `now` lets it count; `keep` removes it.
  */
 export declare function serverKey(keyPath: string, what: string, fromMs: number): NativeServerKey

@@ -13,13 +13,12 @@ import { DEFAULT_PORT } from '../dist/index.js';
 import { until } from './helpers/process.js';
 import { freePort } from './helpers/port.js';
 import { start } from './helpers/process.js';
-import { program } from './helpers/product.js';
+import { packageFolder, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { overSsh, startSshd } from './helpers/sshd.js';
 import { dir, workDir } from './helpers/temp.js';
 
 const BOOK = fileURLToPath(new URL('../docs/book', import.meta.url));
-const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 const CHAPTERS = readdirSync(BOOK).filter((name) => /^\d\d-.*\.md$/.test(name));
 
 /** A block of a chapter: what is typed or run, on which machine, and what it prints. */
@@ -56,7 +55,7 @@ class Stage {
     writeFileSync(`${dir(this.#work, 'bin')}/sparsync`, `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`);
     chmodSync(`${this.#work}/bin/sparsync`, 0o755);
     mkdirSync(`${this.#work}/node_modules`);
-    symlinkSync(PACKAGE, `${this.#work}/node_modules/sparsync-native`);
+    symlinkSync(packageFolder, `${this.#work}/node_modules/sparsync-native`);
   }
 
   async run({ language, machine, code, prints }: Block): Promise<void> {
@@ -122,6 +121,8 @@ const CONSOLE: Readonly<Record<string, string>> = {
   'npm install --global sparsync-native': 'takes what is published; the checks of the package install its tarballs',
   'sparsync -a --delete photos/ you@nas.example:photos/': 'needs an sshd: a test below',
   'sparsync serve --root backup=/srv/backup --print-unit > /etc/systemd/system/sparsync.service': 'a test below',
+  'SPARSYNC_CONFIG_DIR=/var/lib/sparsync sparsync invite alice --root backup --prefix alice --allow read,write --address nas.example':
+    'a test below',
   "docker build --tag sparsync - <<'END'": 'needs a daemon and a registry; a test below reads its command',
   '/var/log/sparsync.log {': 'a file of logrotate: a test below',
 };
@@ -177,6 +178,28 @@ overSsh('the backup by ssh of the first chapter is one', async (t) => {
     const ended = await start(t, 'sh', ['-euc', typed], { cwd: work, env }).ended;
     t.is(ended.code, 0, ended.stderr);
     t.deepEqual(readdirSync(`${work}/etc/systemd/system/multi-user.target.wants`), ['sparsync.service']);
+
+    // What the manager would start, with the folder that it would make; then the chapter's next command.
+    const unit = readFileSync(`${work}/etc/systemd/system/sparsync.service`, 'utf8');
+    const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1] ?? '';
+    const here = (text: string): string => text.replaceAll('/var/lib/', `${work}/`).replaceAll('/srv/', `${work}/srv/`);
+    mkdirSync(`${work}/srv/backup`, { recursive: true });
+    const service = `exec env ${here(value('Environment'))} ${here(value('ExecStart'))} --listen 127.0.0.1:0`;
+    const server = start(t, 'sh', ['-c', service], { env });
+    await until('the service', () => server.over() || server.stdout().includes('serving'));
+    const [, port = ''] = /127\.0\.0\.1:(\d+)/.exec(server.stdout()) ?? [];
+    const [, told = ''] = /(ed25519:\S+)/.exec(server.stdout()) ?? [];
+    const inviting = here(consoleBlock(Object.keys(CONSOLE).find((each) => each.includes('sparsync invite')) ?? ''));
+    const without = await start(t, 'sh', ['-euc', inviting.replace(/^\S+ /, '')], { env }).ended;
+    t.not(without.code, 0);
+    t.regex(without.stderr, /there is no key of a server.*SPARSYNC_CONFIG_DIR/);
+    t.false(existsSync(`${work}/config`), 'no key is made, and nobody is invited to another server');
+    const invited = await start(t, 'sh', ['-euc', inviting], { env }).ended;
+    t.is(invited.code, 0, invited.stderr);
+    const guest = { SPARSYNC_CONFIG_DIR: `${work}/alice`, SPARSYNC_INVITATION: invited.stdout };
+    const joined = await start(t, process.execPath, [program, 'join', `127.0.0.1:${port}`], { env: guest }).ended;
+    t.is(joined.code, 0, joined.stderr);
+    t.true(readFileSync(`${work}/alice/known_hosts`, 'utf8').includes(told));
   },
 );
 

@@ -9,6 +9,7 @@ import test, { type ExecutionContext } from 'ava';
 import { sync } from '../dist/index.js';
 import { HalfOpen } from './helpers/half-open.js';
 import { assertEqual } from './helpers/judge.js';
+import { freePort } from './helpers/port.js';
 import { start, until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { Relay } from './helpers/relay.js';
@@ -51,6 +52,12 @@ function within(t: ExecutionContext, server: TestServer, what: string): void {
   t.true(descriptors < DESCRIPTORS_MAX, `${what}: ${descriptors} descriptors`);
 }
 
+/** Handshakes that the server has under way. */
+async function handshakes(metrics: string): Promise<number> {
+  const text = await (await fetch(`http://${metrics}/metrics`)).text();
+  return Number(/^sparsync_handshakes_active (\d+)$/m.exec(text)?.[1]);
+}
+
 function mean(times: readonly number[]): number {
   return times.reduce((sum, time) => sum + time, 0) / times.length;
 }
@@ -59,11 +66,15 @@ async function crowded(t: ExecutionContext) {
   const work = workDir(t);
   const served = dir(work, 'served');
   const [honest, crowd] = [client(work, 'honest'), client(work, 'crowd')];
+  const metrics = `127.0.0.1:${await freePort()}`;
   const server = await startServer(t, {
     home: work,
     roots: { root: served },
     allow: [`honest ${honest.publicKey}`, `crowd ${crowd.publicKey}`],
-    args: ['--max-connections-per-key', '400', '--max-sessions', '300'],
+    args: [
+      ...['--max-connections-per-key', '400', '--max-sessions', '300', '--max-sessions-per-key', '300'],
+      ...['--metrics', metrics],
+    ],
   });
   const source = dir(work, 'source');
   for (let file = 0; file < 50; file += 1) writeFileSync(`${source}/${file}`, Buffer.alloc(file * 1000, `${file}`));
@@ -82,7 +93,7 @@ async function crowded(t: ExecutionContext) {
       `${what}: an honest client took ${Math.round(took)} ms, alone ${Math.round(alone)} ms: ${(took / alone).toFixed(1)} times`,
     );
   await goesOn();
-  return { work, served, server, source, crowd: accessOf(crowd, server), goesOn, ratio };
+  return { work, served, server, source, crowd: accessOf(crowd, server), goesOn, ratio, metrics };
 }
 
 test.serial('two hundred clients at once', async (t) => {
@@ -112,7 +123,7 @@ test.serial('two hundred clients at once', async (t) => {
 });
 
 test.serial('ten thousand handshakes that are left half open, and as many connections as TCP takes', async (t) => {
-  const { server, goesOn, ratio } = await crowded(t);
+  const { server, goesOn, ratio, metrics } = await crowded(t);
   const before = held(server).descriptors;
   const alone = mean([await goesOn(), await goesOn(), await goesOn()]);
   // Most of them are asked to show their address, which is forgotten; those that do are as many as there may be.
@@ -121,6 +132,8 @@ test.serial('ten thousand handshakes that are left half open, and as many connec
   // As many sources as it takes, each with all that it may have; on loopback a source is a port.
   using shown = await HalfOpen.begin(server.port, HANDSHAKES / 2, SOURCES, true);
   await until('the server to take as many as it does', () => forged.begun + shown.begun >= 0.95 * OPEN_QUIC);
+  const open = await handshakes(metrics);
+  t.true(open >= 0.9 * OPEN_QUIC && open <= OPEN_QUIC, `${open} at once, as documented`);
   const silent: Socket[] = [];
   for (let number = 0; number < 2 * OPEN_TCP; number += 1) {
     const socket = dial(server.port, '127.0.0.1');
@@ -128,6 +141,8 @@ test.serial('ten thousand handshakes that are left half open, and as many connec
     silent.push(socket);
   }
   await until('the server to take no more over TCP', () => silent.some((socket) => socket.closed));
+  const all = await handshakes(metrics);
+  t.true(all <= OPEN_QUIC + OPEN_TCP, `${all} at once over both`);
   within(t, server, `with ${forged.begun + shown.begun} of ${HANDSHAKES} handshakes`);
   t.true(held(server).descriptors <= before + OPEN_TCP + 100, 'TCP takes as many as it says');
   t.true(forged.retried > HANDSHAKES / 4, `${forged.retried} were asked for their address`);

@@ -1,10 +1,14 @@
 // `sparsync doctor`: a line for each thing that a run needs, right and wrong, and an exit code that a run bears out.
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { createServer } from 'node:tls';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { issueCredential } from '../dist/index.js';
+import { connect, issueCredential, serve } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { judgedWhere } from './helpers/judge.js';
 import { wired } from './helpers/networks.js';
@@ -12,7 +16,7 @@ import { becoming, canBecome } from './helpers/plain-user.js';
 import { type RunOptions, start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
-import { canMount, mountTmpfs, setup } from './helpers/setup.js';
+import { accessOf, canMount, mountTmpfs, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
 
@@ -150,6 +154,76 @@ test('another key of the server, one that it does not know, and a missing source
   t.regex(missing.found['sync'] ?? '', /^problem ERR_SPARSYNC_NOT_FOUND/);
   t.is((await look(t, user, [source(work), url()])).code, exit.ok);
   t.is((await look(t, user, [source(work), `${work}/copy`])).code, exit.ok, 'both on this machine');
+});
+
+test('one connection of a key is enough, and a server that is full is no firewall', async (t) => {
+  const { server, client: user, url, work } = await setup(t, { args: ['--max-connections-per-key', '1'] });
+  const ends = [source(work), url('one')];
+  for (const words of [[url('one')], [url()], ends, [...ends, '--transport=tcp']]) {
+    const { code, found } = await look(t, user, words);
+    t.is(code, exit.ok, JSON.stringify(found));
+  }
+  t.is((await cli(t, user, ['-rt', ...ends])).code, exit.ok);
+  const held = await connect(url(), accessOf(user, server));
+  const full = await look(t, user, [url('one')]);
+  t.is(full.code, exit.usage);
+  t.regex(
+    full.found['server limits'] ?? '',
+    /^problem ERR_SPARSYNC_CONNECT: .*no room for another connection of this key/,
+  );
+  for (const check of ['IPv4', 'UDP', 'TCP']) t.regex(full.found[check] ?? '', /^ok /, check);
+  const run = await cli(t, user, ['-rt', ...ends]);
+  t.is(run.code, exit.connect);
+  const told = await cli(t, user, ['doctor', url('one')]);
+  for (const text of [run.stderr, told.stdout]) {
+    t.regex(text, /run it again later; --retry NUM does so by itself/);
+    t.notRegex(text, /firewall/);
+  }
+  await held.close();
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === '::1'));
+
+(hasIpv6 ? test : test.skip)('an IPv6 address is looked at as one (needs IPv6)', async (t) => {
+  const { work, client: user } = await setup(t);
+  const by = {
+    roots: { root: dir(work, 'six') },
+    allow: [`me ${user.publicKey}`],
+    identity: { keyPath: `${work}/six.pem` },
+  };
+  const server = await serve({ ...by, listen: '[::1]:0' });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const at = (host: string): string => urlAt(`${host}:${server.port}`, 'root', 'new');
+  const { code, found } = await look(t, user, ['--pin', server.publicKey, at('[::1]')]);
+  t.is(code, exit.ok, JSON.stringify(found));
+  t.deepEqual(
+    [found['names'], found['IPv6'], found['IPv4']],
+    ['ok ::1 is ::1', 'ok ::1 answers', 'ok the server has no such address'],
+  );
+  const other = await look(t, user, ['--pin', server.publicKey, '-4', at('[::1]')]);
+  t.is(other.code, exit.usage, 'no run goes there over IPv4');
+});
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+
+(hasOpenssl ? test : test.skip)('an end of another version is told as one (needs openssl)', async (t) => {
+  const work = workDir(t);
+  const [key, cert] = [`${work}/other.key`, `${work}/other.crt`];
+  const made = ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-keyout', key, '-out', cert, '-subj', '/CN=other'];
+  t.is(spawnSync('openssl', made).status, 0);
+  const by = { key: readFileSync(key), cert: readFileSync(cert), ALPNProtocols: ['sparsync/2'] };
+  const other = createServer(by).listen(0, '127.0.0.1');
+  other.on('tlsClientError', () => undefined);
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  const user = client(work);
+  const at = ['--transport=tcp', '--pin', user.publicKey, urlAt(`127.0.0.1:${port}`, 'root')];
+  const { code, found } = await look(t, user, at);
+  t.is(code, exit.usage);
+  t.regex(found['versions'] ?? '', /^problem ERR_SPARSYNC_VERSION: /, JSON.stringify(found));
+  t.is(found['TCP'], 'ok gets through');
+  t.is((await cli(t, user, ['-rt', ...at, `${work}/back`])).code, exit.version);
 });
 
 test('names that nobody has, ports on which nobody listens', async (t) => {

@@ -119,6 +119,12 @@ test('the command invites, joins, lists and revokes, without a restart of the se
   t.regex(joined.stderr, new RegExp(urlAt(address, 'root', 'al%20ice', '')));
   const again = await cli(t, client(work, 'bob'), ['join', address], { env: { SPARSYNC_INVITATION: invited.stdout } });
   t.is(again.code, exit.unauthorized, again.stderr);
+  const second = await cli(t, admin, ['invite', 'carol', '--root', 'root', '--address', address]);
+  const byVariable = { env: { SPARSYNC_INVITATION: second.stdout }, input: '' };
+  const carol = await cli(t, client(work, 'carol'), ['join', address, '--json'], byVariable);
+  t.is(carol.code, exit.ok, carol.stderr);
+  t.like(JSON.parse(carol.stdout), { type: 'joined', name: 'carol', roots: ['root'] });
+  t.is((await cli(t, admin, ['keys', 'revoke', 'carol'])).code, exit.ok);
   const to = urlAt(address, 'root', 'al%20ice', '');
   t.is((await cli(t, alice, ['-a', `${source(work)}/`, to])).code, exit.ok);
   t.is(readFileSync(`${served}/al ice/file`, 'utf8'), 'content');
@@ -181,6 +187,18 @@ const hasTerminals = spawnSync('script', ['--version']).error === undefined;
     t.not((await asked.ended).code, exit.ok);
   },
 );
+
+test('of two guests with one invitation exactly one gets in', async (t) => {
+  const { work, keys, address, options } = await site(t);
+  // An address may try five times a minute.
+  for (let round = 0; round < 2; round += 1) {
+    const { invitation } = await invite(`guest${round}`, options);
+    const guests = ['one', 'two'].map((name) => join(address, invitation, guest(work, `${name}${round}`)));
+    const ended = await Promise.allSettled(guests);
+    t.deepEqual(ended.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
+    t.is(readFileSync(keys, 'utf8').split('\n').length, round + 2, 'one line each');
+  }
+});
 
 /** A guest learns nothing of what is wrong on the server. */
 async function cannotTake(t: ExecutionContext, joining: Promise<unknown>): Promise<void> {

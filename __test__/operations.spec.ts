@@ -19,12 +19,14 @@ import {
 } from '../dist/index.js';
 import type { ConnectOptions, ServeOptions } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
+import { HalfOpen } from './helpers/half-open.js';
 import { freePort } from './helpers/port.js';
 import { type Ended, start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { remote } from './helpers/remote.js';
 import { startServer } from './helpers/server.js';
-import { failure, setup } from './helpers/setup.js';
+import { Relay } from './helpers/relay.js';
+import { accessOf, failure, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 /** The value of a figure, by the line that it stands on. */
@@ -196,6 +198,23 @@ test('transfers at the same time are limited, and one that was refused goes on b
   await failure(t, slow, Error);
 });
 
+test('transfers of one key leave room for those of another', async (t) => {
+  const { work, one, two, server, trust } = await limited(t, { maxSessions: 2, maxSessionsPerKey: 1 });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, randomBytes(1 << 20));
+  const as = (keyPath: string): ConnectOptions => ({ identity: { keyPath }, trust });
+  const slow = sync(source, `${server.url('root')}/slow`, { ...as(one.keyPath), bwlimit: 20_000 });
+  await until('the slow one', () => server.stats()['sessions_active'] === 1);
+  const full = await failure(t, sync(source, `${server.url('root')}/more`, as(one.keyPath)), ConnectionError);
+  t.regex(full.message, /no room for another session of this key/);
+  t.deepEqual([full.retryable, full.side], [true, 'remote']);
+  await sync(source, `${server.url('root')}/other`, as(two.keyPath));
+  server.reload({ maxSessionsPerKey: 2 });
+  await sync(source, `${server.url('root')}/more`, as(one.keyPath));
+  slow.cancel();
+  await failure(t, slow, Error);
+});
+
 test('what a key moves in a second is limited, and what all do, until the limit is lifted', async (t) => {
   const { work, one, two, server, trust } = await limited(t, { bwlimitPerKey: 50_000 });
   const source = dir(work, 'source');
@@ -262,6 +281,68 @@ test('a transfer that waits for the place of another one is counted, and told of
   await failure(t, slow, Error);
 });
 
+test('handshakes under way are as the settings and a reload say', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const metrics = `127.0.0.1:${await freePort()}`;
+  const settings = `${dir(work, 'server.config')}/sparsync.toml`;
+  writeFileSync(settings, '[server]\nmax-handshakes = 20\n');
+  const server = await startServer(t, {
+    home: work,
+    roots: { root: dir(work, 'served') },
+    clients: [user],
+    args: ['--metrics', metrics, '-v'],
+  });
+  const now = async (line: string): Promise<number> =>
+    figure(await (await fetch(`http://${metrics}/metrics`)).text(), line) ?? Number.NaN;
+  const silent = await HalfOpen.begin(server.port, 200, 20, true);
+  await until('them', () => silent.begun >= 20);
+  t.is(await now('sparsync_handshakes_active'), 20);
+  silent[Symbol.dispose]();
+  writeFileSync(settings, '[server]\nmax-handshakes = 40\n');
+  server.kill('SIGHUP');
+  await until('the reload', () => / reload/.test(server.stderr()));
+  t.notRegex(server.stderr(), /restart=/);
+  const more = await HalfOpen.begin(server.port, 200, 20, true);
+  await until('them', () => more.begun >= 40);
+  t.is(await now('sparsync_handshakes_active'), 40);
+  more[Symbol.dispose]();
+});
+
+test('memory for what was not read is lent as the settings and a reload say', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const metrics = `127.0.0.1:${await freePort()}`;
+  const server = await startServer(t, {
+    home: work,
+    roots: { root: dir(work, 'served') },
+    clients: [user],
+    args: ['--metrics', metrics],
+  });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, randomBytes(24 << 20));
+  await using relay = await Relay.start({ to: server.port, delayMs: 50 });
+  /** The most that is lent while a run over a long way goes on. */
+  const most = async (to: string): Promise<number> => {
+    const options = { ...accessOf(user, server), transport: 'quic', compression: 'never' } as const;
+    const job = sync(source, relay.url('root', to), options);
+    let [highest, over] = [0, false];
+    const ended = job.result.finally(() => (over = true));
+    while (!over) {
+      const text = await (await fetch(`http://${metrics}/metrics`)).text();
+      highest = Math.max(highest, figure(text, 'sparsync_unread_bytes') ?? Number.NaN);
+      await sleep(20);
+    }
+    await ended;
+    return highest;
+  };
+  t.true((await most('one')) > 0);
+  writeFileSync(`${server.configDir}/sparsync.toml`, '[server]\nmax-unread-bytes = "0"\n');
+  server.kill('SIGHUP');
+  await until('the reload', () => / reload/.test(server.stderr()));
+  t.is(await most('two'), 0);
+});
+
 test('connections from one address are limited, whoever makes them, until some have ended', async (t) => {
   const { one, two, server, open } = await limited(t, { listen: '0.0.0.0:0', maxConnectionsPerAddress: 1 });
   const held = await open(one.keyPath, { transport: 'quic' });
@@ -326,7 +407,17 @@ test('a server with another key is a hard stop, which says what lifts it', async
   await quietly(t, user, ['trust', 'replace', at, server.pin]);
   t.is(readFileSync(pins, 'utf8'), `# mine\n${at} ${server.pin}\n`);
   t.is((await cli(t, user, ['trust', 'list'])).stdout, `# mine\n${at} ${server.pin}\n`);
+  const listed = await cli(t, user, ['trust', 'list', '--json']);
+  const pin = { type: 'pin', schema: 1, host: at, key: server.pin };
+  t.deepEqual(
+    listed.stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as unknown),
+    [pin],
+  );
   await quietly(t, user, ['trust', 'remove', at]);
+  t.is((await cli(t, user, ['trust', 'list', '--json'])).stdout, '');
   for (const bad of [['remove'], ['replace', at], ['list', at], [at, server.pin, 'x'], ['remove', at, server.pin]]) {
     t.is((await cli(t, user, ['trust', ...bad])).code, exit.usage, bad.join(' '));
   }

@@ -37,6 +37,12 @@ export const rows = [
     shared: true,
     help: 'time for connecting (default: 10)',
   },
+  {
+    kind: own({ value: 'SECONDS' }),
+    flag: 'idle-timeout',
+    shared: true,
+    help: 'a connection on which nothing arrives for so long is lost (default: 30)',
+  },
   { kind: own(), flag: 'ipv4', short: '4', shared: true, help: 'reach the server, or HOST by ssh, over IPv4 alone' },
   { kind: own(), flag: 'ipv6', short: '6', shared: true, help: 'reach the server, or HOST by ssh, over IPv6 alone' },
   {

@@ -12,6 +12,7 @@ import { manualPage } from './options/man.mjs';
 import { foreignModule, withOptionList } from './options/rsync.mjs';
 import { bindingModule, requestModule } from './options/rust.mjs';
 import { schemaDocument } from './options/schema.mjs';
+import { verbFlags } from './options/verbs.mjs';
 import { ROOT } from './process.mjs';
 
 const read = (file) => readFileSync(join(ROOT, file), 'utf8');
@@ -22,7 +23,21 @@ async function files() {
 
 /** What is made of modules of which some are written from the table themselves. */
 async function laterFiles() {
-  return formatted([['docs/sparsync.schema.json', await schemaDocument()]]);
+  const flags = await verbFlags();
+  return formatted([
+    ['docs/sparsync.schema.json', await schemaDocument()],
+    ['docs/options.md', optionsDocument(Object.fromEntries(closedSets()), flags)],
+    [
+      'docs/man/sparsync.1',
+      manualPage({
+        version: JSON.parse(read('package.json')).version,
+        help: read('ts/cli/help.ts'),
+        exitCodes: read('ts/cli/exit-codes.ts'),
+        environment: read('ts/config.ts'),
+        flags,
+      }),
+    ],
+  ]);
 }
 
 function tableFiles() {
@@ -35,16 +50,6 @@ function tableFiles() {
     ['ts/cli/flag-help.ts', flagHelpModule()],
     ['ts/cli/foreign-flags.ts', foreignModule()],
     ['docs/rsync.md', withOptionList(read('docs/rsync.md'))],
-    ['docs/options.md', optionsDocument(Object.fromEntries(closedSets()))],
-    [
-      'docs/man/sparsync.1',
-      manualPage({
-        version: JSON.parse(read('package.json')).version,
-        help: read('ts/cli/help.ts'),
-        exitCodes: read('ts/cli/exit-codes.ts'),
-        environment: read('ts/config.ts'),
-      }),
-    ],
   ];
 }
 

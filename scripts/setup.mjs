@@ -14,6 +14,7 @@ export const JUDGES = {
   ssh: 'openssh-client',
   sshd: 'openssh-server',
   ip: 'iproute2',
+  openssl: 'openssl',
   faketime: 'faketime',
   tinyproxy: 'tinyproxy',
   'systemd-analyze': 'systemd',

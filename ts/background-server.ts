@@ -6,6 +6,7 @@ import { builtin } from './builtin.js';
 import { captureCallSite } from './callsite.js';
 import { argument, checkOptions, instance, integer, listOf, text } from './check.js';
 import type { Checks } from './check.js';
+import { withoutSecrets } from './config.js';
 import { ConfigError, ConnectionError, IoError, PlatformError, ioError, makeError } from './errors.js';
 import { defaultPidFile, refuseRunning, runningServer, startOf } from './pid-file.js';
 import type { ServerRecord } from './pid-file.js';
@@ -13,8 +14,8 @@ import { withSite } from './trust.js';
 import { namedFiles } from './named-files.js';
 import { isOwn } from './own-file.js';
 
-/** The longest time in which a background server may begin to listen: a timer holds no more than some days. */
-export const START_TIMEOUT_MS_MAX = 3_600_000;
+/** The longest time in which a background server may begin to listen, or end: a timer holds no more than some days. */
+export const PROCESS_TIMEOUT_MS_MAX = 3_600_000;
 
 /** A server of this machine that runs as a process of its own. */
 export interface BackgroundServer {
@@ -53,7 +54,7 @@ const PID_FILE_CHECKS: Checks<PidFileOptions> = { pidFile: text('the path of a f
 const START_CHECKS: Checks<StartServerOptions> = {
   ...PID_FILE_CHECKS,
   logFile: text('the path of a file'),
-  startTimeoutMs: integer(1, START_TIMEOUT_MS_MAX, 'milliseconds'),
+  startTimeoutMs: integer(1, PROCESS_TIMEOUT_MS_MAX, 'milliseconds'),
 };
 
 /** How long it is waited for a server to listen, unless told otherwise. */
@@ -66,6 +67,17 @@ const flagWord = instance<string>(
 
 /** How often a process is looked at that is to end. */
 const LOOK_MS = 50;
+
+/** How a server is stopped. */
+export interface StopServerOptions extends PidFileOptions {
+  /** Time in which it has to end, in milliseconds. Default: its grace and 15,000. Range: 1 to 3,600,000. */
+  stopTimeoutMs?: number | undefined;
+}
+
+const STOP_CHECKS: Checks<StopServerOptions> = {
+  ...PID_FILE_CHECKS,
+  stopTimeoutMs: integer(1, PROCESS_TIMEOUT_MS_MAX, 'milliseconds'),
+};
 
 /** What a server takes beyond its grace. */
 const BEYOND_GRACE_MS = 15_000;
@@ -123,12 +135,13 @@ export async function serverStatus(options?: PidFileOptions): Promise<Background
  *
  * @example `await stopServer()`
  */
-export async function stopServer(options?: PidFileOptions): Promise<BackgroundServer | undefined> {
+export async function stopServer(options?: StopServerOptions): Promise<BackgroundServer | undefined> {
   return withSite(captureCallSite(), async () => {
-    const pidFile = pidFileOf(options);
+    const given = checkOptions<StopServerOptions>(options, STOP_CHECKS, 'options');
+    const pidFile = resolve(given.pidFile ?? defaultPidFile());
     const running = runningServer(pidFile, await namedFiles());
     if (running === undefined) return undefined;
-    await stopProcess(running);
+    await stopProcess(running, given.stopTimeoutMs);
     return toServer(running, pidFile);
   });
 }
@@ -187,7 +200,11 @@ export async function startInBackground(
     const before = fstatSync(log).size;
     const args = [program, 'serve', ...words, '--json', '--pid-file', pidFile, '--log-file', logFile];
     const { spawn } = builtin('node:child_process');
-    const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'pipe', log] });
+    const child = spawn(process.execPath, args, {
+      detached: true,
+      stdio: ['ignore', 'pipe', log],
+      env: withoutSecrets(),
+    });
     const began = await beginningOf(child, startTimeoutMs);
     if (began === 'late') {
       child.kill('SIGKILL');
@@ -244,8 +261,8 @@ function added(descriptor: number, before: number): string[] {
 }
 
 /** Asks a server to end and waits until it has. */
-export async function stopProcess({ pid, start: began, graceMs }: ServerRecord): Promise<void> {
-  const until = Date.now() + graceMs + BEYOND_GRACE_MS;
+export async function stopProcess({ pid, start: began, graceMs }: ServerRecord, timeoutMs?: number): Promise<void> {
+  const until = Date.now() + (timeoutMs ?? graceMs + BEYOND_GRACE_MS);
   terminate(pid);
   while (startOf(pid) === began) {
     if (Date.now() > until) {

@@ -68,6 +68,12 @@ export function declaredVariables(): string[] {
   return Object.keys(DECLARED);
 }
 
+/** The environment for a program that is started: it has no use for this client's secrets. */
+export function withoutSecrets(): NodeJS.ProcessEnv {
+  const { SPARSYNC_CREDENTIAL: _, SPARSYNC_INVITATION: __, ...rest } = process.env;
+  return rest;
+}
+
 /** The credential in the environment, a secret, or the one that a system manager hands over (`sparsync-credential`). */
 export function credentialText(): string | undefined {
   const own = variable('SPARSYNC_CREDENTIAL');

@@ -1,6 +1,7 @@
 import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
-import { isPlain } from './check.js';
+import { checkOptions, integer, isPlain } from './check.js';
+import type { Checks } from './check.js';
 import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
 import type { EntryKind, NextServerKey } from './events.js';
 import { SyncJob } from './job.js';
@@ -57,6 +58,19 @@ export interface EntryStat {
   mode: number;
 }
 
+/** How a question to a server is asked. */
+export interface QuestionOptions {
+  /**
+   * The question ends when nothing of its answer has come for so many milliseconds (`ERR_SPARSYNC_TIMEOUT`), as where the server's file
+   * system hangs; `0` is never.
+   *
+   * Default: `60_000`. Range: 0 to 86,400,000.
+   *
+   * @example `timeoutMs: 5000`
+   */
+  timeoutMs?: number | undefined;
+}
+
 /** Options of a transfer over a connection that stands already. */
 export type ConnectionPlanOptions = Omit<PlanOptions, keyof ConnectOptions>;
 
@@ -80,6 +94,8 @@ export class Connection {
   readonly #dial: Dial;
   readonly #link: Link;
   readonly #logger: Logger | undefined;
+  /** How long the first answer may take, which is a part of connecting. */
+  readonly #answerTimeoutMs: number;
   /** The present connection, or the attempt to make it; `undefined` before the first use and after it broke. */
   #client: Promise<NativeClient> | undefined;
   /** The newest connection that was made, which may be broken by now. */
@@ -94,6 +110,7 @@ export class Connection {
     this.#dial = new Dial(target, settings);
     this.#link = { open: () => this.#open() };
     this.#logger = settings.logger;
+    this.#answerTimeoutMs = settings.connectTimeoutMs ?? ANSWER_TIMEOUT_MS;
   }
 
   /** The server's key, `ed25519:BASE64`. */
@@ -167,21 +184,10 @@ export class Connection {
    *
    * @example `const entries = await connection.list('backup')`
    */
-  async list(remotePath: string | Uint8Array = ''): Promise<ListEntry[]> {
+  async list(remotePath: string | Uint8Array = '', options?: QuestionOptions): Promise<ListEntry[]> {
     const site = captureCallSite();
-    let link: OpenLink | undefined;
-    let failure: unknown;
-    try {
-      const { root, path } = this.#remote(remotePath, 'remotePath');
-      link = await this.#open();
-      const entries = (await link.client?.list(root, path)) ?? [];
-      return entries.map(toListEntry);
-    } catch (error) {
-      failure = fromNative(error);
-      throw atCallSite(failure, site);
-    } finally {
-      await link?.release(failure);
-    }
+    const entries = await this.#ask(remotePath, options, site, (client, ...asked) => client.list(...asked));
+    return entries.map(toListEntry);
   }
 
   /**
@@ -192,16 +198,27 @@ export class Connection {
    *
    * @example `const { kind } = await connection.stat('backup/photos')`
    */
-  async stat(remotePath: string | Uint8Array): Promise<EntryStat> {
+  async stat(remotePath: string | Uint8Array, options?: QuestionOptions): Promise<EntryStat> {
     const site = captureCallSite();
+    return toEntryStat(await this.#ask(remotePath, options, site, (client, ...asked) => client.stat(...asked)));
+  }
+
+  /** Asks the server about a path. */
+  async #ask<T>(
+    remotePath: string | Uint8Array,
+    options: QuestionOptions | undefined,
+    site: CallSite,
+    question: (client: NativeClient, root: string, path: Uint8Array, timeoutMs: number) => Promise<T>,
+  ): Promise<T> {
     let link: OpenLink | undefined;
     let failure: unknown;
     try {
+      const { timeoutMs = ANSWER_TIMEOUT_MS } = checkOptions<QuestionOptions>(options, QUESTION_CHECKS, 'options');
       const { root, path } = this.#remote(remotePath, 'remotePath');
       link = await this.#open();
-      const found = await link.client?.stat(root, path);
-      if (found === undefined) throw makeError('a connection without a client', { code: 'ERR_SPARSYNC_INTERNAL' });
-      return toEntryStat(found);
+      if (link.client === undefined)
+        throw makeError('a connection without a client', { code: 'ERR_SPARSYNC_INTERNAL' });
+      return await question(link.client, root, path, timeoutMs);
     } catch (error) {
       failure = fromNative(error);
       throw atCallSite(failure, site);
@@ -215,7 +232,7 @@ export class Connection {
     const link = await this.#open();
     try {
       // The server checks the client's key after the handshake: only its first answer tells that the key is accepted.
-      await link.client?.list('', new Uint8Array());
+      await link.client?.list('', new Uint8Array(), this.#answerTimeoutMs);
     } catch (error) {
       await link.release(error);
       await this.close();
@@ -319,6 +336,11 @@ export class Connection {
     return client;
   }
 }
+
+/** How long nothing of an answer may come, unless told otherwise. */
+const ANSWER_TIMEOUT_MS = 60_000;
+
+export const QUESTION_CHECKS: Checks<QuestionOptions> = { timeoutMs: integer(0, 86_400_000, 'milliseconds') };
 
 function checkDirection(direction: unknown): asserts direction is PlanDirection {
   const is = (name: string): boolean => isPlain(direction) && Reflect.get(direction, name) !== undefined;

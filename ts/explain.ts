@@ -59,7 +59,7 @@ export async function explain(
   let failure: unknown;
   try {
     const { client } = link;
-    const probe = kindProbe(async (remote) => client?.stat(remote.root, remote.path));
+    const probe = kindProbe(async (remote) => client?.stat(remote.root, remote.path, transfer.timeoutMs));
     const placement = await place(ends, transfer, probe);
     const request = engineRequest(placement, transfer, { items: false, lossless: false });
     const told = await (client === undefined

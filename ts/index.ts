@@ -10,11 +10,12 @@ export { rotateKey, serverKey } from './key-rotation.js';
 export type { RotateKeyOptions, ServerKey } from './key-rotation.js';
 export type { AuthorizedKey, AuthorizedKeysOptions } from './authorized-keys.js';
 export { serverStatus, startServer, stopServer } from './background-server.js';
-export type { BackgroundServer, PidFileOptions, StartServerOptions } from './background-server.js';
+export type { BackgroundServer, PidFileOptions, StartServerOptions, StopServerOptions } from './background-server.js';
 export { connect } from './connection.js';
 export type {
   Connection,
   ConnectionPlanOptions,
+  QuestionOptions,
   EntryStat,
   ListEntry,
   PlanDirection,

@@ -84,6 +84,7 @@ const INVITE_CHECKS: Checks<InviteOptions> = {
  * works once. A server that runs needs no restart.
  *
  * @param name - What the client is to be called.
+ * @throws {@link NotFoundError} when the server has no key there: it makes one at its first start.
  *
  * @example `const { invitation } = await invite('alice', { roots: ['backup/alice'] })`
  */
@@ -102,6 +103,7 @@ export async function invite(name: string, options?: InviteOptions): Promise<Inv
  *
  * @param name - What the client is to be called.
  * @param address - Where it reaches the server, `host` or `host:port`.
+ * @throws {@link NotFoundError} as {@link invite}.
  *
  * @example `const { credential } = await issueCredential('ci', 'nas.example', { roots: ['artifacts'] })`
  */

@@ -48,6 +48,7 @@ const ROTATE_CHECKS: Checks<RotateKeyOptions> = {
  * The key of the server of this machine, and the one that is to follow it.
  *
  * @param keyPath - The file. Default: `key.pem` in the configuration folder.
+ * @throws {@link NotFoundError} when there is none.
  *
  * @example `const { publicKey, next } = await serverKey()`
  */
@@ -63,7 +64,8 @@ export async function serverKey(keyPath?: string): Promise<ServerKey> {
  * may run, tell of it in each handshake; clients that keep the pin in a file write the next one beside it. When its time has
  * come the server shows it.
  *
- * @throws {@link ConfigError} when a key is announced already, or, with `now` and `cancel`, when none is.
+ * @throws {@link ConfigError} when a key is announced already, or, with `now` and `cancel`, when none is; {@link NotFoundError}
+ *   when the server has no key yet.
  *
  * @example `const { next } = await rotateKey({ afterMs: 14 * 86_400_000 })`
  */

@@ -261,7 +261,7 @@ export class Run {
     this.#watch?.tell({ type: 'transfer', attempt: this.#attempt });
     const probe = kindProbe(async (remote) => {
       try {
-        return await client?.stat(remote.root, remote.path);
+        return await client?.stat(remote.root, remote.path, settings.timeoutMs);
       } catch (error) {
         throw fromNative(error);
       }

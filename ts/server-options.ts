@@ -184,6 +184,15 @@ export interface ServeOptions {
    */
   maxSessions?: number | undefined;
   /**
+   * The most transfers of one key at the same time, so that one client does not take all of `maxSessions`; further ones are told to come
+   * again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   *
+   * Default: `32`. Range: 1 to 65,536.
+   *
+   * @example `maxSessionsPerKey: 4`
+   */
+  maxSessionsPerKey?: number | undefined;
+  /**
    * A connection on which nothing at all arrives for so many milliseconds is lost.
    *
    * Default: `30_000`. Range: 100 to 3,600,000.
@@ -416,6 +425,7 @@ const ROOT_CHECKS: Checks<RootOptions> = {
 /** The limits of a server that was told nothing. */
 export const LIMITS = {
   maxSessions: 64,
+  maxSessionsPerKey: 32,
   maxConnections: 1024,
   maxConnectionsPerKey: 16,
   maxConnectionsPerAddress: 1024,
@@ -434,7 +444,7 @@ export type Limits = Readonly<Record<keyof typeof LIMITS, number>>;
 const LIMIT_NAMES = Object.keys(LIMITS) as (keyof Limits)[];
 
 const LIMIT_CHECKS: Checks<Limits> = {
-  maxSessions: integer(1, 65_536, 'sessions'),
+  ...recordOf(['maxSessions', 'maxSessionsPerKey'] as const, () => integer(1, 65_536, 'sessions')),
   ...recordOf(['maxConnections', 'maxConnectionsPerKey', 'maxConnectionsPerAddress'] as const, () =>
     integer(1, 65_536, 'connections'),
   ),

@@ -1,5 +1,6 @@
 import { ConfigError, ConnectionError, makeError } from './errors.js';
 import { builtin } from './builtin.js';
+import { withoutSecrets } from './config.js';
 import { captureCallSite } from './callsite.js';
 import { argument, checkOptions, listOf, text } from './check.js';
 import type { Checks } from './check.js';
@@ -38,8 +39,8 @@ const VIA_SSH_CHECKS: Checks<JoinViaSshOptions> = {
  * Becomes a client of a server on which this user may run commands by ssh: the invitation is made there and taken here.
  *
  * @param host - `[user@]host[:port]`, as ssh is to be told.
- * @throws {@link ConnectionError} when ssh leads nowhere, {@link ConfigError} when the command there makes no invitation,
- *   and what {@link join} throws.
+ * @throws {@link ConnectionError} when ssh leads nowhere, or has not ended within `connectTimeoutMs` where that is given,
+ *   {@link ConfigError} when the command there makes no invitation, and what {@link join} throws.
  *
  * @example `const { roots } = await joinViaSsh('root@nas.example', { roots: ['backup/alice'], operations: ['read', 'write'] })`
  */
@@ -50,7 +51,8 @@ export async function joinViaSsh(host: string, options?: JoinViaSshOptions): Pro
     const given = checkOptions<JoinViaSshOptions>(options, VIA_SSH_CHECKS, 'options');
     const { name, address, sparsyncPath, rsh, identity, connectTimeoutMs, knownHosts, ...scope } = given;
     const words = scopeWords(scope).map((each) => `--${each}`);
-    const { invitation, host: told } = await invitationViaSsh({ place, words, name, rsh, program: sparsyncPath });
+    const by = { place, words, name, rsh, program: sparsyncPath, connectTimeoutMs };
+    const { invitation, host: told } = await invitationViaSsh(by);
     return join(address ?? told, invitation, { identity, connectTimeoutMs, knownHosts });
   });
 }
@@ -64,6 +66,8 @@ export interface ViaSsh {
   readonly name?: string | undefined;
   readonly rsh?: string | readonly string[] | undefined;
   readonly program?: string | undefined;
+  /** How long the command may take; by default as long as it takes, since it may ask for a password. */
+  readonly connectTimeoutMs?: number | undefined;
 }
 
 /** The most output of the command, which should be one line. */
@@ -83,7 +87,7 @@ export async function invitationViaSsh(asked: ViaSsh): Promise<{ invitation: str
   if (name.startsWith('-')) throw new ConfigError('the name of a client cannot begin with "-"');
   const invite = ['invite', name, ...asked.words, '--json'].map((each) => quoted(each));
   const words = [...hostWords(shell, place, place.host), [asked.program ?? 'sparsync', ...invite].join(' ')];
-  const answer = await answerOf(words, `${shell[0] ?? ''} ${place.host}`);
+  const answer = await answerOf(words, `${shell[0] ?? ''} ${place.host}`, asked.connectTimeoutMs);
   const invitation = invitationIn(answer);
   if (invitation === undefined)
     throw new ConfigError(
@@ -112,9 +116,13 @@ function quoted(word: string): string {
 }
 
 /** The output of a command. Its errors go to the terminal, where it may also ask for a password. */
-async function answerOf([program = '', ...args]: readonly string[], shown: string): Promise<string> {
+async function answerOf(
+  [program = '', ...args]: readonly string[],
+  shown: string,
+  timeoutMs: number | undefined,
+): Promise<string> {
   const { spawn } = builtin('node:child_process');
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: withoutSecrets() });
   const chunks: Buffer[] = [];
   let bytes = 0;
   child.stdout.on('data', (chunk: Buffer) => {
@@ -122,12 +130,25 @@ async function answerOf([program = '', ...args]: readonly string[], shown: strin
     if (bytes > ANSWER_BYTES_MAX) child.kill();
     else chunks.push(chunk);
   });
+  let timer: NodeJS.Timeout | undefined;
   const code = await new Promise<number | null>((done, fail) => {
     child.once('close', done);
     child.once('error', (cause) => {
       fail(new ConnectionError(`cannot start ${program}`, { code: 'ERR_SPARSYNC_CONNECT', cause }));
     });
-  });
+    if (timeoutMs === undefined) return;
+    timer = setTimeout(() => {
+      child.kill();
+      // A process of its own may hold the pipe.
+      child.stdout.destroy();
+      fail(
+        new ConnectionError(`${shown}: there is no invitation after ${timeoutMs / 1000} seconds`, {
+          code: 'ERR_SPARSYNC_TIMEOUT',
+          details: { phase: 'connect' },
+        }),
+      );
+    }, timeoutMs);
+  }).finally(() => clearTimeout(timer));
   if (code === 0) return Buffer.concat(chunks).toString();
   const why = code === 127 ? ': there is no sparsync in its PATH (--sparsync-path names it)' : '';
   throw makeError(`${shown}: the command there ended with exit code ${String(code)}${why}`, {

@@ -7,6 +7,7 @@ import { type Client, program } from './product.js';
 export const exit = {
   ok: 0,
   usage: 1,
+  version: 2,
   destination: 3,
   connect: 10,
   io: 11,

@@ -1,10 +1,14 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { loadIdentity, trustHost } from '../../index.js';
 
+/** The package: this folder, or where the check of the package has installed it. */
+export const packageFolder = process.env['SPARSYNC_TEST_PACKAGE'] ?? fileURLToPath(new URL('../..', import.meta.url));
+
 /** The command, as a shell would find it after a build. */
-export const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const program = join(packageFolder, 'dist/cli/main.js');
 
 if (!existsSync(program)) throw new Error(`${program} is missing: run 'npm run build' first`);
 

@@ -44,8 +44,19 @@ function line(row) {
   ].join(' | ');
 }
 
-/** docs/options.md; `words` gives the words of a list. */
-export function optionsDocument(words) {
+const flagOf = ({ name, short, value, bare }) => spelled({ flag: name, short, value, bare });
+
+/** The flags of a verb that a sync has not. */
+function verbSection({ verb, own, shared, others }) {
+  const also = [...shared.map((name) => `\`--${name}\``), ...others];
+  const lines = own.map((flag) => `| ${flagOf(flag)} | ${flag.help} |`);
+  const table = lines.length === 0 ? '' : `\n\n| flag | what |\n| --- | --- |\n${lines.join('\n')}`;
+  const text = also.length === 0 ? '' : `\n\nAlso: ${also.join(', ')}.`;
+  return table + text === '' ? '' : `\n\n### sparsync ${verb}${table}${text}`;
+}
+
+/** docs/options.md; `words` gives the words of a list, `verbs` the flags of the verbs. */
+export function optionsDocument(words, verbs) {
   const groups = GROUPS.map(({ title }) => {
     const lines = options
       .filter(({ group }) => group === title)
@@ -69,5 +80,9 @@ what the flag said, and \`--no-\` with its letter does so too. The default is th
 unless a flag says so, times are compared in whole seconds, and durability is \`none\`.
 
 ${groups.join('\n\n')}
+
+## Flags of the verbs
+
+All take \`--help\`, \`--config=FILE\` where they read settings, and \`--json\` where they tell something.${verbs.map(verbSection).join('')}
 `;
 }

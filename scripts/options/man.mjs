@@ -47,6 +47,23 @@ function options() {
   }).join('\n');
 }
 
+const named = (names) => names.map((name) => bold(`--${name}`)).join(', ');
+
+/** The options of the verbs: those of a sync are told above. */
+function verbOptions(verbs) {
+  return verbs
+    .map(({ verb, own, shared, others }) => {
+      const also = [
+        ...(shared.length === 0 ? [] : [`As above: ${named(shared)}.`]),
+        ...others.map((words) => `And ${plain(words)}.`),
+      ];
+      const items = own.map((flag) => option({ ...flag, flag: flag.name, off: undefined }));
+      const text = [...items, ...(also.length === 0 ? [] : [`.PP\n${also.join('\n')}`])].join('\n');
+      return text === '' ? '' : `.SS sparsync ${verb}\n${text}\n`;
+    })
+    .join('');
+}
+
 const EXIT_CODE = /\/\*\* (.*) \*\/\n {2}\w+: (\d+),/g;
 
 const VARIABLE = /\/\*\* (.*) \*\/\n {2}(SPARSYNC_\w+)\?: string;/g;
@@ -94,7 +111,7 @@ const SETTING =
 
 /** docs/man/sparsync.1, out of the table and of the sources of the help, the exit codes and the environment variables. */
 // oxlint-disable-next-line max-lines-per-function -- it is the page, from its top to its end
-export function manualPage({ version, help, exitCodes, environment }) {
+export function manualPage({ version, help, exitCodes, environment, flags: ofVerbs }) {
   const verbs = verbsOf(help);
   return `.\\" ${WRITTEN}
 .TH SPARSYNC 1 "" "sparsync\\-native ${version}" "User Commands"
@@ -143,7 +160,14 @@ and its letter; of several words about one thing the last one counts.
 stands for
 .BR "\\-\\-partial \\-\\-progress" .
 ${options()}
-.SH EXIT STATUS
+.SH OPTIONS OF THE COMMANDS
+All of them take
+.B \\-\\-help
+and, where they read settings,
+.B \\-\\-config\\fR=\\fIFILE\\fR;
+those that tell something take
+.BR \\-\\-json .
+${verbOptions(ofVerbs)}.SH EXIT STATUS
 ${all(EXIT_CODE, /^ {2}\w+: \d+,/gm, exitCodes, 'exit codes')
   .map(([, text, code]) => item(bold(code), prose(text)))
   .join('\n')}

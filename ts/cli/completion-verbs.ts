@@ -9,6 +9,7 @@ import {
   PROFILE_FLAGS,
   SERVE_FLAGS,
   START_FLAGS,
+  STOP_TIMEOUT_FLAG,
   TRUST_FLAGS,
 } from './flags.js';
 import type { Flag } from './parse.js';
@@ -35,10 +36,10 @@ const verb = (flags: readonly Flag[], ...words: string[]): CompletedVerb => ({
 export const COMPLETED: Readonly<Record<Verb | 'sync', CompletedVerb>> = {
   sync: verb(SYNC_FLAGS),
   serve: verb(SERVE_FLAGS),
-  server: verb(START_FLAGS, 'start', 'status', 'stop'),
+  server: verb([...START_FLAGS, STOP_TIMEOUT_FLAG], 'start', 'status', 'stop'),
   invite: verb(INVITE_FLAGS),
   join: verb(JOIN_FLAGS),
-  keys: verb(KEYS_FLAGS, 'list', 'show', 'revoke'),
+  keys: verb(KEYS_FLAGS, 'list', 'show', 'revoke', 'rotate'),
   trust: verb(TRUST_FLAGS, 'list', 'replace', 'remove'),
   list: verb(LIST_FLAGS),
   verify: verb(VERIFY_FLAGS),

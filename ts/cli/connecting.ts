@@ -18,6 +18,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
       ca: pemFile(flags, 'ca'),
     },
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
+    idleTimeoutMs: millisecondsOf(flags, 'idle-timeout', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
     transport: flags.choice('transport', TRANSPORT_CHOICES),
     family: familyOf(flags),

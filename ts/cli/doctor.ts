@@ -92,13 +92,8 @@ async function* examineRun(
   const remote = [one, other].find((end) => end?.target.kind === 'remote');
   if (remote?.target.kind === 'remote') {
     const { location, target } = remote;
-    const connection = yield* examineWay(target, options);
-    if (connection === undefined) return undefined;
-    try {
-      if (other === undefined) yield await examineScope(location, target, connection, options);
-    } finally {
-      await connection.close();
-    }
+    if (!(yield* examineWay(target, options))) return undefined;
+    if (other === undefined) yield await examineScope(location, target, options);
   }
   if (other !== undefined) yield* examineEnds(one.location, other.location, other.target, options);
   return undefined;

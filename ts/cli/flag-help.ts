@@ -319,6 +319,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   'known-hosts': { category: 'Connection and trust', help: "pinned keys by host (default: this user's known_hosts)" },
   ca: { category: 'Connection and trust', help: 'trust servers with a certificate of this private CA (PEM)' },
   contimeout: { category: 'Connection and trust', help: 'time for connecting (default: 10)' },
+  'idle-timeout': {
+    category: 'Connection and trust',
+    help: 'a connection on which nothing arrives for so long is lost (default: 30)',
+  },
   ipv4: { category: 'Connection and trust', help: 'reach the server, or HOST by ssh, over IPv4 alone' },
   ipv6: { category: 'Connection and trust', help: 'reach the server, or HOST by ssh, over IPv6 alone' },
   address: {

@@ -8,10 +8,12 @@ import {
   CONTIMEOUT_FLAG,
   HELP_FLAG,
   IDENTITY_FLAG,
+  IDLE_TIMEOUT_FLAG,
   JSON_FLAG,
   KNOWN_HOSTS_FLAG,
   QUIET_FLAG,
   RSH_FLAG,
+  TIMEOUT_FLAG,
   VERBOSE_FLAG,
 } from './transfer-flags.js';
 
@@ -103,6 +105,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     help: 'least durability: none, run or file (default: run)',
   },
   { name: 'max-sessions', value: 'NUM', category: SERVER, help: 'transfers at the same time (default: 64)' },
+  { name: 'max-sessions-per-key', value: 'NUM', category: SERVER, help: 'the same of one key (default: 32)' },
   {
     name: 'congestion',
     value: 'NAME',
@@ -111,6 +114,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     help: 'what decides how much the server sends: auto, bbr or cubic (default: auto)',
   },
   { name: 'no-tcp', category: SERVER, help: 'listen on UDP alone' },
+  IDLE_TIMEOUT_FLAG,
   {
     name: 'grace',
     value: 'SECONDS',
@@ -283,7 +287,13 @@ export const PROFILE_FLAGS: readonly Flag[] = [
 export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `list`. */
-export const LIST_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
+export const LIST_FLAGS: readonly Flag[] = [
+  { ...TIMEOUT_FLAG, help: 'give up when nothing of an answer comes for so long (default: 60; 0: never)' },
+  ...CONNECTING_FLAGS,
+  CONFIG_FLAG,
+  JSON_FLAG,
+  HELP_FLAG,
+];
 
 export const START_TIMEOUT_FLAG: Flag = {
   name: 'start-timeout',
@@ -295,8 +305,15 @@ export const START_TIMEOUT_FLAG: Flag = {
 /** Flags of `server start`. */
 export const START_FLAGS: readonly Flag[] = [...SERVE_FLAGS, START_TIMEOUT_FLAG];
 
+export const STOP_TIMEOUT_FLAG: Flag = {
+  name: 'stop-timeout',
+  value: 'SECONDS',
+  category: SERVER,
+  help: 'stop: time in which the server has to end (default: 15 more than its --grace)',
+};
+
 /** Flags of `server status` and `server stop`. */
-export const SERVER_FLAGS: readonly Flag[] = [PID_FILE_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
+export const SERVER_FLAGS: readonly Flag[] = [PID_FILE_FLAG, STOP_TIMEOUT_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `completion`. */
 export const COMPLETION_FLAGS: readonly Flag[] = [HELP_FLAG];

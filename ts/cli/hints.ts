@@ -50,6 +50,8 @@ function authority(error: HostKeyError): string {
 
 /** The hint for a failed connection. If a name had no address, no firewall was involved. */
 function unreachable(error: SparsyncError): string {
+  // A server that answers, and is full, says so.
+  if (error.side === 'remote') return 'run it again later; --retry NUM does so by itself';
   // The message says what is to be changed.
   if (error.details['reason'] === 'mtu') return 'a VPN or tunnel in between is where this is set';
   if (error.details['proxy'] !== undefined)

@@ -23,7 +23,8 @@ On a server:
   keys revoke NAME    takes it out of the file: a running server ends its connections within 5 seconds
   keys rotate         changes the server's key without an alarm at clients: the next one is told to them for 30 days, or
                       --after TIME, and counts from then on. --now ends that time, --cancel takes it back, --status says
-                      what stands. A running server takes note within a second`;
+                      what stands. A running server takes note within a second, but for one whose key systemd hands over: that has
+                      the new one from its next start on, and does not tell of it before`;
 
 /** The verbs that take no name. */
 const ALONE: readonly string[] = ['list', 'rotate'];

@@ -1,12 +1,13 @@
 import { ConfigError } from '../errors.js';
 import { connectionTo } from '../connection.js';
-import type { Connection, ListEntry } from '../connection.js';
+import type { Connection, ListEntry, QuestionOptions } from '../connection.js';
 import { bytesOf, joinBytes } from '../paths.js';
 import type { RemoteTarget } from '../target.js';
 import { connectOptions } from './connecting.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
+import { millisecondsOf } from './flag-values.js';
 import { LIST_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
@@ -43,7 +44,8 @@ export async function listCommand(words: readonly Word[]): Promise<number> {
     },
   );
   try {
-    for (const entry of await entriesAt(target, connection)) await show(entry, target.root === '', flags);
+    const asked = { timeoutMs: millisecondsOf(flags, 'timeout') };
+    for (const entry of await entriesAt(target, connection, asked)) await show(entry, target.root === '', flags);
   } finally {
     await connection.close();
   }
@@ -51,11 +53,15 @@ export async function listCommand(words: readonly Word[]): Promise<number> {
 }
 
 /** The entries of a directory, or for any other entry itself. */
-async function entriesAt({ root, path }: RemoteTarget, connection: Connection): Promise<ListEntry[]> {
-  if (root === '') return connection.list();
+async function entriesAt(
+  { root, path }: RemoteTarget,
+  connection: Connection,
+  asked: QuestionOptions,
+): Promise<ListEntry[]> {
+  if (root === '') return connection.list('', asked);
   const place = path.length === 0 ? bytesOf(root) : joinBytes(bytesOf(root), path);
-  const found = await connection.stat(place);
-  if (found.kind === 'directory') return connection.list(place);
+  const found = await connection.stat(place, asked);
+  if (found.kind === 'directory') return connection.list(place, asked);
   const bytes = path.subarray(path.lastIndexOf(0x2f) + 1);
   return [{ name: Buffer.from(bytes).toString(), nameBytes: bytes, ...found }];
 }

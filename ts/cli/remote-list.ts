@@ -29,7 +29,7 @@ export async function withRemoteList(
   if (connection === undefined || remote === undefined) {
     throw new ConfigError('--files-from=:FILE is a file of the server, and neither SRC nor DEST is on one');
   }
-  return { ...transfer, filesFrom: entriesOf(flags, await fetched(connection, placeOf(list, remote))) };
+  return { ...transfer, filesFrom: entriesOf(flags, await fetched(connection, placeOf(list, remote), transfer)) };
 }
 
 /** Root and path of the list. */
@@ -50,11 +50,11 @@ function placeOf(list: string, remote: RemoteTarget): Uint8Array {
  * The content of a regular file on the server. It is transferred like any file: with the rights, and below the prefix,
  * of the key.
  */
-async function fetched(connection: Connection, path: Uint8Array): Promise<Buffer> {
+async function fetched(connection: Connection, path: Uint8Array, { timeoutMs }: TransferOptions): Promise<Buffer> {
   const refuse = (why: string, cause?: unknown): never => {
     throw new IoError(`cannot read the list of --files-from: ${why}`, { code: 'ERR_SPARSYNC_IO', cause });
   };
-  const found = await connection.stat(path).catch((error: unknown) => {
+  const found = await connection.stat(path, { timeoutMs }).catch((error: unknown) => {
     if (error instanceof NotFoundError) return refuse('the server has no such file', error);
     throw error;
   });
@@ -66,7 +66,7 @@ async function fetched(connection: Connection, path: Uint8Array): Promise<Buffer
   try {
     const file = join(folder, 'list');
     const left = { links: false, devices: false, specials: false, perms: false, recursive: false, partial: false };
-    await connection.pull(path, file, { ...left, maxSize: LIST_BYTES_MAX, durability: 'none' });
+    await connection.pull(path, file, { ...left, maxSize: LIST_BYTES_MAX, durability: 'none', timeoutMs });
     return lstatSync(file, { throwIfNoEntry: false })?.isFile() === true
       ? readFileSync(file)
       : refuse('it is no regular file');

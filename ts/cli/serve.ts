@@ -19,7 +19,7 @@ import { announce, ownKey } from './announce.js';
 import { configuredFlags } from './configured.js';
 import { identityOption, pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
-import { rateOf, sizeOf } from './flag-values.js';
+import { millisecondsOf, rateOf, sizeOf } from './flag-values.js';
 import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { print } from './output.js';
@@ -219,18 +219,20 @@ async function unitOf(
   });
   const keyFile = identity !== undefined && 'keyPath' in identity ? identity.keyPath : undefined;
   const named = keyFile === undefined ? undefined : folder(keyFile);
-  // The system manager passes the key, whose file only root may read.
+  // The unit names the key itself, or has it handed over.
   const isOfKey = (at: number): boolean => /^--identity(?:=|$)/.test(textOf(words[at] ?? ''));
   const own = words.filter(
     (word, at) => textOf(word) !== '--print-unit' && !isOfKey(at) && textOf(words[at - 1] ?? '') !== '--identity',
   );
   const readOnly = flags.on('read-only');
   const written = ['log-file', 'pid-file', 'profile'].flatMap((name) => flags.text(name) ?? []).map(folder);
+  const keys = flags.text('authorized-keys');
+  const keysFile = keys === undefined ? undefined : folder(keys);
   const variables = await unitVariables();
-  return unitText({ words: own, roots, readOnly, keyFile: named, written, variables, graceMs });
+  return unitText({ words: own, roots, readOnly, keyFile: named, keysFile, written, variables, graceMs });
 }
 
-/** The settings of the environment that the unit is to have. The system manager passes the key here, too. */
+/** The settings of the environment that the unit is to have. The key is no setting here, either. */
 async function unitVariables(): Promise<[string, string][]> {
   return settingVariables().length === 0 ? [] : (await import('./config-variables.js')).serverVariables(['identity']);
 }
@@ -268,6 +270,7 @@ function serveOptions(flags: ParsedFlags): FlaggedOptions {
     ...limitsOf(flags),
     congestion: flags.choice('congestion', CONGESTIONS),
     tcp: !flags.on('no-tcp'),
+    idleTimeoutMs: millisecondsOf(flags, 'idle-timeout', 1),
     refuse: flags.all('refuse'),
   };
 }

@@ -1,23 +1,23 @@
 import { resolve } from 'node:path';
 
-import { START_TIMEOUT_MS_MAX, startInBackground, stopProcess } from '../background-server.js';
+import { PROCESS_TIMEOUT_MS_MAX, startInBackground, stopProcess } from '../background-server.js';
 import { ConfigError } from '../errors.js';
 import { namedFiles } from '../named-files.js';
 import { defaultPidFile, runningServer } from '../pid-file.js';
 import type { ServerRecord } from '../pid-file.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
-import { SERVER_FLAGS, SERVE_FLAGS, START_FLAGS, START_TIMEOUT_FLAG } from './flags.js';
+import { SERVER_FLAGS, SERVE_FLAGS, START_FLAGS, START_TIMEOUT_FLAG, STOP_TIMEOUT_FLAG } from './flags.js';
 import { millisecondsOf } from './flag-values.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
 import { note, print } from './output.js';
-import type { Word } from './parse.js';
+import type { Flag, ParsedFlags, Word } from './parse.js';
 
 const PURPOSE = `  server start [OPTIONS]   runs "sparsync serve" with these options in the background; ends when that listens
   server status            says whether it runs, where, and since when; exit code 1 when it does not
-  server stop              lets transfers finish as SIGTERM does, and waits until it has ended
+  server stop              lets transfers finish as SIGTERM does, and waits until it has ended, or for --stop-timeout
 
 The server is known by its pid file, server.pid in the state folder (~/.local/state/sparsync), which tells it from another
 process that has its number by now. Without --log-file the log is server.log beside it.`;
@@ -35,6 +35,8 @@ export async function serverCommand(words: readonly Word[]): Promise<number> {
   if (others.length > 0 || (what !== 'stop' && what !== 'status')) {
     throw new ConfigError('server takes start, status or stop; a folder of that name is ./server');
   }
+  const stopTimeoutMs = timeoutOf(flags, STOP_TIMEOUT_FLAG);
+  if (what === 'status' && stopTimeoutMs !== undefined) throw new ConfigError('--stop-timeout is for server stop');
   const pidFile = flags.text('pid-file') ?? defaultPidFile();
   const running = runningServer(pidFile, await namedFiles());
   const json = flags.on('json');
@@ -44,7 +46,7 @@ export async function serverCommand(words: readonly Word[]): Promise<number> {
     // Stopping a server that does not run is a success.
     return what === 'stop' ? EXIT.ok : EXIT.usage;
   }
-  if (what === 'stop') await stopProcess(running);
+  if (what === 'stop') await stopProcess(running, stopTimeoutMs);
   await tell(running, what === 'status', pidFile, json);
   return EXIT.ok;
 }
@@ -69,10 +71,7 @@ async function start(words: readonly Word[]): Promise<number> {
   }
   if (flags.on('print-unit')) throw new ConfigError('--print-unit is for serve: a system manager starts it by itself');
   const pidFile = resolve(flags.text('pid-file') ?? defaultPidFile());
-  const startTimeoutMs = millisecondsOf(flags, START_TIMEOUT_FLAG.name, 1);
-  if (startTimeoutMs !== undefined && startTimeoutMs > START_TIMEOUT_MS_MAX) {
-    throw new ConfigError(`--start-timeout must be at most ${START_TIMEOUT_MS_MAX / 1000} seconds`);
-  }
+  const startTimeoutMs = timeoutOf(flags, START_TIMEOUT_FLAG);
   const own = withoutTimeout(words.map(argument));
   const started = await startInBackground(process.argv[1] ?? '', own, {
     pidFile,
@@ -85,6 +84,12 @@ async function start(words: readonly Word[]): Promise<number> {
   }
   await tell(started, true, pidFile, flags.on('json'));
   return EXIT.ok;
+}
+
+function timeoutOf(flags: ParsedFlags, { name }: Flag): number | undefined {
+  const timeoutMs = millisecondsOf(flags, name, 1);
+  if (timeoutMs === undefined || timeoutMs <= PROCESS_TIMEOUT_MS_MAX) return timeoutMs;
+  throw new ConfigError(`--${name} must be at most ${PROCESS_TIMEOUT_MS_MAX / 1000} seconds`);
 }
 
 /** The words that `serve` has as well. */

@@ -215,7 +215,9 @@ class SyncRun {
       remoteListOf(this.#flags) === undefined
         ? asked
         : await (await import('./remote-list.js')).withRemoteList(this.#flags, given, connection, asked);
-    const probe = remembered(kindProbe(async (remote) => connection?.stat(remotePath(remote))));
+    const probe = remembered(
+      kindProbe(async (remote) => connection?.stat(remotePath(remote), { timeoutMs: asked.timeoutMs })),
+    );
     const carriesDirectories =
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
     const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);

@@ -100,6 +100,7 @@ export const PIN_FLAG: Flag = { name: 'pin', value: 'KEY', many: true };
 export const KNOWN_HOSTS_FLAG: Flag = { name: 'known-hosts', value: 'FILE' };
 export const CA_FLAG: Flag = { name: 'ca', value: 'FILE' };
 export const CONTIMEOUT_FLAG: Flag = { name: 'contimeout', value: 'SECONDS', off: '3600' };
+export const IDLE_TIMEOUT_FLAG: Flag = { name: 'idle-timeout', value: 'SECONDS' };
 export const IPV4_FLAG: Flag = { name: 'ipv4', short: '4' };
 export const IPV6_FLAG: Flag = { name: 'ipv6', short: '6' };
 export const ADDRESS_FLAG: Flag = { name: 'address', value: 'ADDRESS' };
@@ -117,6 +118,7 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   KNOWN_HOSTS_FLAG,
   CA_FLAG,
   CONTIMEOUT_FLAG,
+  IDLE_TIMEOUT_FLAG,
   IPV4_FLAG,
   IPV6_FLAG,
   ADDRESS_FLAG,

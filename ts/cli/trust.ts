@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 
 import { defaultKnownHostsPath } from '../config.js';
 import { ConfigError } from '../errors.js';
-import { pinKey, pinnedKeys, unpinKeys } from '../trust.js';
+import { pinKey, pinnedKeys, pinnedServers, unpinKeys } from '../trust.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { TRUST_FLAGS } from './flags.js';
@@ -48,7 +48,7 @@ export async function trustCommand(words: readonly Word[]): Promise<number> {
     throw new ConfigError('trust takes HOST [KEY], list, replace HOST KEY or remove HOST');
   }
   if (host === undefined) {
-    await showFile(knownHosts);
+    await showAll(knownHosts, flags.on('json'));
   } else if (verb === 'remove') {
     if (await unpinKeys(host, { knownHosts })) return EXIT.ok;
     note(`no key is pinned for ${safe(host)}`);
@@ -72,7 +72,13 @@ async function show(host: string, knownHosts: string, flags: ParsedFlags): Promi
   return EXIT.usage;
 }
 
-async function showFile(path: string): Promise<void> {
+/** Shows the file itself, with its comments, or for a program what counts of it. */
+async function showAll(path: string, json: boolean): Promise<void> {
+  if (json) {
+    for (const { authority, key } of await pinnedServers({ knownHosts: path }))
+      await printJson({ type: 'pin', schema: JSON_SCHEMA, host: authority, key });
+    return;
+  }
   if (!existsSync(path)) return;
   for (const line of readFileSync(path, 'utf8').split('\n')) {
     if (line.trim() !== '') await print(safe(line));

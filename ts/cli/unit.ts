@@ -2,6 +2,8 @@ import { realpathSync } from 'node:fs';
 
 import { ConfigError } from '../errors.js';
 import { textOf } from '../paths.js';
+import { shellQuoted } from '../shell.js';
+import { safe } from './names.js';
 import type { Word } from './parse.js';
 
 /** The folder that the system manager keeps for the unit: key, clients, state. */
@@ -19,6 +21,8 @@ export interface UnitOptions {
   readonly readOnly: boolean;
   /** The file of the private key, where one is named. */
   readonly keyFile: string | undefined;
+  /** The file of clients, where one is named: who joins is written there. */
+  readonly keysFile: string | undefined;
   /** Other files that are written: a log, a pid file, profiles. */
   readonly written: readonly string[];
   /** The variables of the environment that have settings of the server. */
@@ -27,19 +31,24 @@ export interface UnitOptions {
 }
 
 /** A systemd unit that runs this server with the rights that it needs, and no others. */
-export function unitText({ words, roots, readOnly, keyFile, written, variables, graceMs }: UnitOptions): string {
+export function unitText(options: UnitOptions): string {
+  const { words, roots, readOnly, keyFile, keysFile, variables, graceMs } = options;
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
-  const command = [...program, 'serve', ...words.map(textOf)].map(quoted).join(' ');
+  const written = keysFile === undefined ? options.written : [...options.written, keysFile];
   const outside = roots.filter((root) => !isBelow(root, STATE));
   const folders = outside.map((root) => `${readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths'}=${pathQuoted(root)}`);
   const others = new Set(written.map(folderOf).filter((folder) => folder !== STATE && !isBelow(folder, STATE)));
   const files = [...others].map((folder) => `ReadWritePaths=${pathQuoted(folder)}`);
   const settings = variables.map((each) => each.join('='));
   const environment = [`SPARSYNC_CONFIG_DIR=${STATE}`, `SPARSYNC_STATE_DIR=${STATE}/state`, ...settings];
-  const isHome = [...program, ...roots, ...words.map(textOf), ...settings].some((word) =>
-    /\/(?:home|root|run\/user)(?:\/|$)/.test(word),
-  );
-  return `[Unit]
+  const isReader = readOnly && files.length === 0;
+  const isOwn = outside.length === 0 && files.length === 0;
+  // A user that is made for the time cannot read root's file. Handed over, the key is what it was at the start.
+  const isHandedOver = keyFile !== undefined && (isReader || isOwn);
+  const identity = keyFile === undefined || isHandedOver ? [] : ['--identity', keyFile];
+  const run = [...program, 'serve', ...words.map(textOf), ...identity];
+  const isHome = [...run, ...roots, ...settings].some((word) => /\/(?:home|root|run\/user)(?:\/|$)/.test(word));
+  return `${administration(options)}[Unit]
 Description=sparsync server
 Documentation=man:sparsync(1)
 Wants=network-online.target
@@ -48,15 +57,15 @@ After=network-online.target
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart=${command}
+ExecStart=${run.map(quoted).join(' ')}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 TimeoutStopSec=${Math.ceil(graceMs / 1000) + 10}
 Environment=${environment.map(pathQuoted).join(' ')}
-${keyFile === undefined ? '' : `LoadCredential=${KEY}:${credentialPath(keyFile)}\n`}StateDirectory=sparsync
+${isHandedOver ? handedOver(keyFile) : ''}StateDirectory=sparsync
 StateDirectoryMode=0700
 UMask=0077
-${account(readOnly && files.length === 0, outside.length === 0 && files.length === 0)}
+${account(isReader, isOwn)}
 KeyringMode=private
 LockPersonality=yes
 NoNewPrivileges=yes
@@ -81,6 +90,21 @@ LimitNOFILE=65536
 
 [Install]
 WantedBy=multi-user.target`;
+}
+
+/** How the server's keys and clients are looked after, which are not where this user's are. */
+function administration({ keyFile, keysFile }: UnitOptions): string {
+  const named = { '--identity': keyFile, '--authorized-keys': keysFile };
+  const flags = Object.entries(named).flatMap(([flag, path]) =>
+    path === undefined ? [] : ` ${flag} ${safe(shellQuoted(path))}`,
+  );
+  return `# To let a client in:  SPARSYNC_CONFIG_DIR=${STATE} sparsync invite NAME --root ROOT${flags.join('')}\n`;
+}
+
+function handedOver(keyFile: string): string {
+  return `# What the key is at a start: another one (sparsync keys rotate) counts from the next start, and no client is told before.
+LoadCredential=${KEY}:${credentialPath(keyFile)}
+`;
 }
 
 /** System calls of any server. V8 protects its compiled code with memory keys, hence `@pkey`. */

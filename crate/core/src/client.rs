@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use sparsync_proto::{Explanation, Frame, ListEntry, RelPath, Request, Stat, limits};
 use tokio::sync::{Notify, oneshot};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
+use crate::negotiation::{NO_TIMEOUT, timeout_of};
 use crate::net::pipe::PipeConnection;
 use crate::net::{self, Announced, CommandOptions, ConnectOptions, Dialed, ServerTrust, Udp};
 use crate::profile::RuntimeClock;
@@ -149,23 +150,26 @@ impl Client {
     }
 
     /// The entries of one directory of a root; the names of the roots when `root` is empty.
-    pub async fn list(&self, root: &str, path: RelPath) -> Result<Vec<ListEntry>> {
+    ///
+    /// Fails with [`ErrorKind::Timeout`] when nothing of the answer comes for `timeout`; zero is no limit.
+    pub async fn list(&self, root: &str, path: RelPath, timeout: Duration) -> Result<Vec<ListEntry>> {
         let connection = Arc::clone(&self.peer.connection);
         let root = root.as_bytes().to_vec();
-        self.on_runtime(async move { list(&*connection, root, path).await }).await
+        self.on_runtime(async move { list(&*connection, root, path, timeout).await }).await
     }
 
     /// What stands at one path of a root; a symlink is not followed. The cost depends on the path alone, not on what is
     /// below it.
     ///
-    /// Fails with [`crate::ErrorKind::NotFound`], and with [`crate::ErrorKind::Scope`] for what the key may not know.
-    pub async fn stat(&self, root: &str, path: RelPath) -> Result<Stat> {
+    /// Fails with [`ErrorKind::NotFound`], with [`ErrorKind::Scope`] for what the key may not know, and with
+    /// [`ErrorKind::Timeout`] as [`Client::list`].
+    pub async fn stat(&self, root: &str, path: RelPath, timeout: Duration) -> Result<Stat> {
         let connection = Arc::clone(&self.peer.connection);
         let root = root.as_bytes().to_vec();
-        self.on_runtime(async move { stat(&*connection, root, path).await }).await
+        self.on_runtime(async move { stat(&*connection, root, path, timeout).await }).await
     }
 
-    /// The server's explanation of the path that a request asks about.
+    /// The server's explanation of the path that a request asks about, within the request's timeout.
     pub(crate) async fn explanation(&self, request: Request) -> Result<Explanation> {
         let connection = Arc::clone(&self.peer.connection);
         self.on_runtime(async move { explanation(&*connection, request).await }).await
@@ -180,7 +184,7 @@ impl Client {
         self.peer.handle.spawn(async move {
             let _ = to.send(question.await);
         });
-        from.await.map_err(|_| Error::new(crate::ErrorKind::Closed, "the connection is closed"))?
+        from.await.map_err(|_| Error::new(ErrorKind::Closed, "the connection is closed"))?
     }
 
     /// Cancels the runs, closes the connection and waits for its thread. Only for threads that may block.
@@ -213,18 +217,19 @@ pub async fn join(mut options: ConnectOptions, invitation: &Invitation) -> Resul
     options.joins = true;
     options.trust = ServerTrust { pins: vec![invitation.server_key], ..ServerTrust::default() };
     let secret = invitation.secret.to_vec();
+    let timeout = options.connect_timeout;
     let client = Client::connect(options).await?;
     let connection = Arc::clone(&client.peer.connection);
-    let joined = client.on_runtime(async move { redeem(&*connection, secret).await }).await;
+    let joined = client.on_runtime(async move { redeem(&*connection, secret, timeout).await }).await;
     let _ = tokio::task::spawn_blocking(move || client.close()).await;
     joined
 }
 
-async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Result<Vec<ListEntry>> {
-    let mut lanes = ask(connection, vec![Frame::ListRequest { root, path }]).await?;
+async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath, timeout: Duration) -> Result<Vec<ListEntry>> {
+    let mut asked = Question::ask(connection, vec![Frame::ListRequest { root, path }], timeout).await?;
     let mut all = Vec::new();
     loop {
-        match lanes.read().await? {
+        match asked.answer().await? {
             Some(Frame::ListReply { more, entries }) => {
                 all.extend(entries);
                 if all.len() > limits::DIRECTORY_ENTRIES_MAX {
@@ -240,26 +245,46 @@ async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Resu
     }
 }
 
-/// Opens a session for a single question.
-async fn ask(connection: &dyn Connection, question: Vec<Frame>) -> Result<Box<dyn SessionLanes>> {
-    let mut lanes = connection.open(Arc::default());
-    lanes.write(encoded(&Frame::opening(question))).await?;
-    lanes.finish();
-    Ok(lanes)
+/// A session for a single question.
+struct Question {
+    lanes: Box<dyn SessionLanes>,
+    timeout: Duration,
 }
 
-async fn stat(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Result<Stat> {
-    let mut lanes = ask(connection, vec![Frame::StatRequest { root, path }]).await?;
-    match lanes.read().await? {
+impl Question {
+    async fn ask(connection: &dyn Connection, question: Vec<Frame>, timeout: Duration) -> Result<Self> {
+        let timeout = if timeout.is_zero() { NO_TIMEOUT } else { timeout.min(NO_TIMEOUT) };
+        let mut lanes = connection.open(Arc::default());
+        in_time(timeout, lanes.write(encoded(&Frame::opening(question)))).await?;
+        lanes.finish();
+        Ok(Self { lanes, timeout })
+    }
+
+    /// The next frame of the answer. A peer may live and yet be held up for ever, as by a file system that hangs.
+    async fn answer(&mut self) -> Result<Option<Frame>> {
+        in_time(self.timeout, self.lanes.read()).await
+    }
+}
+
+async fn in_time<T>(timeout: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        let message = format!("the other end has not answered for {} s", timeout.as_secs_f64());
+        Err(Error::new(ErrorKind::Timeout, message))
+    })
+}
+
+async fn stat(connection: &dyn Connection, root: Vec<u8>, path: RelPath, timeout: Duration) -> Result<Stat> {
+    let mut asked = Question::ask(connection, vec![Frame::StatRequest { root, path }], timeout).await?;
+    match asked.answer().await? {
         Some(Frame::StatReply(stat)) => Ok(stat),
         Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
         _ => Err(Error::protocol("no answer to a question for one path").remote()),
     }
 }
 
-async fn redeem(connection: &dyn Connection, secret: Vec<u8>) -> Result<String> {
-    let mut lanes = ask(connection, vec![Frame::Join(secret)]).await?;
-    match lanes.read().await? {
+async fn redeem(connection: &dyn Connection, secret: Vec<u8>, timeout: Duration) -> Result<String> {
+    let mut asked = Question::ask(connection, vec![Frame::Join(secret)], timeout).await?;
+    match asked.answer().await? {
         Some(Frame::Joined(line)) => Ok(String::from_utf8_lossy(&line).into_owned()),
         Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
         _ => Err(Error::protocol("no answer to an invitation").remote()),
@@ -267,10 +292,9 @@ async fn redeem(connection: &dyn Connection, secret: Vec<u8>) -> Result<String> 
 }
 
 async fn explanation(connection: &dyn Connection, request: Request) -> Result<Explanation> {
-    let asked = request.explain.clone();
-    let mut lanes = ask(connection, Frame::asking_for(&request)).await?;
-    match lanes.read().await? {
-        Some(Frame::Explained(told)) if asked.is_within(&told.path) => Ok(*told),
+    let mut asked = Question::ask(connection, Frame::asking_for(&request), timeout_of(&request)).await?;
+    match asked.answer().await? {
+        Some(Frame::Explained(told)) if request.explain.is_within(&told.path) => Ok(*told),
         Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
         _ => Err(Error::protocol("no answer to a question for the rule of a path").remote()),
     }

@@ -4,13 +4,14 @@
 mod support;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::time::Duration;
 
-use sparsync_core::proto::{Frame, Kind, Meta, RelPath, Stat};
-use sparsync_core::{Client, Error, ErrorKind};
-use support::{Site, Trap, put};
+use sparsync_core::proto::{Frame, Kind, Meta, RelPath, Request, Stat};
+use sparsync_core::{Batch, Client, Error, ErrorKind, EventNeeds, Run, explain_remote};
+use support::{ANSWER_TIMEOUT, Site, Trap, pull_from, put, unhung};
 
 async fn look(client: &Client, path: &str) -> Result<Stat, Error> {
-    client.stat("r", RelPath::new(path.as_bytes()).unwrap()).await
+    client.stat("r", RelPath::new(path.as_bytes()).unwrap(), ANSWER_TIMEOUT).await
 }
 
 #[tokio::test]
@@ -84,7 +85,7 @@ async fn a_key_learns_what_its_scope_lets_it() {
                 (false, _) => assert_eq!(told, Err(ErrorKind::Scope), "{path}"),
             }
         }
-        let error = client.stat("nope", RelPath::root()).await.unwrap_err();
+        let error = client.stat("nope", RelPath::root(), ANSWER_TIMEOUT).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Scope);
     }
 }
@@ -92,9 +93,32 @@ async fn a_key_learns_what_its_scope_lets_it() {
 #[tokio::test]
 async fn an_answer_of_another_kind_is_refused() {
     let trap = Trap::new().await;
-    let (told, ()) = tokio::join!(trap.client.stat("r", RelPath::root()), async {
+    let (told, ()) = tokio::join!(trap.client.stat("r", RelPath::root(), ANSWER_TIMEOUT), async {
         let mut control = trap.wire.accept().await;
         control.write(&Frame::ListReply { more: false, entries: vec![] }).await;
     });
     assert_eq!(told.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_waited_for_as_long_as_was_asked() {
+    let trap = Trap::new().await;
+    let soon = Duration::from_millis(50);
+    let path = || RelPath::new(b"x").unwrap();
+    let request = Request { explain: path(), dry_run: true, timeout_ms: 50, ..pull_from("x") };
+    let explained = Run {
+        request,
+        local_path: trap.local().into_os_string().into_encoded_bytes(),
+        local_sources: Vec::new(),
+        events: EventNeeds::default(),
+        batch: Batch::None,
+    };
+    for error in [
+        unhung(trap.client.list("r", path(), soon)).await.unwrap_err(),
+        unhung(trap.client.stat("r", path(), soon)).await.unwrap_err(),
+        unhung(explain_remote(&trap.client, explained)).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.message().contains("has not answered for 0.05 s"), "{error}");
+    }
 }

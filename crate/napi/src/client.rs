@@ -13,7 +13,7 @@ use crate::error::{promise, throw};
 use crate::explain::{NativeExplanation, explain_with};
 use crate::job::NativeJob;
 use crate::number::moment;
-use crate::options::{NativeCommandOptions, NativeConnectOptions, NativeRequest, rel_path};
+use crate::options::{NativeCommandOptions, NativeConnectOptions, NativeRequest, millis, rel_path};
 use crate::words::NativeKind;
 
 /// One entry of a directory of a server.
@@ -208,17 +208,19 @@ impl NativeClient {
         NativeJob::new(env, job, (direction, origins))
     }
 
-    /// The entries of one directory; the names of the roots when `root` is empty.
+    /// The entries of one directory; the names of the roots when `root` is empty. A `timeoutMs` of 0 is no limit.
     #[napi(ts_return_type = "Promise<Array<NativeListEntry>>")]
     pub fn list<'env>(
         &self,
         env: &'env Env,
         root: String,
         path: Uint8Array,
+        timeout_ms: f64,
     ) -> napi::Result<PromiseRaw<'env, Vec<NativeListEntry>>> {
         let client = Arc::clone(&self.client);
         let path = throw(env, rel_path(&path))?;
-        promise(env, async move { client.list(&root, path).await }, |_, entries| {
+        let timeout = millis(timeout_ms);
+        promise(env, async move { client.list(&root, path, timeout).await }, |_, entries| {
             Ok(entries.iter().map(entry).collect())
         })
     }
@@ -230,10 +232,12 @@ impl NativeClient {
         env: &'env Env,
         root: String,
         path: Uint8Array,
+        timeout_ms: f64,
     ) -> napi::Result<PromiseRaw<'env, NativeStat>> {
         let client = Arc::clone(&self.client);
         let path = throw(env, rel_path(&path))?;
-        promise(env, async move { client.stat(&root, path).await }, |_, found| Ok(stat(&found)))
+        let timeout = millis(timeout_ms);
+        promise(env, async move { client.stat(&root, path, timeout).await }, |_, found| Ok(stat(&found)))
     }
 
     /// What both ends of a run say of a path, the source's first.

@@ -112,7 +112,7 @@ fn congestion_of(word: &str) -> Result<Congestion> {
     Congestion::from_word(word).ok_or_else(|| config(format!("there is no congestion control {word:?}")))
 }
 
-fn millis(value: f64) -> Duration {
+pub(crate) fn millis(value: f64) -> Duration {
     Duration::try_from_secs_f64(value / 1000.0).unwrap_or(Duration::ZERO)
 }
 
@@ -448,6 +448,8 @@ pub struct NativeRoot {
 pub struct NativeLimits {
     /// Sessions.
     pub max_sessions: u32,
+    /// Sessions of one key.
+    pub max_sessions_per_key: u32,
     /// Connections of everybody together.
     pub max_connections: u32,
     /// Connections of one key.
@@ -470,6 +472,7 @@ impl From<NativeLimits> for Limits {
     fn from(limits: NativeLimits) -> Self {
         Self {
             sessions: limits.max_sessions as usize,
+            sessions_per_key: limits.max_sessions_per_key as usize,
             connections: limits.max_connections as usize,
             connections_per_key: limits.max_connections_per_key as usize,
             connections_per_address: limits.max_connections_per_address as usize,

@@ -49,7 +49,7 @@ fn native_server_key(public_key: PublicKey, next: Option<NextKey>) -> NativeServ
     }
 }
 
-/// What becomes of the server's key at `keyPath`: `status` looks, or makes one; `rotate` makes the one that is to follow, from
+/// What becomes of the server's key at `keyPath`: `status` looks; `rotate` makes the one that is to follow, from
 /// `fromMs` on; `now` lets it count; `keep` removes it.
 #[napi(catch_unwind)]
 pub fn server_key(env: &Env, key_path: String, what: String, from_ms: f64) -> napi::Result<NativeServerKey> {
@@ -61,7 +61,7 @@ pub fn server_key(env: &Env, key_path: String, what: String, from_ms: f64) -> na
         }
         "now" => ServerKey::rotate_now(path),
         "keep" => ServerKey::keep(path),
-        _ => ServerKey::load(path),
+        _ => ServerKey::existing(path),
     };
     let ServerKey { identity, next } = throw(env, found)?;
     Ok(native_server_key(identity.public_key(), next))

@@ -19,9 +19,6 @@ use crate::log::{Level, Log, LogOptions, shown};
 /// The flags of the command, one in a line; see `scripts/serve-flags.mjs`.
 const TABLE: &str = include_str!("serve_flags.tsv");
 
-/// How long a connection may be silent.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A flag.
 #[derive(Clone, Copy)]
 struct Flag {
@@ -93,6 +90,7 @@ pub(crate) struct Serving {
     limits: Limits,
     durability: Durability,
     congestion: Congestion,
+    idle_timeout: Duration,
     is_json: bool,
     /// Where figures are asked for.
     pub(crate) metrics: Option<SocketAddr>,
@@ -241,6 +239,7 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
         metrics,
         limits: Limits {
             sessions: limit("max-sessions")?,
+            sessions_per_key: limit("max-sessions-per-key")?,
             connections: limit("max-connections")?,
             connections_per_key: limit("max-connections-per-key")?,
             connections_per_address: limit("max-connections-per-address")?,
@@ -257,6 +256,7 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
             "json" => true,
             _ => return Err(no_format),
         },
+        idle_timeout: Duration::from_secs(number("idle-timeout", 1, 3600)?.into()),
         grace: Duration::from_secs(number("grace", 0, 86_400)?.into()),
         given,
     })
@@ -327,7 +327,7 @@ impl Serving {
             tcp: !self.is_on("no-tcp"),
             durability: self.durability,
             limits: self.limits,
-            idle_timeout: IDLE_TIMEOUT,
+            idle_timeout: self.idle_timeout,
             congestion: self.congestion,
             profile: false,
             refuse: self.texts("refuse")?,

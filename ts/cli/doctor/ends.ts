@@ -3,7 +3,7 @@ import type { SparsyncError } from '../../errors.js';
 import type { ConnectOptions } from '../../options.js';
 import { absolute, textOf } from '../../paths.js';
 import { plan } from '../../plan.js';
-import type { Connection } from '../../connection.js';
+import { connectionTo } from '../../connection.js';
 import type { Location, RemoteTarget, Target } from '../../target.js';
 import { hintFor } from '../hints.js';
 import { well, wrong } from './finding.js';
@@ -14,6 +14,12 @@ import { canBeWritten, spaceFinding } from './machine.js';
 const SOME_FOLDER = '/';
 const NO_FOLDER = '/.sparsync-doctor';
 
+/**
+ * How often it is asked again where there is no room: a server that lets a key have one connection may not have noticed that the
+ * last one has ended.
+ */
+const AGAIN = { attempts: 3, baseDelayMs: 100 };
+
 /** Whether a sync would be refused, found by a plan that carries nothing: each end grants or refuses it like a sync. */
 async function refusal(
   source: Location,
@@ -21,23 +27,31 @@ async function refusal(
   options: ConnectOptions,
 ): Promise<SparsyncError | undefined> {
   try {
-    await plan(source, destination, { ...options, into: true, filter: ['- *'] }).result;
+    await plan(source, destination, { ...options, into: true, filter: ['- *'], retry: AGAIN }).result;
     return undefined;
   } catch (error) {
     return fromNative(error);
   }
 }
 
+async function rootsOf(target: RemoteTarget, options: ConnectOptions): Promise<string[]> {
+  const connection = connectionTo(target, options);
+  try {
+    return (await connection.list()).map(({ name }) => name);
+  } finally {
+    await connection.close();
+  }
+}
+
 /** Finds what a key may do at a place on a server. A run needs only one direction, and it is not known which. */
 export async function examineScope(
   location: Location,
-  { root }: RemoteTarget,
-  connection: Connection,
+  target: RemoteTarget,
   options: ConnectOptions,
 ): Promise<Finding> {
   const check = 'scope';
-  if (root === '') {
-    const roots = (await connection.list()).map(({ name }) => name);
+  if (target.root === '') {
+    const roots = await rootsOf(target, options);
     if (roots.length > 0) return well(check, `this key sees the roots ${roots.join(' ')}`);
     return wrong('problem', check, 'this key sees no root', "the server's authorized_keys decides what a key may do");
   }

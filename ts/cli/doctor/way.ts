@@ -27,38 +27,52 @@ const ANSWERS: Partial<Record<ErrorCode, string>> = {
   ERR_SPARSYNC_LIMIT: 'server limits',
 };
 
-/** Errors of a server that does not. */
+/** The check that an error of a server belongs to which answers; none of one that does not. */
+function answerOf({ code, side }: SparsyncError): string | undefined {
+  // A server that is full says so.
+  return code === 'ERR_SPARSYNC_CONNECT' && side === 'remote' ? 'server limits' : ANSWERS[code];
+}
+
+/** Errors of a server that does not answer. */
 const SILENCE: readonly ErrorCode[] = ['ERR_SPARSYNC_CONNECT', 'ERR_SPARSYNC_TIMEOUT', 'ERR_SPARSYNC_CLOSED'];
 
-/** Checks the way to a server. Gives the connection if it was made; the caller closes it. */
+/** A connection that was made, and is closed: what follows connects anew, and a key may have one connection alone. */
+type Reached = Pick<Connection, 'remoteAddress' | 'serverKey' | 'nextKey' | 'transport' | 'udp'> & {
+  readonly roundTripMs: number;
+};
+
+/** Checks the way to a server, and says whether there is one. */
 export async function* examineWay(
   target: RemoteTarget,
   options: ConnectOptions,
-): AsyncGenerator<Finding, Connection | undefined, undefined> {
-  const reached = await attempt(async () => {
+): AsyncGenerator<Finding, boolean, undefined> {
+  const reached = await attempt(async (): Promise<Reached> => {
     const connection = connectionTo(target, options);
     await connection.establish();
-    return connection;
+    const { remoteAddress, serverKey, nextKey, transport, udp } = connection;
+    const made = { remoteAddress, serverKey, nextKey, transport, udp, roundTripMs: connection.roundTripMs() };
+    await connection.close();
+    return made;
   });
   if (target.via === undefined) yield* examineNetwork(target, options, reached);
   if (reached instanceof SparsyncError) {
-    yield failure(ANSWERS[reached.code] ?? 'connection', reached);
-    return undefined;
+    yield failure(answerOf(reached) ?? 'connection', reached);
+    return false;
   }
   const { remoteAddress, serverKey, nextKey, transport, udp } = reached;
   const stands = udp === undefined ? '' : ` (UDP: ${udp})`;
-  const time = `${reached.roundTripMs().toFixed(1)} ms`;
+  const time = `${reached.roundTripMs.toFixed(1)} ms`;
   yield well('connection', `${remoteAddress}, by ${transport}${stands}, round trip ${time}`);
   yield well('versions', 'both ends have a version of the protocol in common');
   if (serverKey !== '') {
     const next = nextKey === undefined ? '' : `, from ${nextKey.from.toISOString()} on ${nextKey.key}`;
     yield well('server key', `${serverKey}${next}`);
   }
-  return reached;
+  return true;
 }
 
-/** The connection of an attempt to reach a server, or its error. A server that refuses was reached, too. */
-async function attempt(connecting: () => Promise<Connection>): Promise<Connection | SparsyncError> {
+/** What comes of an attempt to reach a server, or its error. A server that refuses was reached, too. */
+async function attempt<T>(connecting: () => Promise<T>): Promise<T | SparsyncError> {
   try {
     return await connecting();
   } catch (error) {
@@ -67,7 +81,8 @@ async function attempt(connecting: () => Promise<Connection>): Promise<Connectio
 }
 
 function failure(check: string, error: SparsyncError): Finding {
-  const isSilent = SILENCE.includes(error.code) && error.details['reason'] === undefined;
+  const isSilent =
+    SILENCE.includes(error.code) && answerOf(error) === undefined && error.details['reason'] === undefined;
   const fix = isSilent ? 'start the server there, or open its port, 28792 unless told otherwise' : hintFor(error);
   return wrong('problem', check, `${error.code}: ${error.message}`, fix);
 }
@@ -75,11 +90,12 @@ function failure(check: string, error: SparsyncError): Finding {
 async function* examineNetwork(
   target: RemoteTarget,
   options: ConnectOptions,
-  reached: Connection | SparsyncError,
+  reached: Reached | SparsyncError,
 ): AsyncGenerator<Finding, undefined, undefined> {
-  const isSilent = reached instanceof SparsyncError && SILENCE.includes(reached.code);
+  const answer = reached instanceof SparsyncError ? answerOf(reached) : undefined;
+  const isSilent = reached instanceof SparsyncError && SILENCE.includes(reached.code) && answer === undefined;
   // An error of this machine, for instance a missing key, says nothing about the way.
-  if (reached instanceof SparsyncError && !isSilent && ANSWERS[reached.code] === undefined) return undefined;
+  if (reached instanceof SparsyncError && !isSilent && answer === undefined) return undefined;
   const isProxied = reached instanceof SparsyncError ? reached.details['proxy'] !== undefined : reached.udp === 'proxy';
   if (isProxied) {
     yield well('names', `${target.host} is looked up by the proxy`);
@@ -175,8 +191,6 @@ async function tried(
   const text = credentialText();
   const identity = options.identity ?? (text === undefined ? undefined : { key: parseCredential(text).key });
   const by = { ...options, ...(identity === undefined ? {} : { identity }), transport, connectTimeoutMs };
-  const reached = await attempt(() => connect(formatRemote(host, target.port), by));
-  if (reached instanceof SparsyncError) return ANSWERS[reached.code] === undefined ? reached : undefined;
-  await reached.close();
-  return undefined;
+  const reached = await attempt(async () => (await connect(formatRemote(host, target.port), by)).close());
+  return reached instanceof SparsyncError && answerOf(reached) === undefined ? reached : undefined;
 }

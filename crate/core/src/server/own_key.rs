@@ -43,7 +43,7 @@ impl OwnKey {
         if seen.stamp == Some(stamp) && !is_due && !is_asked {
             return;
         }
-        let found = ServerKey::reload(&self.path).and_then(|found| listener.show(&found.identity).map(|()| found));
+        let found = ServerKey::existing(&self.path).and_then(|found| listener.show(&found.identity).map(|()| found));
         match found {
             Ok(ServerKey { identity, next }) => {
                 let key = identity.public_key();

@@ -1,7 +1,7 @@
 //! What is alive on a server: connections, by their keys, and sessions.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use sparsync_proto::RelPath;
@@ -22,6 +22,8 @@ use crate::trust::{AuthorizedKeys, PublicKey, Scope};
 pub struct Limits {
     /// Sessions.
     pub sessions: usize,
+    /// Sessions of one key.
+    pub sessions_per_key: usize,
     /// Connections of everybody together.
     pub connections: usize,
     /// Connections of one key.
@@ -44,6 +46,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 64,
+            sessions_per_key: 32,
             connections: 1024,
             connections_per_key: 16,
             connections_per_address: 1024,
@@ -103,7 +106,8 @@ pub(super) struct Registry {
     limits: Mutex<Limits>,
     closing: AtomicBool,
     stop: Notify,
-    active: AtomicUsize,
+    /// The key of each session that is running, if it has one.
+    active: Mutex<Vec<Option<PublicKey>>>,
     idle: Notify,
     live: Mutex<Vec<Live>>,
     connections: Mutex<Vec<HeldConnection>>,
@@ -120,7 +124,7 @@ impl Registry {
             limits: Mutex::new(limits),
             closing: AtomicBool::new(false),
             stop: Notify::new(),
-            active: AtomicUsize::new(0),
+            active: Mutex::default(),
             idle: Notify::new(),
             live: Mutex::default(),
             connections: Mutex::default(),
@@ -166,7 +170,7 @@ impl Registry {
 
     /// How many sessions are running.
     pub(super) fn active(&self) -> usize {
-        self.active.load(Ordering::SeqCst)
+        lock(&self.active).len()
     }
 
     /// Waits until no session is running.
@@ -237,21 +241,14 @@ impl Registry {
         let all = || connections.iter().map(|held| &held.from).chain(counted);
         let of_key = all().filter(|held| from.key.is_some() && held.key == from.key).count();
         let from_there = all().filter(|held| from.address.is_some() && held.address == from.address).count();
-        let full = |what: &str| {
-            // Another connection will end: trying again is right.
-            Err(Error::new(
-                ErrorKind::Connect,
-                format!("the server has no room for another connection{what}; try again later"),
-            ))
-        };
         if of_key >= limits.connections_per_key / part {
-            return full(" of this key");
+            return Err(full("connection of this key"));
         }
         if from_there >= limits.connections_per_address / part {
-            return full(" from this address");
+            return Err(full("connection from this address"));
         }
         if all().count() >= limits.connections / part {
-            return full("");
+            return Err(full("connection"));
         }
         Ok(())
     }
@@ -294,28 +291,44 @@ impl Registry {
     }
 }
 
+/// What a client is told that comes while a limit is reached. Another one will end: trying again is right.
+fn full(what: &str) -> Error {
+    Error::new(ErrorKind::Connect, format!("the server has no room for another {what}; try again later"))
+}
+
 /// A session counts as active for as long as this lives.
-pub(super) struct Active(Arc<Registry>);
+pub(super) struct Active {
+    registry: Arc<Registry>,
+    key: Option<PublicKey>,
+}
 
 impl Active {
-    /// Makes room for a session.
-    pub(super) fn begin(registry: &Arc<Registry>) -> Result<Self> {
+    /// Makes room for a session of a key.
+    pub(super) fn begin(registry: &Arc<Registry>, key: Option<PublicKey>) -> Result<Self> {
         if registry.is_closing() {
             return Err(Error::new(ErrorKind::Closed, "the server is shutting down"));
         }
-        let before = registry.active.fetch_add(1, Ordering::SeqCst);
-        let active = Self(Arc::clone(registry));
-        if before >= registry.limits().sessions {
-            let message = "the server has no room for another session; try again later";
-            return Err(Error::new(ErrorKind::Connect, message));
+        let limits = registry.limits();
+        let mut active = lock(&registry.active);
+        if key.is_some() && active.iter().filter(|each| **each == key).count() >= limits.sessions_per_key {
+            return Err(full("session of this key"));
         }
-        Ok(active)
+        if active.len() >= limits.sessions {
+            return Err(full("session"));
+        }
+        active.push(key);
+        drop(active);
+        Ok(Self { registry: Arc::clone(registry), key })
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::SeqCst);
-        self.0.idle.notify_waiters();
+        let mut active = lock(&self.registry.active);
+        if let Some(own) = active.iter().position(|key| *key == self.key) {
+            active.swap_remove(own);
+        }
+        drop(active);
+        self.registry.idle.notify_waiters();
     }
 }

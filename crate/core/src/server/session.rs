@@ -65,7 +65,7 @@ pub(super) async fn serve_sync(
     let begun = shared.authorize(client, &mut request).and_then(|root| {
         let changes = !request.dry_run && (request.direction == Direction::Push || request.removes_sources());
         let keeping = if changes { root.keeping(&client.scope.name)? } else { None };
-        Ok((Active::begin(&shared.registry)?, keeping))
+        Ok((Active::begin(&shared.registry, client.key())?, keeping))
     });
     let (active, keeping) = match begun {
         Ok(begun) => begun,

@@ -200,6 +200,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
     use super::{Invitation, Invitations};
+    use crate::trust::skipped::skipped;
     use crate::trust::{KeyFile, PublicKey};
     use crate::{Error, ErrorKind};
 
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn what_root_makes_belongs_to_the_owner_of_the_directory() {
         if !rustix::process::geteuid().is_root() {
-            return;
+            return skipped("it takes root");
         }
         let directory = tempfile::tempdir().expect("a directory");
         chown(directory.path(), Some(12_345), Some(54_321)).expect("chown");

@@ -14,6 +14,8 @@ mod known_hosts;
 mod private_file;
 mod scope;
 mod server_key;
+#[cfg(test)]
+mod skipped;
 
 pub use authorized_keys::{AuthorizedKeys, Refresh};
 pub use certificate::NextKey;

@@ -42,8 +42,8 @@ impl ServerKey {
         Self::load_with(path, |path| Ok(Identity::load_or_create(path)?.0))
     }
 
-    /// The same, but no key is made.
-    pub(crate) fn reload(path: &Path) -> Result<Self> {
+    /// The same, but no key is made: fails with [`ErrorKind::NotFound`] without one.
+    pub fn existing(path: &Path) -> Result<Self> {
         Self::load_with(path, |path| Identity::load(path)?.ok_or_else(|| no_key(path)))
     }
 
@@ -116,7 +116,10 @@ impl ServerKey {
 }
 
 fn no_key(path: &Path) -> Error {
-    Error::new(ErrorKind::NotFound, "there is no key").at(path.as_os_str().as_bytes())
+    // Commands for a server often run as another user, or without the variables of its service.
+    let message = "there is no key of a server: start it first, or say where its key is (--identity FILE, or the folder in \
+                   SPARSYNC_CONFIG_DIR)";
+    Error::new(ErrorKind::NotFound, message).at(path.as_os_str().as_bytes())
 }
 
 fn none_follows(path: &Path) -> Error {
@@ -158,6 +161,7 @@ mod tests {
 
     use super::{ServerKey, next_to};
     use crate::ErrorKind;
+    use crate::trust::skipped::skipped;
     use crate::trust::{Identity, announced_key};
 
     /// 9999-01-01.
@@ -179,6 +183,9 @@ mod tests {
             ServerKey::rotate(&directory.path().join("none"), later()).expect_err("no key").kind(),
             ErrorKind::NotFound
         );
+        let none = directory.path().join("none");
+        assert_eq!(ServerKey::existing(&none).expect_err("no key").kind(), ErrorKind::NotFound);
+        assert!(!none.exists(), "it is not made by a look");
         assert_eq!(ServerKey::rotate_now(&path).expect_err("none").kind(), ErrorKind::Config);
         assert_eq!(ServerKey::load(&path).expect("loaded").next, None);
         let next = ServerKey::rotate(&path, later()).expect("made");
@@ -218,7 +225,7 @@ mod tests {
     #[test]
     fn a_key_on_another_file_system_is_changed_there() {
         let (directory, there) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir_in("/dev/shm"));
-        let Ok(there) = there else { return };
+        let Ok(there) = there else { return skipped("there is no /dev/shm") };
         let (path, real) = (directory.path().join("key.pem"), there.path().join("key.pem"));
         Identity::load_or_create(&real).expect("made");
         std::os::unix::fs::symlink(&real, &path).expect("linked");

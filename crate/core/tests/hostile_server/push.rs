@@ -10,7 +10,7 @@ use sparsync_core::proto::{
 use sparsync_core::{Error, ErrorKind, Side};
 
 use crate::support::over::on_every_transport;
-use crate::support::{Node, Over, Trap, accept, noise, profile, push_to, put, snapshot, start, unhung};
+use crate::support::{ANSWER_TIMEOUT, Node, Over, Trap, accept, noise, profile, push_to, put, snapshot, start, unhung};
 use crate::{failed, trap};
 
 /// How a push ends whose server says this once it has all of the tree.
@@ -139,7 +139,7 @@ async fn a_list_without_end_or_of_another_kind_is_refused(over: Over) {
         Frame::TreeDigest([0; 16]),
     ] {
         let trap = Trap::over(over).await;
-        let (listed, ()) = tokio::join!(trap.client.list("r", RelPath::root()), async {
+        let (listed, ()) = tokio::join!(trap.client.list("r", RelPath::root(), ANSWER_TIMEOUT), async {
             let mut control = trap.wire.accept().await;
             control.next().await;
             control.next().await;

@@ -49,7 +49,22 @@ impl Site {
         Self::at(dir.unwrap(), Over::Quic, allow, limits()).await
     }
 
+    /// A server whose root nobody writes to.
+    pub async fn read_only(allow: &str) -> Self {
+        let change = |root| ServedRoot { read_only: true, ..root };
+        Self::serving(tempfile::tempdir().unwrap(), Over::Quic, (allow, limits()), change).await
+    }
+
     async fn at(dir: TempDir, over: Over, allow: &str, limits: Limits) -> Self {
+        Self::serving(dir, over, (allow, limits), |root| root).await
+    }
+
+    async fn serving(
+        dir: TempDir,
+        over: Over,
+        (allow, limits): (&str, Limits),
+        change: impl FnOnce(ServedRoot) -> ServedRoot,
+    ) -> Self {
         std::fs::create_dir(dir.path().join("root")).unwrap();
         std::fs::create_dir(dir.path().join("local")).unwrap();
         put(dir.path(), "outside/secret", "untouched");
@@ -58,7 +73,7 @@ impl Site {
             listen: "127.0.0.1:0".to_owned(),
             identity: Identity::generate().unwrap(),
             key_file: None,
-            roots: vec![ServedRoot::new("r", dir.path().join("root").into_os_string().into_encoded_bytes())],
+            roots: vec![change(ServedRoot::new("r", dir.path().join("root").into_os_string().into_encoded_bytes()))],
             authorized_keys_path: None,
             authorized_keys: vec![format!("mallory {} {allow}", identity.public_key())],
             client_ca_pem: None,

@@ -374,6 +374,9 @@ pub fn accept(grant: Grant, lanes: u8) -> Accept {
     Accept { grant, lanes, ..Accept::default() }
 }
 
+/// How long an answer may take in a test of something else.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What hangs for a minute would hang for ever: the test fails and says where.
 pub async fn unhung<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.expect("it hangs")

@@ -126,6 +126,9 @@ impl Command {
             words.split_first().ok_or_else(|| Error::new(ErrorKind::Config, "a command without a program"))?;
         let mut child = std::process::Command::new(program)
             .args(arguments)
+            // Neither ssh nor what it starts has any use for this client's secrets.
+            .env_remove("SPARSYNC_CREDENTIAL")
+            .env_remove("SPARSYNC_INVITATION")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
