@@ -14,6 +14,7 @@ import { becoming, canBecome } from './helpers/plain-user.js';
 import { type Ended, start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { canMount } from './helpers/setup.js';
+import { hasSsh, startSshd } from './helpers/sshd.js';
 import { dir, workDir } from './helpers/temp.js';
 import { hasTerminals, Terminal } from './helpers/terminal.js';
 
@@ -25,11 +26,13 @@ const NAS = 'nas.example.net';
 /** A number that no list of users has. */
 const NOBODY = 54_321;
 
+type Machine = 'nas' | 'alice' | 'bob';
+
 interface Place {
   readonly work: string;
   readonly net: Wired;
   /** A terminal on one of the machines. */
-  readonly terminal: (machine: 'nas' | 'alice') => Promise<Terminal>;
+  readonly terminal: (machine: Machine) => Promise<Terminal>;
   /** Runs a program on the other machine in a container without home, name, or place to write. */
   readonly contained: (credential: string, ...words: readonly string[]) => Promise<Ended>;
 }
@@ -62,7 +65,7 @@ function place(t: ExecutionContext): Place {
     LC_ALL: 'C.UTF-8',
     PATH: `${work}/bin:${process.env['PATH'] ?? ''}`,
   };
-  const terminal = async (machine: 'nas' | 'alice'): Promise<Terminal> => {
+  const terminal = async (machine: Machine): Promise<Terminal> => {
     const home = dir(work, machine);
     const net1 = machine === 'nas' ? net.far : net.near;
     const under = [...net.inside(net1), 'env', '-C', home];
@@ -80,7 +83,7 @@ function place(t: ExecutionContext): Place {
 judgedWhere(canMount && canBecome && hasTerminals)(
   'from nothing to a first sync, at terminals; then a job with a credential alone (needs script)',
   async (t) => {
-    const { work, terminal, contained } = place(t);
+    const { work, net, terminal, contained } = place(t);
     const backup = dir(work, 'srv/backup');
     const [nas, admin, alice] = await Promise.all([terminal('nas'), terminal('nas'), terminal('alice')]);
 
@@ -140,11 +143,32 @@ judgedWhere(canMount && canBecome && hasTerminals)(
     const credential = /^SPARSYNC_CREDENTIAL=(\S+)$/m.exec(issued.shown)?.[1] ?? '';
     await aJob(t, { work, artifacts, contained, credential });
 
+    if (hasSsh) await joinsBySsh(t, { work, net, bob: await terminal('bob') });
+
     t.is((await admin.runs('sparsync keys revoke ci')).code, exit.ok);
     const to = `sparsync://${NAS}/artifacts/web/`;
     t.is((await contained(credential, 'sparsync', '-rt', 'job/', to)).code, exit.unauthorized);
   },
 );
+
+/** Who may run commands on the server by ssh needs no secret to paste. */
+async function joinsBySsh(
+  t: ExecutionContext,
+  { work, net, bob }: Pick<Place, 'work' | 'net'> & { readonly bob: Terminal },
+): Promise<void> {
+  const elsewhere = { address: net.farAddress, inside: net.inside(net.far) };
+  const sshd = await startSshd(t, work, { bare: true, elsewhere, environment: `HOME=${work}/nas` });
+  symlinkSync(`${work}/bin/sparsync`, `${sshd.bin}/sparsync`);
+  const joined = await bob.runs(
+    `sparsync join -e '${sshd.rsh}' --via-ssh ${sshd.user}@${NAS} --root backup --prefix bob --allow read,write --name bob`,
+  );
+  t.is(joined.code, exit.ok, joined.shown);
+  t.regex(joined.shown, /^joined as bob: server key confirmed by the invitation/m);
+  t.notRegex(joined.shown, /sparsync-invite-/);
+  await bob.runs('mkdir data && echo mine > data/file');
+  t.is((await bob.runs(`sparsync -a data/ sparsync://${NAS}/backup/bob/data/`)).code, exit.ok);
+  t.is(readFileSync(`${work}/srv/backup/bob/data/file`, 'utf8'), 'mine\n');
+}
 
 /** A job that has nothing but a credential: by the command, by the API, and out of its scope. */
 async function aJob(

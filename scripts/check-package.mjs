@@ -215,6 +215,12 @@ try {
       expect(said, `with a broken binary the command exits ${broken.code}: ${broken.output}`);
     },
 
+    'package: who has nothing but the package does what the chapter on operations says': async () => {
+      const env = { SPARSYNC_TEST_PACKAGE: join(complete, 'node_modules', 'sparsync-native') };
+      const chapter = ['__test__/book.spec.ts', '--match', 'the book does what it says: 06-operations.md'];
+      await mustRun(tool('ava'), chapter, { cwd: ROOT, env });
+    },
+
     'package: NAPI_RS_NATIVE_LIBRARY_PATH names the binary to load': async () => {
       const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(ROOT, `sparsync.${target}.node`) };
       await mustRun(process.execPath, ['works.mjs'], { cwd: bare, env });
