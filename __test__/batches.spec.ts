@@ -21,6 +21,7 @@ import { judged, judgedWhere, rsync } from './helpers/judge.js';
 import { start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
+import { stubShell } from './helpers/remote.js';
 import { RichTree } from './helpers/rich-tree.js';
 import { startServer } from './helpers/server.js';
 import { canMount, failure, isRoot, mountTmpfs, setup } from './helpers/setup.js';
@@ -121,6 +122,27 @@ judged('only a batch is written, and the script beside it applies it', async (t)
   t.is(ran.status, exit.ok, ran.stderr);
   t.regex(ran.stdout, /^receiving incremental file list\n/);
   t.is(difference(`${work}/s`, `${work}/two`), '');
+});
+
+judged('the script beside a batch says nothing of how the other end was reached', async (t) => {
+  const work = model(workDir(t));
+  const { shell, env } = stubShell(work);
+  for (const flag of ['--rsync-path', '--remote-path']) {
+    const words = [
+      '-a',
+      '-e',
+      shell,
+      `${flag}=sparsync-remote`,
+      '--only-write-batch=B',
+      `${work}/s/`,
+      `box:${work}/one/`,
+    ];
+    const wrote = await cli(t, client(work), words, { cwd: work, env });
+    t.is(wrote.code, exit.ok, wrote.stderr);
+    const script = readFileSync(`${work}/B.sh`, 'utf8');
+    t.regex(script, /'--read-batch=B'|--read-batch=B/);
+    t.notRegex(script, /rsh|-path/, flag);
+  }
 });
 
 judged('a push writes a batch of what it sends, and a pull refuses to', async (t) => {

@@ -71,6 +71,29 @@ judged('nobody at the port is 10, here and in rsync', async (t) => {
   t.deepEqual([ours.code, exit.connect], [theirs.code, exit.connect], ours.stderr);
 });
 
+judged(
+  'an end of another version is 2, and one whose words are none of the protocol 12, here and in rsync',
+  async (t) => {
+    const work = workDir(t);
+    const user = client(work);
+    dir(work, 's');
+    const script = (name: string, text: string): string => {
+      writeFileSync(`${work}/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+      return `${work}/${name}`;
+    };
+    for (const [code, theirs, ours] of [
+      // What each says first: rsync's a number of four bytes.
+      [exit.version, 'printf "\\001\\000\\000\\000"; exec cat >&2', 'printf "\\0SPSY-9\\n"; exec cat >&2'],
+      [exit.protocol, 'printf "\\040\\000\\000\\000"; exit 0', 'printf "\\0SPSY"; exit 0'],
+    ] as const) {
+      const words = (shell: string): string[] => ['-a', '-e', shell, `${work}/s/`, 'box:d/'];
+      const expected = await start(t, 'rsync', words(script(`theirs${code}`, theirs))).ended;
+      const found = await startCli(t, user, words(script(`ours${code}`, ours))).ended;
+      t.deepEqual([found.code, code], [expected.code, code], `${found.stderr} | ${expected.stderr}`);
+    }
+  },
+);
+
 judged('a peer that stops is 30 after --timeout, here and in rsync', async (t) => {
   const work = workDir(t);
   const user = client(work);

@@ -1,11 +1,12 @@
 // --files-from of the server, and lists that fit no frame.
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
-import { connect, verify } from '../dist/index.js';
+import { connect, sync, verify } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, rsync, rsyncSays } from './helpers/judge.js';
+import { start } from './helpers/process.js';
 import { setup, type Setup } from './helpers/setup.js';
 import { urlAt } from './helpers/url.js';
 
@@ -57,6 +58,60 @@ judged('a list on the server selects what the same list here does, as with rsync
   const nul = await cli(t, user, ['-a0', '--files-from=:lists/nul', url('src/'), `${work}/nul`]);
   t.is(nul.code, exit.partial, nul.stderr);
   t.is(differs(`${work}/judge`, `${work}/nul`), '');
+});
+
+judged('a list of standard input selects what a file of it does, and rsync by it, with -0 too', async (t) => {
+  const { work, url, served, client: user, source } = await place(t);
+  const listed = LIST.replaceAll('\r', '');
+  for (const [name, flags, input] of [
+    ['lines', ['-a'], LIST],
+    ['nul', ['-a0'], listed.replaceAll('\n', '\0')],
+    ['bare', ['-a'], 'a/b/f'],
+    ['empty', ['-a'], ''],
+    ['deep', ['-ar'], 'c\n'],
+  ] as const) {
+    const words = [...flags, '--files-from=-', `${source}/`];
+    const theirs = await start(t, 'rsync', [...words, `${work}/${name}.judge/`], { input }).ended;
+    for (const [to, tree] of [
+      [`${work}/${name}/`, `${work}/${name}`],
+      [url(`${name}/`), `${served}/${name}`],
+    ] as const) {
+      const ran = await cli(t, user, [...words, to], { input });
+      t.is(ran.code, theirs.code, `${name} ${to}: ${ran.stderr}`);
+      t.is(differs(`${work}/${name}.judge`, tree), '', `${name} ${to}`);
+    }
+  }
+});
+
+judged('an empty list is nothing: nothing is carried, and nothing deleted, as with rsync', async (t) => {
+  const { work, url, served, client: user, source } = await place(t);
+  writeFileSync(`${work}/empty`, '# nothing\n');
+  for (const flags of [
+    '-ai',
+    '-air --delete',
+    '-ai --no-R',
+    '-air --delete --no-R',
+    '-aid --delete --delete-excluded',
+  ]) {
+    const name = flags.replaceAll(/\W/g, '');
+    const words = [...flags.split(' '), `--files-from=${work}/empty`, `${source}/`];
+    for (const tree of [`${work}/${name}.judge`, `${work}/${name}`, `${served}/${name}`]) {
+      mkdirSync(`${tree}/own`, { recursive: true });
+      writeFileSync(`${tree}/own/f`, 'kept');
+      utimesSync(tree, 1_500_000_000, 1_500_000_000);
+    }
+    const theirs = await start(t, 'rsync', [...words, `${work}/${name}.judge/`]).ended;
+    for (const [to, tree] of [
+      [`${work}/${name}/`, `${work}/${name}`],
+      [url(`${name}/`), `${served}/${name}`],
+    ] as const) {
+      const ran = await cli(t, user, [...words, to], { env: { SPARSYNC_GUARDS: 'off' } });
+      t.deepEqual([ran.code, ran.stdout], [theirs.code, theirs.stdout], `${flags} ${to}: ${ran.stderr}`);
+      t.is(rsyncSays(`${work}/${name}.judge`, tree), '', `${flags} ${to}`);
+    }
+  }
+  await sync(source, `${work}/api`, { filesFrom: [] });
+  t.deepEqual(readdirSync(`${work}/api`), []);
 });
 
 judged('a list on the server takes the right to read, and nothing but a file of its own', async (t) => {

@@ -56,17 +56,17 @@ test('--no-compress sends content as it is, and its letter does too', async (t) 
   for (const off of ['--no-compress', '--no-z']) t.true((await sent(off, '-z', off)) > content, off);
 });
 
-test('what --no- means of a flag with a value is what rsync takes it for, else the default', (t) => {
-  const said = (...words: readonly string[]) => {
-    const { compression, timeoutMs, durability, maxSize } = flaggedOptions(parseFlags(SYNC_FLAGS, words));
+test('what --no- means of a flag with a value is what rsync takes it for, else the default', async (t) => {
+  const said = async (...words: readonly string[]) => {
+    const { compression, timeoutMs, durability, maxSize } = await flaggedOptions(parseFlags(SYNC_FLAGS, words));
     return { compression, timeoutMs, durability, maxSize };
   };
   const none = { compression: 'auto', timeoutMs: undefined, durability: 'none', maxSize: undefined };
-  t.deepEqual(said(), none);
-  t.deepEqual(said('--durability=run', '--max-size=1', '--no-durability', '--no-max-size'), none);
-  t.deepEqual(said('-z', '--no-z'), { ...none, compression: 'never' });
-  t.deepEqual(said('--no-compress', '-z'), { ...none, compression: 'always' });
-  t.deepEqual(said('--timeout=5', '--no-timeout'), { ...none, timeoutMs: 0 });
+  t.deepEqual(await said(), none);
+  t.deepEqual(await said('--durability=run', '--max-size=1', '--no-durability', '--no-max-size'), none);
+  t.deepEqual(await said('-z', '--no-z'), { ...none, compression: 'never' });
+  t.deepEqual(await said('--no-compress', '-z'), { ...none, compression: 'always' });
+  t.deepEqual(await said('--timeout=5', '--no-timeout'), { ...none, timeoutMs: 0 });
 });
 
 test('every flag of the table can be taken back', async (t) => {

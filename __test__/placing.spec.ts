@@ -88,7 +88,7 @@ judged('a temporary directory that is not there is told before anything is writt
   const { work, client: user } = await setup(t);
   make(work, { 's/f': 'f', 'd/': '' });
   const ran = await cli(t, user, ['-a', '--temp-dir=none', `${work}/s/`, `${work}/d/`]);
-  t.is(ran.code, exit.io);
+  t.is(ran.code, exit.usage);
   t.false(existsSync(`${work}/d/f`));
 });
 

@@ -5,7 +5,7 @@ import test from 'ava';
 
 import { cli, exit } from './helpers/cli.js';
 import { make } from './helpers/beside.js';
-import { STATES, comparable, figures, makeSource } from './helpers/output-corpus.js';
+import { STATES, comparable, figures, logged, makeSource } from './helpers/output-corpus.js';
 import { judged } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client } from './helpers/product.js';
@@ -208,13 +208,6 @@ judged('the exit code is rsync’s', async (t) => {
     t.is(found.code, expected.code, `${words.join(' ')}: ${found.stderr} | ${expected.stderr}`);
   }
 });
-
-/** What a log says, without times and processes. */
-const logged = (path: string): string[] =>
-  readFileSync(path, 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.replace(/^.*?\] /, ''));
 
 judged('--log-file has what is said besides, as rsync has it, and errors in our own words', async (t) => {
   const work = workDir(t);

@@ -65,6 +65,13 @@ export const rows = [
     help: 'what is started at the other end of HOST:PATH, for its shell (default: sparsync-remote)',
   },
   {
+    kind: own({ value: 'PROGRAM' }),
+    flag: 'remote-path',
+    hidden: true,
+    shared: true,
+    help: 'the same as --rsync-path',
+  },
+  {
     kind: own({ value: 'HOW' }),
     flag: 'bootstrap',
     choices: { list: 'BOOTSTRAPS', from: './flag-values.js' },

@@ -245,7 +245,7 @@ export function rules() {
     command: {
       value: 'RULE',
       many: true,
-      read: () => 'filterOf(flags)',
+      read: () => 'await filterOf(flags)',
       needs: { './filter-flags.js': ['filterOf'] },
     },
     document: { range: 'rules, 256 KiB in all', standard: 'none' },

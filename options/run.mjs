@@ -148,6 +148,7 @@ export const rows = [
     verify: true,
   },
   { kind: own({ value: 'MINUTES' }), flag: 'stop-after', help: 'end after so many minutes, done or not', verify: true },
+  { kind: own({ value: 'MINUTES' }), flag: 'time-limit', hidden: true, help: 'the same as --stop-after', verify: true },
   {
     name: 'bwlimit',
     kind: rate(),

@@ -64,7 +64,7 @@ export const rows = [
     name: 'filesFrom',
     kind: own({
       value: 'FILE',
-      read: 'filesFromOf(flags)',
+      read: 'await filesFromOf(flags)',
       needs: { './lists.js': ['filesFromOf'] },
       standard: 'everything',
     }),

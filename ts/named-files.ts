@@ -14,7 +14,7 @@ export type Sibling = (suffix?: string) => string;
 export interface NamedFiles {
   readonly openLog: OpenLog;
   /** Opens a file to read it. Gives the descriptor. */
-  openToRead(path: string): number;
+  openToRead(path: string | Uint8Array): number;
   /** Works on a file and those beside it, in their folder; with a mode that is made if it is missing. */
   beside<T>(path: string, work: (at: Sibling) => T, makes?: number): T;
 }
@@ -24,7 +24,7 @@ export async function namedFiles(): Promise<NamedFiles> {
   const native = await loadNative();
   return {
     openLog: (path, mode, reads = false) => native.openLog(bytesOf(path), mode, reads),
-    openToRead: (path) => native.openToRead(bytesOf(path)),
+    openToRead: (path) => native.openToRead(typeof path === 'string' ? bytesOf(path) : path),
     beside: (path, work, makes) => {
       const folder = native.openDirectory(bytesOf(dirname(path)), makes);
       const held = `/proc/self/fd/${folder}`;

@@ -704,7 +704,8 @@ export interface TransferOptions {
   /**
    * The only paths below the one source that belong to the run; with `recursive` also what is below them. A path that ends
    * with a slash stands, without `recursive`, for a directory and its direct entries, and `.` for the source itself. One that
-   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 32 MiB in all.
+   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 32 MiB in all;
+   * an empty list is nothing.
    *
    * Default: everything.
    *

@@ -131,9 +131,8 @@ async function placeListed(
   const { sources, destination } = ends;
   const { filesFrom, relative } = settings;
   if (sources.length > 1) throw new ConfigError('filesFrom takes one source, below which its paths begin');
-  if (relative) return placeOne(ends, settings, probe);
   const [first, ...others] = filesFrom.selected.map((path) => below(sources[0], path, filesFrom));
-  if (first === undefined) throw new ConfigError('filesFrom without relative is an empty list');
+  if (relative || first === undefined) return placeOne(ends, settings, probe);
   return placeSeveral({ sources: [first, ...others], destination }, settings);
 }
 

@@ -1,5 +1,5 @@
 import { ConfigError } from './errors.js';
-import { joinBytes, joinNames, namesOf, pathBytes, textOf, workingDirectory } from './paths.js';
+import { bytesOf, joinBytes, joinNames, namesOf, pathBytes, textOf, workingDirectory } from './paths.js';
 import type { PathLike } from './paths.js';
 
 /** The paths below a source that belong to a run. */
@@ -40,7 +40,8 @@ export function fileList(paths: readonly PathLike[]): FileList {
     const isContents = path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last));
     if (isContents) listed.push(plain);
   }
-  return { selected, listed };
+  // No list at all would be everything. What is listed is not selected by that, so this is nothing.
+  return selected.length === 0 ? { selected, listed: [bytesOf('nothing')] } : { selected, listed };
 }
 
 /** Takes a source on this machine apart. */

@@ -284,14 +284,13 @@ function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): 
   }
   const bases = BASES.filter((name) => engine[name].length > 0);
   if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
-  const aside = {
-    delayUpdates: engine.delayUpdates,
-    tempDir: engine.tempDir.length > 0,
-    partialDir: engine.partialDir.length > 0,
-  };
+  const aside = { delayUpdates: engine.delayUpdates, partialDir: engine.partialDir.length > 0 };
   const other = Object.entries(aside).find(([, isGiven]) => isGiven)?.[0];
   if ((engine.inplace || engine.append) && other !== undefined) {
     throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
+  }
+  if (engine.append && given.wholeFile === true) {
+    throw new ConfigError('options append and wholeFile exclude each other: what is there is not sent');
   }
   if (engine.writeDevices && !(given.inplace ?? true)) {
     throw new ConfigError('options writeDevices and inplace: false exclude each other');

@@ -11,6 +11,7 @@ export const exit = {
   destination: 3,
   connect: 10,
   io: 11,
+  protocol: 12,
   aborted: 20,
   partial: 23,
   vanished: 24,

@@ -148,6 +148,12 @@ export function comparable(output: string, masks: readonly RegExp[], options: st
   return [...own, ...others.flatMap((other) => lines.filter((line) => other.test(line)))];
 }
 
+/** What a log says, without times and processes. */
+export function logged(path: string): string[] {
+  const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+  return lines.map((line) => line.replace(/^.*?\] /, ''));
+}
+
 /** Options of every way, with every state of the destination. */
 const EVERYWHERE = [
   '-av',
@@ -203,6 +209,19 @@ const ONCE: readonly (readonly [Way, OutputCase['state'], string])[] = [
   ['pull', 'extras', '-av --delete-after'],
   ['local', 'extras', '-av --delete --stats'],
   ['local', 'extras', '-ahhv --stats --delete-delay -n'],
+  ['local', 'extras', '-avv --delete-before'],
+  ['local', 'extras', '-avv --delete-after'],
+  ['local', 'same', '-avv --delete-before'],
+  ['local', 'same', '-avv --delete-after'],
+  ['local', 'missing', '-avv --delete-before'],
+  ['local', 'extras', '-aivvn --delete-before'],
+  ['local', 'extras', '-a --debug=del --delete-before'],
+  ['local', 'extras', '-avv --debug=del0 --delete-after'],
+  ['local', 'extras', '-avvq --delete-before'],
+  ['push', 'extras', '-avv --delete-before'],
+  ['push', 'missing', '-avv --delete-after'],
+  ['pull', 'extras', '-avv --delete-before'],
+  ['pull', 'extras', '-avv --delete-after'],
   ['local', 'missing', '-dlv'],
   ['local', 'missing', '-av --mkpath'],
   ['local', 'missing', '-avm'],
@@ -212,6 +231,10 @@ const ONCE: readonly (readonly [Way, OutputCase['state'], string])[] = [
   ['local', 'missing', '-av --progress --stats'],
   ['local', 'missing', "-a --out-format=%'l|%''l|%z"],
   ['local', 'changed', '-a --out-format=%n'],
+  ['local', 'extras', '-a --delete-before --out-format=%o|%f|%l|%B|%U|%G|%M|%m'],
+  ['local', 'changed', '-ai --out-format=%f|%-9f|%20f|%L|%a|%h|%u|%P'],
+  ['push', 'extras', '-a --delete-before --out-format=%o|%f|%l|%B|%U|%G|%M'],
+  ['pull', 'extras', '-a --delete-before --out-format=%o|%f|%U|%G|%M'],
   ['local', 'changed', '-avI'],
   ['local', 'changed', '-ai --size-only'],
   ['local', 'changed', '-aO -i'],

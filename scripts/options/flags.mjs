@@ -95,7 +95,7 @@ const SWITCHES = {
 } as const;
 
 /** What the flags of a sync say, with the defaults of the command, which are rsync's. */
-export function flaggedOptions(flags: ParsedFlags) {
+export async function flaggedOptions(flags: ParsedFlags) {
   // An object's keys are known to be no more than what was written there.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const names = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
@@ -155,7 +155,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
 ];
 
 /** What the flags of \`verify\` say. */
-export function flaggedVerifyOptions(flags: ParsedFlags) {
+export async function flaggedVerifyOptions(flags: ParsedFlags) {
   return {
     ${reads(inVerify, true).join('\n')}
   } satisfies VerifyOptions;

@@ -3,7 +3,7 @@ import { lstatSync } from 'node:fs';
 import type { FilterEvent, ItemEvent, SyncResult, WarningEvent } from '../events.js';
 import type { TransferOptions } from '../options.js';
 import type { Ends, RemoteProbe } from '../placement.js';
-import { arrivalOf, madeLine, madeTopLine, sourcePath } from './arrival.js';
+import { arrivalOf, deletionPlaces, madeLine, madeTopLine } from './arrival.js';
 import type { Arrival } from './arrival.js';
 import { sizeOf } from './flag-values.js';
 import { formatOf, numberLevel } from './info.js';
@@ -13,12 +13,13 @@ import type { ItemizeContext } from './itemize.js';
 import { listLine } from './list-only.js';
 import type { LogFile } from './log-file.js';
 import { safe, safeBytes, safePath } from './names.js';
-import { readFormat } from './out-format.js';
+import { DELETION, readFormat } from './out-format.js';
 import type { Format, FormatValues } from './out-format.js';
 import { print } from './output.js';
 import type { ParsedFlags } from './parse.js';
 import type { ProgressLines } from './progress-lines.js';
 import { statsLines, totalLines, totalSize } from './rsync-totals.js';
+import { SourcePaths } from './source-paths.js';
 
 /** What the account of a run depends on, beside its events. */
 export interface AccountOf extends ItemizeContext {
@@ -32,10 +33,7 @@ export interface AccountOf extends ItemizeContext {
   readonly lists: boolean;
   /** Whether the top of the tree is an entry of the source. */
   readonly hasTop: boolean;
-  /** The directory that the paths are below, if that is one place on this machine. */
-  readonly place: Uint8Array | undefined;
-  /** The path of the source, for names with it. */
-  readonly sourcePath: string;
+  readonly sourcePaths: SourcePaths;
   /**
    * Finds the names under which paths arrive. If items are not shown, it is called only when a path has to be named.
    */
@@ -46,6 +44,8 @@ export interface AccountOf extends ItemizeContext {
   readonly made: string | undefined;
   /** The line for a top that was made, if `made` does not say it. */
   readonly madeTop: string;
+  /** The directories that are looked through for what is to be deleted, where that is said. */
+  readonly deletionPlaces: readonly string[];
   readonly log: LogFile | undefined;
   readonly progress: ProgressLines | undefined;
 }
@@ -63,6 +63,8 @@ export class Account {
   #toldMade = false;
   /** What is still to be said of how files are sent. */
   #delta: string | undefined;
+  /** What is still to be said of where is deleted. */
+  #deletions: readonly string[];
   /** Says what comes behind the decisions of the source's rules, which the making of its list brings. */
   #afterList: (() => Promise<void>) | undefined;
   /** What the destination's rules decide before the list has ended. */
@@ -76,6 +78,7 @@ export class Account {
     const format = formatOf(flags);
     this.#format = format === undefined ? undefined : readFormat(format);
     this.#level = numberLevel(flags);
+    this.#deletions = of.deletionPlaces.map((place) => `deleting in ${place}`);
     this.#keeps = flags.times('itemize-changes') > 1 || info.name > 1;
   }
 
@@ -100,8 +103,8 @@ export class Account {
       if (info.delta > 0) {
         const copies = flags.given('whole-file') ?? direction === 'local';
         this.#delta = `delta-transmission ${copies ? 'disabled for local transfer or --whole-file' : 'enabled'}`;
-        // At a server, the first item tells whether the top had to be made.
-        if (direction !== 'push') await this.#tellDelta();
+        // At a server, the first item tells whether the top had to be made; what is deleted before stands before this line.
+        if (direction !== 'push' && !flags.on('delete-before')) await this.#tellDelta();
       }
     };
     if (pulls || info.filter === 0) await this.#endList();
@@ -138,36 +141,36 @@ export class Account {
     if (this.#of.lists) return this.#listed(item);
     if (item.path === '' && item.action === 'create' && item.kind === 'directory') {
       if (this.#of.prefix === '') await this.#tellMade(this.#of.madeTop);
-      await this.#tellDelta();
+      await this.#tellStart(item);
       // The top of several sources, or of a single one that is no directory, is not an entry of any source.
       if (item.details?.mode === 0 && item.details.mtimeMs === 0) return;
     }
-    await this.#tellDelta();
+    await this.#tellStart(item);
     const values = this.#values(item);
-    if (item.action === 'skip') return this.#skipped(item, values.name);
-    if (item.action === 'backup') return this.#backedUp(values.name);
-    if (item.action === 'remove') return this.#removed(values.name);
-    if (item.action !== 'keep' && (item.action !== 'copy' || item.reasons.length > 0)) await this.#log(item, values);
+    const name = this.#nameOf(item);
+    if (item.action === 'skip') return this.#skipped(item, name);
+    if (item.action === 'backup') return this.#backedUp(name);
+    if (item.action === 'remove') return this.#removed(name);
+    if (this.#isLogged(item)) await this.#of.log?.entry(values);
     if (flags.on('quiet')) return;
     if (item.action === 'delete') return this.#deleted(values);
     const isUnchanged = item.reasons.length === 0;
     if (item.action === 'keep' && item.kind !== 'directory' && info.skip > 0 && flags.on('ignore-existing')) {
-      await this.#say(`${values.name} exists`);
+      await this.#say(`${name} exists`);
       return;
     }
     if (this.#format?.itemizes === true) {
       if (!isUnchanged || this.#keeps) await this.#line(item, this.#format.line(values));
-      if (isUnchanged && this.#keeps) await this.#log(item, values);
       return;
     }
-    const plain = values.name.replace(/\/$/, '');
+    const plain = name.replace(/\/$/, '');
     if (isUnchanged) {
       if (info.name < 2 || (item.action === 'keep' && item.kind === 'directory')) return;
-      await this.#say(`${values.name} is uptodate`);
+      await this.#say(`${name} is uptodate`);
       return;
     }
     if (item.action === 'attrs' && item.kind !== 'directory') {
-      if (info.name > 1) await this.#show(plain);
+      if (info.name > 1) await this.#say(plain);
       return;
     }
     if (this.#format !== undefined) await this.#line(item, this.#format.line(values));
@@ -206,6 +209,7 @@ export class Account {
   async end(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun' | 'snapshot'>): Promise<void> {
     const { info, flags, direction, hasTop, log, progress } = this.#of;
     await this.#endList();
+    if (flags.on('delete-before')) await this.#tellDeletions();
     await this.#tellDelta();
     await progress?.end();
     if (result.snapshot !== undefined) await this.#tellSnapshot(result.snapshot);
@@ -213,6 +217,7 @@ export class Account {
       const data = result.dryRun ? 0 : result.stats.bytesTransferred;
       await this.#say(`total: matches=0  hash_hits=0  false_alarms=0 data=${data}`);
     }
+    await this.#tellDeletions();
     const dryRun = result.dryRun && !this.#of.lists;
     const totals = { ...result, dryRun, batchOnly: flags.words('only-write-batch').length > 0, single: !hasTop };
     const lines = totalLines(totals, this.#level);
@@ -237,6 +242,19 @@ export class Account {
     this.#afterList = undefined;
     await say?.();
     for (const line of this.#decidedThere.splice(0)) await this.#say(line);
+  }
+
+  /** What stands before an item: where is deleted, and how files are sent. */
+  async #tellStart({ action }: ItemEvent): Promise<void> {
+    const deletesFirst = this.#of.flags.on('delete-before');
+    if (deletesFirst || action === 'delete') await this.#tellDeletions();
+    if (!deletesFirst || action !== 'delete') await this.#tellDelta();
+  }
+
+  async #tellDeletions(): Promise<void> {
+    const lines = this.#deletions;
+    this.#deletions = [];
+    for (const line of lines) await this.#say(line);
   }
 
   async #tellDelta(): Promise<void> {
@@ -264,9 +282,8 @@ export class Account {
   }
 
   async #deleted(values: FormatValues): Promise<void> {
-    if (this.#format !== undefined) {
-      await this.#show(this.#format.tellsDeletions ? this.#format.line(values) : `deleting ${values.name}`);
-    } else if (this.#of.info.del > 0 || this.#of.info.name > 0) await this.#show(`deleting ${values.name}`);
+    if (this.#format !== undefined) await this.#show(this.#format.line(values));
+    else if (this.#of.info.del > 0 || this.#of.info.name > 0) await this.#show(`deleting ${values.name}`);
   }
 
   async #removed(name: string): Promise<void> {
@@ -326,31 +343,43 @@ export class Account {
     for (const each of line.split('\n')) if (each !== '') await this.#of.log?.line(each);
   }
 
-  async #log(item: ItemEvent, values: FormatValues): Promise<void> {
-    const { log, flags } = this.#of;
-    // A dry run transfers no content, so the log file does not list files, except deleted ones.
-    if (log === undefined || (flags.on('dry-run') && item.kind === 'file' && item.action !== 'delete')) return;
-    await log.entry(values);
+  /** Whether the log has an entry: what is transferred or made, and what else is itemized or a directory that changes. */
+  #isLogged({ action, kind, reasons, hardLinkTo }: ItemEvent): boolean {
+    const { flags, log } = this.#of;
+    const itemizes = this.#format?.itemizes === true;
+    if (reasons.length === 0) return itemizes && this.#keeps && log?.format.itemizes === true;
+    const isTransferred = kind === 'file' && (action === 'create' || action === 'update') && hardLinkTo === undefined;
+    // A dry run transfers no content and deletes nothing, and its log tells neither.
+    if (flags.on('dry-run') && (isTransferred || action === 'delete')) return false;
+    return itemizes || action !== 'attrs' || kind === 'directory';
   }
 
   /** The size that the file system of this machine tells for a directory of the source; other ends do not tell it. */
-  #directorySize({ path, pathBytes, action }: ItemEvent): number {
-    const { place } = this.#of;
-    if (place === undefined || action === 'delete' || (this.#format?.tellsSizes !== true && !this.#of.lists)) return 0;
-    const below = pathBytes === undefined ? Buffer.from(path) : Buffer.from(pathBytes);
+  #directorySize(item: ItemEvent): number {
+    const { lists, log, prefix, sourcePaths } = this.#of;
+    const isTold = lists || this.#format?.tellsSizes === true || log?.format.tellsSizes === true;
+    if (item.action === 'delete' || !isTold) return 0;
+    const place = sourcePaths.placeOf(bytesOfPath(item), { below: prefix !== '' });
+    if (place === undefined) return 0;
     try {
-      return lstatSync(Buffer.concat([place, Buffer.from('/'), below]), { throwIfNoEntry: false })?.size ?? 0;
+      return lstatSync(Buffer.from(place), { throwIfNoEntry: false })?.size ?? 0;
     } catch {
       return 0;
     }
   }
 
-  #values(item: ItemEvent): FormatValues {
-    const { prefix, single, sourcePath, direction } = this.#of;
+  /** The name of an entry, with a slash behind that of a directory. */
+  #nameOf(item: ItemEvent): string {
+    const { prefix, single } = this.#of;
     const path = single !== undefined && item.path !== '' ? single : `${prefix}${safePath(item)}`;
     const bare = path.replace(/\/$/, '');
-    const isDirectory = item.kind === 'directory';
-    const name = bare === '' ? './' : isDirectory ? `${bare}/` : bare;
+    return bare === '' ? './' : item.kind === 'directory' ? `${bare}/` : bare;
+  }
+
+  #values(item: ItemEvent): FormatValues {
+    const { prefix, sourcePaths, direction } = this.#of;
+    const name = this.#nameOf(item);
+    const bare = name === './' ? '' : name.replace(/\/$/, '');
     const target = item.details?.target;
     const leads =
       item.hardLinkTo === undefined
@@ -358,20 +387,21 @@ export class Account {
           ? ''
           : ` -> ${safeBytes(target)}`
         : ` => ${prefix}${safePath(item.hardLinkTo)}`;
-    const below = single === undefined ? safePath(item) : '';
-    const longName = [sourcePath, below === '' && isDirectory ? (prefix === '' ? '.' : '') : below]
-      .filter((part) => part !== '')
-      .join('/');
     const size =
-      item.kind === 'symlink' ? (target?.length ?? 0) : isDirectory ? this.#directorySize(item) : (item.size ?? 0);
+      item.kind === 'symlink'
+        ? (target?.length ?? 0)
+        : item.kind === 'directory'
+          ? this.#directorySize(item)
+          : (item.size ?? 0);
     const isSent =
       item.kind === 'file' && (item.action === 'create' || item.action === 'update') && item.hardLinkTo === undefined;
+    const isDeletion = item.action === 'delete';
     return {
-      name,
-      longName,
+      name: isDeletion ? name : `${sourcePaths.leadingOf(bytesOfPath(item))}${name}`,
+      longName: isDeletion ? bare : sourcePaths.shown(bytesOfPath(item), bare),
       leadsTo: leads,
       columns: itemize(item, this.#of) ?? '',
-      operation: item.action === 'delete' ? 'del.' : direction === 'pull' ? 'recv' : 'send',
+      operation: isDeletion ? DELETION : direction === 'pull' ? 'recv' : 'send',
       size,
       transferred: isSent ? size : 0,
       mode: item.details?.mode ?? 0,
@@ -381,6 +411,10 @@ export class Account {
       digest: item.details?.digest,
     };
   }
+}
+
+function bytesOfPath({ path, pathBytes }: ItemEvent): Uint8Array {
+  return pathBytes ?? Buffer.from(path);
 }
 
 /** Makes the account of a run. It looks at both ends if it has to name paths. */
@@ -394,7 +428,7 @@ export async function accountOf(
   const isNamed = transfer.events?.items === true || transfer.itemDetails === true;
   let found: Promise<Arrival> | undefined;
   const look = (): Promise<Arrival> => (found ??= arrivalOf(ends, transfer, probe));
-  const arrival = isNamed ? await look() : { prefix: '', single: undefined, hasTop: false, place: undefined };
+  const arrival = isNamed ? await look() : { prefix: '', single: undefined, hasTop: false };
   return new Account({
     ...arrival,
     ...told,
@@ -404,12 +438,16 @@ export async function accountOf(
     omitLinkTimes: flags.on('omit-link-times'),
     links: flags.words('link-dest').length > 0,
     checksum: transfer.compare === 'content',
-    sourcePath: sourcePath(ends),
+    sourcePaths: new SourcePaths(ends, transfer),
     made:
       isNamed && !lists
         ? await madeLine(ends, { mkpath: flags.on('mkpath'), prefix: arrival.prefix }, probe)
         : undefined,
     madeTop: madeTopLine(ends),
+    deletionPlaces:
+      told.info.deletes > 0 && (flags.on('delete-before') || flags.on('delete-after'))
+        ? await deletionPlaces(ends, transfer, probe)
+        : [],
   });
 }
 

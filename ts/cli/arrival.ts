@@ -1,8 +1,9 @@
 import { lstatSync } from 'node:fs';
 
-import { baseName, joinBytes } from '../paths.js';
+import { baseName } from '../paths.js';
 import { endsWithSlash, isDirectory, meansContent, place } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
+import { relativeSource } from '../selection.js';
 import { transferSettings } from '../settings.js';
 import type { TransferOptions } from '../options.js';
 import { isWhole } from '../shell.js';
@@ -17,8 +18,6 @@ export interface Arrival {
   readonly single: string | undefined;
   /** Whether the top of the tree is an entry of the source. */
   readonly hasTop: boolean;
-  /** The directory that the paths are below, if that is one place on this machine. */
-  readonly place: Uint8Array | undefined;
 }
 
 /** Finds how the paths of a run are named, as rsync names them. */
@@ -26,28 +25,41 @@ export async function arrivalOf(ends: Ends, transfer: TransferOptions, probe: Re
   const [source] = ends.sources;
   const placed = await place(ends, transferSettings(transfer), probe);
   const several = [...placed.localSources, ...placed.remoteSources];
-  const here = ends.sources.length === 1 && source.kind === 'local' ? source.path : undefined;
   if (several.length > 0 || placed.files.selected.length > 0 || placed.files.listed.length > 0) {
     const hasTop = several.some(({ contents }) => contents);
-    const place = here === undefined || hasTop ? here : joinBytes(here, Buffer.from('/..'));
-    return { prefix: '', single: undefined, hasTop, place };
+    return { prefix: '', single: undefined, hasTop };
   }
-  if (!(await isDirectory(source, probe)))
-    return { prefix: '', single: displayName(source), hasTop: false, place: here };
+  if (!(await isDirectory(source, probe))) return { prefix: '', single: displayName(source), hasTop: false };
   const prefix = meansContent(source) ? '' : `${displayName(source)}/`;
-  return { prefix, single: undefined, hasTop: true, place: here };
+  return { prefix, single: undefined, hasTop: true };
+}
+
+/**
+ * The directories of the destination that are looked through for what is to be deleted, as rsync names them: those that arrive by their
+ * own names, and `.` for what arrives with others.
+ */
+export async function deletionPlaces(ends: Ends, transfer: TransferOptions, probe: RemoteProbe): Promise<string[]> {
+  if (transfer.filesFrom !== undefined) return [];
+  const places = new Set<string>();
+  for (const source of ends.sources) {
+    if (!(await isDirectory(source, probe))) continue;
+    const name =
+      transfer.relative === true ? safeBytes(pathOf(source)) : meansContent(source) ? '' : displayName(source);
+    places.add(name === '' ? '.' : name);
+  }
+  return [...places].toSorted();
+}
+
+/** The path under which a source arrives with --relative. */
+function pathOf(source: Target): Uint8Array {
+  if (source.kind === 'local') return relativeSource(source.path).below;
+  return source.path.subarray(source.anchor === 0 ? 0 : source.anchor + 1);
 }
 
 /** The last name of a target, for people. */
 export function displayName(source: Target): string {
   const name = baseName(source.path);
   return name.length === 0 ? '.' : safeBytes(name);
-}
-
-/** The path of a source as `%f` begins with it. */
-export function sourcePath({ sources }: Ends): string {
-  const [source, ...others] = sources;
-  return others.length > 0 ? '' : safeBytes(source.path).replaceAll(/^(?:\.?\/+)+|(?:\/+\.?)+$/g, '');
 }
 
 /**

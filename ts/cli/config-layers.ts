@@ -28,6 +28,9 @@ const DECIDING: Readonly<Partial<Record<Table, Readonly<Record<string, string>>>
 const EXCLUSIVE: readonly (readonly string[])[] = [
   ['delete-before', 'delete-during', 'del', 'delete-delay', 'delete-after'],
   ['compare-dest', 'copy-dest', 'link-dest', 'reflink-dest'],
+  ['rsync-path', 'remote-path'],
+  ['out-format', 'log-format'],
+  ['stop-after', 'time-limit'],
 ];
 
 /** Rules of a project that would say what is deleted. */

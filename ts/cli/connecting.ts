@@ -6,6 +6,7 @@ import type { ConnectOptions } from '../options.js';
 import { TRANSPORT_CHOICES } from '../transports.js';
 import { BOOTSTRAPS, millisecondsOf } from './flag-values.js';
 import type { ParsedFlags } from './parse.js';
+import { CONTIMEOUT_FLAG } from './transfer-flags.js';
 
 /** The connect options that flags ask for. */
 export function connectOptions(flags: ParsedFlags): ConnectOptions {
@@ -17,7 +18,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
       knownHosts: flags.text('known-hosts'),
       ca: pemFile(flags, 'ca'),
     },
-    connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
+    connectTimeoutMs: contimeoutOf(flags),
     idleTimeoutMs: millisecondsOf(flags, 'idle-timeout', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
     transport: flags.choice('transport', TRANSPORT_CHOICES),
@@ -25,9 +26,15 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     localAddress: flags.text('address'),
     quicPorts: flags.text('quic-ports'),
     rsh: flags.text('rsh'),
-    remotePath: flags.text('rsync-path'),
+    remotePath: flags.latest(['rsync-path', 'remote-path']),
     bootstrap: bootstrapOf(flags),
   };
+}
+
+/** How long connecting may take. As in rsync 0 is no limit, for which the longest stands that there is. */
+export function contimeoutOf(flags: ParsedFlags): number | undefined {
+  const limit = millisecondsOf(flags, 'contimeout');
+  return limit === 0 ? Number(CONTIMEOUT_FLAG.off) * 1000 : limit;
 }
 
 /** The family of addresses that is asked for. */

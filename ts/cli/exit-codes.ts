@@ -85,11 +85,12 @@ export function exitCodeOf(code: ErrorCode): number {
 }
 
 /**
- * The exit code for an error. As with rsync a source that is not there is a path that did not arrive, and a connection that
- * is not made in time is another thing than a run that stalls.
+ * The exit code for an error. As with rsync a source that is not there is a path that did not arrive, a directory for unfinished files
+ * that is not there a mistake in the command, and a connection that is not made in time another thing than a run that stalls.
  */
 export function exitCodeFor(error: SparsyncError): number {
   if (error.code === 'ERR_SPARSYNC_NOT_FOUND' && error.details['end'] === 'source') return EXIT.partial;
+  if (error.code === 'ERR_SPARSYNC_NOT_FOUND' && error.details['option'] === 'tempDir') return EXIT.usage;
   if (error.code === 'ERR_SPARSYNC_CONFIG' && error.details['end'] === 'destination') return EXIT.destination;
   return isConnectTimeout(error) ? EXIT.connectTimeout : exitCodeOf(error.code);
 }

@@ -23,7 +23,7 @@ export async function explainCommand(flags: ParsedFlags): Promise<number> {
     refuseRemoteList(flags);
     const operands = operandLocations(flags.operands.slice(0, -1));
     const destination = operandLocation(flags.operands.at(-1) ?? '');
-    const options = { ...connectOptions(flags), ...planOptions(flags) };
+    const options = { ...connectOptions(flags), ...(await planOptions(flags)) };
     for (const path of flags.words('explain')) {
       const told = await withFirstContact(
         options.trust?.knownHosts,
@@ -39,9 +39,10 @@ export async function explainCommand(flags: ParsedFlags): Promise<number> {
 }
 
 /** The options of the sync, without those that only concern writing. */
-function planOptions(flags: ParsedFlags): PlanOptions {
+async function planOptions(flags: ParsedFlags): Promise<PlanOptions> {
   const writing: readonly string[] = NOT_IN_PLAN;
-  return Object.fromEntries(Object.entries(transferOptions(flags)).filter(([name]) => !writing.includes(name)));
+  const options = await transferOptions(flags);
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !writing.includes(name)));
 }
 
 async function tell(told: Explanation, json: boolean): Promise<void> {

@@ -9,25 +9,37 @@ const RULE_FLAGS = ['filter', 'exclude', 'include', 'exclude-from', 'include-fro
 type Rule = string | Uint8Array | FilterRule;
 
 /** The rules of a command line, in its order. */
-export function filterOf(flags: ParsedFlags): readonly Rule[] {
+export async function filterOf(flags: ParsedFlags): Promise<readonly Rule[]> {
   const named = new Map<string, number>();
-  const rules = flags.ordered(RULE_FLAGS).flatMap(([name, word]): readonly Rule[] => {
-    switch (name) {
-      case 'filter':
-        return [word];
-      case 'exclude':
-      case 'include':
-        return [patternRule(name, word)];
-      case 'exclude-from':
-        return flags.on('from0') ? listed(flags, 'exclude', word) : [{ excludeFrom: word }];
-      case 'include-from':
-        return flags.on('from0') ? listed(flags, 'include', word) : [{ includeFrom: word }];
-      case 'rsync-filter':
-        return filesOf(word, named);
-    }
-  });
+  const rules: (readonly Rule[])[] = [];
+  // One after another, for each of them may read standard input.
+  for (const [name, word] of flags.ordered(RULE_FLAGS)) rules.push(await rulesOf(flags, name, word, named));
   // The rules of CVS come last, wherever the flag stands: rules of the command line take precedence over them.
-  return flags.on('cvs-exclude') ? [...rules, ':C', '-C'] : rules;
+  if (flags.on('cvs-exclude')) rules.push([':C', '-C']);
+  return rules.flat();
+}
+
+/** The rules that one flag adds. */
+async function rulesOf(
+  flags: ParsedFlags,
+  flag: (typeof RULE_FLAGS)[number],
+  word: Word,
+  named: Map<string, number>,
+): Promise<readonly Rule[]> {
+  switch (flag) {
+    // As in rsync what is empty is no rule.
+    case 'filter':
+      return word.length === 0 ? [] : [word];
+    case 'exclude':
+    case 'include':
+      return word.length === 0 ? [] : [patternRule(flag, word)];
+    case 'exclude-from':
+      return flags.on('from0') ? listed(flags, 'exclude', word) : [{ excludeFrom: word }];
+    case 'include-from':
+      return flags.on('from0') ? listed(flags, 'include', word) : [{ includeFrom: word }];
+    case 'rsync-filter':
+      return filesOf(word, named);
+  }
 }
 
 /** The rules of `-F`: the first time it names files of rules, the second time it also excludes these files. */
@@ -50,6 +62,7 @@ function patternRule(action: 'exclude' | 'include', pattern: Word): Rule {
 }
 
 /** The patterns of a file that are separated by NUL. */
-function listed(flags: ParsedFlags, action: 'exclude' | 'include', file: Word): Rule[] {
-  return readList(flags, `${action}-from`, file).map((pattern) => patternRule(action, pattern));
+async function listed(flags: ParsedFlags, action: 'exclude' | 'include', file: Word): Promise<Rule[]> {
+  const patterns = await readList(flags, `${action}-from`, file);
+  return patterns.map((pattern) => patternRule(action, pattern));
 }

@@ -262,6 +262,7 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   timeout: { category: 'How it runs', help: 'give up when no work is done for so long (default: 60; 0: never)' },
   'stop-at': { category: 'How it runs', help: 'end at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM' },
   'stop-after': { category: 'How it runs', help: 'end after so many minutes, done or not' },
+  'time-limit': { category: 'How it runs', help: 'the same as --stop-after' },
   bwlimit: { category: 'How it runs', help: 'send no more than RATE per second (KiB; K, M, G; 0: no limit)' },
   port: {
     category: 'How it runs',
@@ -282,6 +283,7 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
     help: 'do nothing but say which filter rule decides about PATH, a path of the transfer',
   },
   'out-format': { category: 'Output', help: 'list each change in this form, as in "%i %n%L"' },
+  'log-format': { category: 'Output', help: 'the same as --out-format' },
   'log-file': { category: 'Output', help: 'write what is done to the end of FILE, with the time' },
   textfile: {
     category: 'Output',
@@ -334,6 +336,7 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
     category: 'Connection and trust',
     help: 'what is started at the other end of HOST:PATH, for its shell (default: sparsync-remote)',
   },
+  'remote-path': { category: 'Connection and trust', help: 'the same as --rsync-path' },
   bootstrap: {
     category: 'Connection and trust',
     help: 'put sparsync-remote at the other end of HOST:PATH when it is missing; "temp" for this run alone (default: asks on a terminal)',

@@ -40,7 +40,8 @@ const TIME = /^(?:(?:(?:(\d{4})[-/])?(\d{1,2})[-/])?(\d{1,2})(?:T|$))?(?:(\d{1,2
  * the next moment that matches the others.
  */
 export function stopAtOf(flags: ParsedFlags, now = new Date()): Date | undefined {
-  const minutes = flags.number('stop-after', 1);
+  const [given = 'stop-after'] = flags.ordered(['stop-after', 'time-limit']).at(-1) ?? [];
+  const minutes = flags.number(given, 1);
   const text = flags.text('stop-at');
   if (text === undefined) return minutes === undefined ? undefined : new Date(now.getTime() + minutes * 60_000);
   const [matched, year, month, day, hour, minute] = TIME.exec(text) ?? [];
@@ -139,7 +140,9 @@ export function compressionOf(flags: ParsedFlags): Compression {
       `--compress-choice takes lz4, none or auto, which there are here, not ${JSON.stringify(choice)}`,
     );
   }
-  const level = flags.number('zl') ?? flags.number('compress-level');
+  // As in rsync a level beyond those that there are is the nearest one.
+  const least = Number.MIN_SAFE_INTEGER;
+  const level = flags.number('zl', least) ?? flags.number('compress-level', least);
   if (choice === 'none' || level === 0) return 'never';
   const when = flags.choice('compress', COMPRESSIONS);
   return when ?? (choice === 'lz4' || level !== undefined ? 'always' : 'auto');

@@ -24,8 +24,11 @@ type InfoWord = keyof typeof INFO;
 // An object's keys are known to be no more than what was written there.
 const WORDS = Object.keys(INFO) as InfoWord[];
 
-/** What is said by a word of `--debug`: how files are sent, what of their content matched, what rules of a filter decide. */
-const SAID_BY_DEBUG = { flist: 'delta', deltasum: 'matches', filter: 'filter' } as const;
+/**
+ * What is said by a word of `--debug`: how files are sent, what of their content matched, what rules of a filter decide, where is looked
+ * for what is to be deleted.
+ */
+const SAID_BY_DEBUG = { flist: 'delta', deltasum: 'matches', filter: 'filter', del: 'deletes' } as const;
 
 type DebugWord = keyof typeof SAID_BY_DEBUG;
 
@@ -87,7 +90,7 @@ function debugLevels(flags: ParsedFlags): Record<(typeof SAID_BY_DEBUG)[DebugWor
 
 /** What the words of `--debug` say, all at the same level. */
 function debugAt(level: number): Record<(typeof SAID_BY_DEBUG)[DebugWord], number> {
-  return { delta: level, matches: level, filter: level };
+  return { delta: level, matches: level, filter: level, deletes: level };
 }
 
 function isSaidByDebug(word: string): word is DebugWord {
@@ -122,7 +125,7 @@ function unknown(flag: string, word: string): ConfigError {
 
 /** The format of the lines, where there is one. */
 export function formatOf(flags: ParsedFlags): string | undefined {
-  return flags.text('out-format') ?? (flags.on('itemize-changes') ? '%i %n%L' : undefined);
+  return flags.latest(['out-format', 'log-format']) ?? (flags.on('itemize-changes') ? '%i %n%L' : undefined);
 }
 
 /** How numbers are shown: 0 as digits, 1 with thousands apart, 2 and 3 with units. */

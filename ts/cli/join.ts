@@ -5,11 +5,10 @@ import { defaultKnownHostsPath, variable } from '../config.js';
 import { ConfigError } from '../errors.js';
 import { join } from '../invitations.js';
 import { ownKey, shownKey } from './announce.js';
-import { identityOption } from './connecting.js';
+import { contimeoutOf, identityOption } from './connecting.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { terminalLines } from './asking.js';
-import { millisecondsOf } from './flag-values.js';
 import { JOIN_FLAGS, SSH } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
@@ -52,7 +51,7 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
   const joined = await join(address, invited?.invitation ?? (await invitationText()), {
     ...own,
     knownHosts: flags.text('known-hosts'),
-    connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
+    connectTimeoutMs: contimeoutOf(flags),
   });
   if (flags.on('json')) {
     await printJson({ type: 'joined', schema: JSON_SCHEMA, ...joined });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 
 import { ConfigError, ioError, messageOf } from '../errors.js';
 import { bytesOf, textOf } from '../paths.js';
@@ -8,11 +8,11 @@ import type { ParsedFlags, Word } from './parse.js';
  * The entries of a list that a flag names (`-` is standard input): one a line, or with `--from0` one before each NUL. Empty ones
  * and those that begin with `#` or `;` are left out, as rsync does it in both.
  */
-export function readList(flags: ParsedFlags, flag: string, file: Word): Buffer[] {
+export async function readList(flags: ParsedFlags, flag: string, file: Word): Promise<Buffer[]> {
   const path = typeof file === 'string' ? bytesOf(file) : file;
   let content: Buffer;
   try {
-    content = readFileSync(textOf(path) === '-' ? 0 : Buffer.from(path));
+    content = textOf(path) === '-' ? readFileSync(0) : await contentOf(path);
   } catch (error) {
     const why = messageOf(error);
     // As in rsync, a missing file is a mistake in the command.
@@ -20,6 +20,17 @@ export function readList(flags: ParsedFlags, flag: string, file: Word): Buffer[]
     throw ioError(`cannot read the list of --${flag}`, error);
   }
   return entriesOf(flags, content);
+}
+
+/** What is in a file to which no symlink of others leads. */
+async function contentOf(path: Uint8Array): Promise<Buffer> {
+  const { namedFiles } = await import('../named-files.js');
+  const descriptor = (await namedFiles()).openToRead(path);
+  try {
+    return readFileSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** The entries of a list with this content. */
@@ -45,7 +56,7 @@ function parts(content: Buffer, separator: number): Buffer[] {
 /**
  * The paths that `--files-from` lists; `undefined` for a list on the server, which is read when the connection is made.
  */
-export function filesFromOf(flags: ParsedFlags): readonly Uint8Array[] | undefined {
+export async function filesFromOf(flags: ParsedFlags): Promise<readonly Uint8Array[] | undefined> {
   const file = flags.words('files-from').at(-1);
   if (file === undefined) return undefined;
   return remoteListOf(flags) === undefined ? readList(flags, 'files-from', file) : [];

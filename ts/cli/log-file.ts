@@ -15,11 +15,12 @@ const STANDARD = '%i %n%L';
 /** The file of `--log-file`: each action, with its time and the number of the process. */
 export class LogFile {
   readonly #stream: WriteStream | undefined;
-  readonly #format: Format | undefined;
+  /** The format of its entries; one that is empty has those of deletions alone. */
+  readonly format: Format;
   #isLost = false;
 
   constructor(path: string, format: string | undefined, open: OpenLog) {
-    this.#format = format === '' ? undefined : readFormat(format ?? STANDARD);
+    this.format = readFormat(format ?? STANDARD);
     try {
       this.#stream = createWriteStream(path, { fd: open(path, 0o666) });
       this.#stream.on('error', (error) => this.#lose(error));
@@ -30,7 +31,8 @@ export class LogFile {
 
   /** Writes of an entry. */
   async entry(values: FormatValues): Promise<void> {
-    if (this.#format !== undefined) await this.line(this.#format.line(values));
+    const line = this.format.line(values);
+    if (line !== '') await this.line(line);
   }
 
   /** Writes what is said on stderr, without its colours. */

@@ -28,15 +28,17 @@ export interface FormatValues {
 export interface Format {
   /** Whether the differences are shown for every item, and not only transferred files. */
   readonly itemizes: boolean;
-  /** Whether it has a word for deletions. */
-  readonly tellsDeletions: boolean;
   /** Whether it has a word for sizes. */
   readonly tellsSizes: boolean;
+  /** The line of an entry. Where no word of the format tells deletions, these have a line of their own. */
   readonly line: (values: FormatValues) => string;
 }
 
 /** The digits of a BLAKE3 digest; an entry without one has as many blanks, as in rsync. */
 const DIGEST_DIGITS = 64;
+
+/** The operation of what is deleted. */
+export const DELETION = 'del.';
 
 /** One place of a format: how its value is shown. */
 const PLACE = /%('*)(-?\d*)('*)([A-Za-z%])/g;
@@ -64,19 +66,23 @@ const VALUES: Readonly<Record<string, (values: FormatValues, level: number) => s
 /** Reads a format of `--out-format` or `--log-file-format`. What is no place in it stands for itself, as in rsync. */
 export function readFormat(format: string): Format {
   const letters = [...format.matchAll(PLACE)].map((match) => match[4] ?? '');
+  const tellsDeletions = letters.includes('i') || letters.includes('o');
   return {
     itemizes: letters.includes('i'),
-    tellsDeletions: letters.includes('i') || letters.includes('o'),
     tellsSizes: letters.includes('l'),
     line: (values) =>
-      format.replaceAll(PLACE, (all, before: string, width: string, behind: string, letter: string) => {
-        const value = VALUES[letter];
-        if (value === undefined) return all;
-        const shown = value(values, before.length + behind.length);
-        const room = ' '.repeat(Math.max(0, Math.abs(Number(width)) - bytesOf(shown)));
-        return width.startsWith('-') ? shown + room : room + shown;
-      }),
+      values.operation === DELETION && !tellsDeletions ? `deleting ${values.name}` : filled(format, values),
   };
+}
+
+function filled(format: string, values: FormatValues): string {
+  return format.replaceAll(PLACE, (all, before: string, width: string, behind: string, letter: string) => {
+    const value = VALUES[letter];
+    if (value === undefined) return all;
+    const shown = value(values, before.length + behind.length);
+    const room = ' '.repeat(Math.max(0, Math.abs(Number(width)) - bytesOf(shown)));
+    return width.startsWith('-') ? shown + room : room + shown;
+  });
 }
 
 /** The bytes of a text before it was made safe to show: widths of columns count these. */

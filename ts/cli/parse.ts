@@ -67,6 +67,8 @@ export class ParsedFlags {
     if (on && flag.twice !== undefined && before > 0) {
       throw new ConfigError(`--${flag.name} may stand once: ${flag.twice}`);
     }
+    // The last one that was turned stands last.
+    this.#switches.delete(flag.name);
     this.#switches.set(flag.name, on);
     this.#times.set(flag.name, on ? before + 1 : 0);
     if (flag.doubled !== undefined && (on ? before > 0 : before > 1)) this.#switches.set(flag.doubled, on);
@@ -136,6 +138,12 @@ export class ParsedFlags {
     return this.given(name) ?? false;
   }
 
+  /** Which of these flags is on and was turned last. */
+  lastOn<const Name extends string>(names: readonly Name[]): Name | undefined {
+    const found = [...this.#switches].findLast(([name, on]) => on && names.some((each) => each === name))?.[0];
+    return names.find((name) => name === found);
+  }
+
   /** All values of a flag, as bytes where text cannot hold them. */
   words(name: string): readonly Word[] {
     const declared = this.#declared(name);
@@ -161,6 +169,12 @@ export class ParsedFlags {
   /** The value of a flag. */
   text(name: string): string | undefined {
     return this.all(name).at(-1);
+  }
+
+  /** The value of a flag that has several names: the one that was given last. */
+  latest(names: readonly string[]): string | undefined {
+    const [name] = this.ordered(names).at(-1) ?? [];
+    return name === undefined ? undefined : this.text(name);
   }
 
   /** The value of a flag that is one of a few words. */

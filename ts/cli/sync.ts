@@ -126,7 +126,7 @@ class SyncRun {
       const ends = batch
         ? (await import('./batch.js')).batchEnds(this.#flags)
         : endsOf(list === undefined ? this.#flags.operands : await list.listedOperands(this.#flags));
-      const asked = transferOptions(this.#flags, this.#info);
+      const asked = await transferOptions(this.#flags, this.#info);
       const transfer = list?.listOptions(asked) ?? asked;
       const connect = connectOptions(this.#flags);
       await this.#openProfiles();

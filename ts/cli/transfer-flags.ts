@@ -88,6 +88,7 @@ export const RETRY_FLAG: Flag = { name: 'retry', value: 'NUM', project: true };
 export const TIMEOUT_FLAG: Flag = { name: 'timeout', value: 'SECONDS', off: '0', project: true };
 export const STOP_AT_FLAG: Flag = { name: 'stop-at', value: 'TIME' };
 export const STOP_AFTER_FLAG: Flag = { name: 'stop-after', value: 'MINUTES' };
+export const TIME_LIMIT_FLAG: Flag = { name: 'time-limit', value: 'MINUTES', hidden: true };
 export const BWLIMIT_FLAG: Flag = { name: 'bwlimit', value: 'RATE', project: true };
 export const VERBOSE_FLAG: Flag = { name: 'verbose', short: 'v', project: true };
 export const QUIET_FLAG: Flag = { name: 'quiet', short: 'q' };
@@ -106,6 +107,7 @@ export const IPV6_FLAG: Flag = { name: 'ipv6', short: '6' };
 export const ADDRESS_FLAG: Flag = { name: 'address', value: 'ADDRESS' };
 export const RSH_FLAG: Flag = { name: 'rsh', short: 'e', value: 'COMMAND' };
 export const RSYNC_PATH_FLAG: Flag = { name: 'rsync-path', value: 'PROGRAM' };
+export const REMOTE_PATH_FLAG: Flag = { name: 'remote-path', value: 'PROGRAM', hidden: true };
 export const BOOTSTRAP_FLAG: Flag = { name: 'bootstrap', value: 'HOW', bare: 'keep', off: 'no', choices: BOOTSTRAPS };
 export const CONGESTION_FLAG: Flag = { name: 'congestion', value: 'NAME', choices: CONGESTIONS };
 export const TRANSPORT_FLAG: Flag = { name: 'transport', value: 'NAME', choices: TRANSPORT_CHOICES };
@@ -124,6 +126,7 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   ADDRESS_FLAG,
   RSH_FLAG,
   RSYNC_PATH_FLAG,
+  REMOTE_PATH_FLAG,
   BOOTSTRAP_FLAG,
   CONGESTION_FLAG,
   TRANSPORT_FLAG,
@@ -259,6 +262,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   TIMEOUT_FLAG,
   STOP_AT_FLAG,
   STOP_AFTER_FLAG,
+  TIME_LIMIT_FLAG,
   BWLIMIT_FLAG,
   { name: 'port', value: 'PORT' },
   { name: 'lanes', value: 'NUM', project: true },
@@ -273,6 +277,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'read-batch', value: 'FILE' },
   { name: 'explain', value: 'PATH', many: true },
   { name: 'out-format', value: 'FORMAT' },
+  { name: 'log-format', value: 'FORMAT', hidden: true },
   { name: 'log-file', value: 'FILE' },
   { name: 'textfile', value: 'FILE' },
   { name: 'log-file-format', value: 'FORMAT' },
@@ -373,7 +378,7 @@ const SWITCHES = {
 } as const;
 
 /** What the flags of a sync say, with the defaults of the command, which are rsync's. */
-export function flaggedOptions(flags: ParsedFlags) {
+export async function flaggedOptions(flags: ParsedFlags) {
   // An object's keys are known to be no more than what was written there.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const names = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
@@ -382,10 +387,10 @@ export function flaggedOptions(flags: ParsedFlags) {
     {
       relative: flags.given('relative'),
       impliedDirs: flags.given('implied-dirs'),
-      filesFrom: filesFromOf(flags),
+      filesFrom: await filesFromOf(flags),
       remoteMungeLinks: remoteOption(flags, '--munge-links'),
       remoteFakeSuper: remoteOption(flags, '--fake-super'),
-      filter: filterOf(flags),
+      filter: await filterOf(flags),
       chmod: joinedOf(flags, 'chmod'),
       usermap: flags.text('usermap'),
       groupmap: flags.text('groupmap'),

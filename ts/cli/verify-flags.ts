@@ -57,6 +57,7 @@ import {
   STOP_AT_FLAG,
   TIMEOUT_FLAG,
   TIMES_FLAG,
+  TIME_LIMIT_FLAG,
   USERMAP_FLAG,
   XATTRS_FLAG,
 } from './transfer-flags.js';
@@ -110,6 +111,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   TIMEOUT_FLAG,
   STOP_AT_FLAG,
   STOP_AFTER_FLAG,
+  TIME_LIMIT_FLAG,
   BWLIMIT_FLAG,
   QUIET_FLAG,
   JSON_FLAG,
@@ -120,11 +122,11 @@ export const VERIFY_FLAGS: readonly Flag[] = [
 ];
 
 /** What the flags of `verify` say. */
-export function flaggedVerifyOptions(flags: ParsedFlags) {
+export async function flaggedVerifyOptions(flags: ParsedFlags) {
   return {
     relative: flags.given('relative'),
     impliedDirs: flags.given('implied-dirs'),
-    filesFrom: filesFromOf(flags),
+    filesFrom: await filesFromOf(flags),
     links: flags.given('links'),
     copyLinks: flags.given('copy-links'),
     copyDirLinks: flags.given('copy-dirlinks'),
@@ -146,7 +148,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     oneFileSystem: flags.given('one-file-system'),
     omitMountPoints: flags.given('omit-mount-points'),
     pruneEmptyDirs: flags.given('prune-empty-dirs'),
-    filter: filterOf(flags),
+    filter: await filterOf(flags),
     gitignore: flags.given('gitignore'),
     executability: flags.given('executability'),
     chmod: joinedOf(flags, 'chmod'),

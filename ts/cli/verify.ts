@@ -48,7 +48,7 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
   onBrokenPipe(() => stop.abort(new Interrupted('SIGPIPE')));
   try {
     refuseRemoteList(flags);
-    const options = verifyOptions(flags, stop.signal);
+    const options = await verifyOptions(flags, stop.signal);
     const result = await withFirstContact(
       options.trust?.knownHosts,
       () => stop.signal,
@@ -108,6 +108,6 @@ function describeDifference(item: PlanItem): string {
   return item.action === 'create' ? `missing: ${path}` : `differs: ${path} (${item.reasons.join(', ')})`;
 }
 
-function verifyOptions(flags: ParsedFlags, signal: AbortSignal): VerifyOptions {
-  return { ...connectOptions(flags), ...flaggedVerifyOptions(flags), into: true, signal };
+async function verifyOptions(flags: ParsedFlags, signal: AbortSignal): Promise<VerifyOptions> {
+  return { ...connectOptions(flags), ...(await flaggedVerifyOptions(flags)), into: true, signal };
 }

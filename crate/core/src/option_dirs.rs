@@ -43,7 +43,7 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
         let found = find(destination, base, &request.temp_dir, "tempDir")?;
         if !found.path.is_root() {
             let error = Error::new(ErrorKind::NotFound, "tempDir: the directory for unfinished files is not there");
-            return Err(error.at(&request.temp_dir));
+            return Err(error.at(&request.temp_dir).with("option", "tempDir".to_owned()));
         }
         destination.aside.staging = Some(seen(found.top, stored));
     }

@@ -17,6 +17,7 @@ use super::lock;
 use super::preface::{self, Unheard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::close::reason_text;
+use crate::net::connect::in_phase;
 
 /// How long a command may take to end by itself when its connection is over, before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -208,7 +209,7 @@ impl Command {
     fn silent(&self, limit: Duration) -> Error {
         self.kill();
         let message = format!("{} said nothing within {} seconds", self.shown, limit.as_secs_f32());
-        self.told(Error::new(ErrorKind::Timeout, message), None)
+        self.told(in_phase(Error::new(ErrorKind::Timeout, message)), None)
     }
 
     async fn unheard(&self, unheard: Unheard) -> Error {
