@@ -14,12 +14,10 @@ import { Relay } from './helpers/relay.js';
 import { startServer } from './helpers/server.js';
 import { accessOf, isRoot, scaled } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
-import { dumped as dumpedXattrs } from './helpers/xattrs.js';
+import { dumped as dumpedXattrs, hasAcls } from './helpers/xattrs.js';
 
-const hasSetfacl =
-  spawnSync('sh', ['-c', 'd=$(mktemp -d) && setfacl -m u:7:r $d; s=$?; rm -r $d; exit $s']).status === 0;
 const canBecome = isRoot && spawnSync('setpriv', ['--reuid=65534', 'true']).status === 0;
-const judged = judgedWhere(canHaveAccounts && hasSetfacl);
+const judged = judgedWhere(canHaveAccounts && hasAcls);
 
 /** All ACLs below `root`, a file after the other, as the kernel has them. */
 const dumped = (root: string): string => dumpedXattrs(root, '^system\\.posix_acl');
@@ -99,7 +97,7 @@ judged('whom an ACL names is whom rsync names there, both ways, and a second run
   }
 });
 
-judgedWhere(canHaveAccounts && hasSetfacl && canBecome)(
+judgedWhere(canHaveAccounts && hasAcls && canBecome)(
   'who is not root lets ACLs name whom they name, too',
   async (t) => {
     t.log(`seed ${seed}`);

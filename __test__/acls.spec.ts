@@ -15,12 +15,10 @@ import { canMount, mountRamfs, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { TreeMaker } from './helpers/tree.js';
 import { at, walk } from './helpers/walk.js';
-import { dumped as dumpedXattrs } from './helpers/xattrs.js';
+import { dumped as dumpedXattrs, hasAcls } from './helpers/xattrs.js';
 
 const USER = 65_534;
-const hasSetfacl =
-  spawnSync('sh', ['-c', 'd=$(mktemp -d) && setfacl -m u:7:r $d; s=$?; rm -r $d; exit $s']).status === 0;
-const judgedWithAcls = judgedWhere(hasSetfacl);
+const judgedWithAcls = judgedWhere(hasAcls);
 
 function setfacl(...args: string[]): void {
   execFileSync('setfacl', args);
@@ -175,7 +173,7 @@ judgedWithAcls('a key without the right leaves ACLs as they are there, and the r
   t.is(dumped(`${work}/back`), dumped(`${served}/tree`));
 });
 
-judgedWhere(hasSetfacl && canBecome)('a plain user sets the ACLs of what is his, as with rsync', async (t) => {
+judgedWhere(hasAcls && canBecome)('a plain user sets the ACLs of what is his, as with rsync', async (t) => {
   const work = workDir(t);
   for (const path of [dirname(work), work]) chmodSync(path, 0o755);
   const source = dir(work, 'source');
@@ -197,7 +195,7 @@ judgedWhere(hasSetfacl && canBecome)('a plain user sets the ACLs of what is his,
   }
 });
 
-judgedWhere(hasSetfacl && canMount)(
+judgedWhere(hasAcls && canMount)(
   'a file system without ACLs is told of once for it, and for each entry with --strict-attributes',
   async (t) => {
     const { work, served, url, client: user } = await setup(t, { rights: 'read,write,delete,owner,special,acls' });

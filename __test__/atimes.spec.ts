@@ -1,11 +1,25 @@
 // Access times: carried as by rsync -U, and left as they are at the source with --open-noatime.
 import { execFileSync } from 'node:child_process';
-import { lstatSync, lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 
 import test from 'ava';
 
 import { cli, exit, quietly } from './helpers/cli.js';
-import { judged, rsync } from './helpers/judge.js';
+import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
+import { start } from './helpers/process.js';
+import { program } from './helpers/product.js';
 import { setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { judgedEachWay } from './helpers/ways.js';
@@ -112,6 +126,35 @@ judged('-UU leaves them too, as with rsync, and -U alone does not', async (t) =>
     t.deepEqual(atimes(`${work}/ours${flags}`), atimes(`${work}/theirs${flags}`), flags);
   }
 });
+
+judgedWhere(canBecome)(
+  'a plain user carries access times, and leaves those of what is his, as with rsync',
+  async (t) => {
+    const { work, client: user } = await setup(t);
+    const uid = 65_534;
+    for (const path of [work, dirname(work)]) chmodSync(path, 0o755);
+    const source = dir(work, 'source');
+    make(source);
+    for (const path of ['.', 'd', 'd/g', 'f', 'large', 'p', 'link']) lchownSync(`${source}/${path}`, uid, uid);
+    const env = { ...user.env, SPARSYNC_STATE_DIR: dir(work, 'state') };
+    chownSync(env.SPARSYNC_STATE_DIR, uid, uid);
+    const old = modified - 100;
+    for (const [at, flags] of ['-aU', '-aU --open-noatime', '-aUU', '-a --open-noatime', '-acU'].entries()) {
+      const outcomes: object[] = [];
+      for (const command of [['rsync'], [process.execPath, program]]) {
+        const to = dir(work, `to${at}.${command.length}`);
+        chownSync(to, uid, uid);
+        touch(source, old);
+        const words = [...becoming(uid), ...command, ...flags.split(' '), `${source}/`, `${to}/`];
+        const { code } = await start(t, 'setpriv', words, { env }).ended;
+        const carried = flags.includes('U') ? atimes(to) : {};
+        outcomes.push({ code, carried, left: atimes(source, ['f', 'd/g', 'large']) });
+      }
+      t.deepEqual(outcomes[1], outcomes[0], flags);
+      t.is(Reflect.get(outcomes[0] ?? {}, 'code'), exit.ok, flags);
+    }
+  },
+);
 
 test('-N is refused with its reason, as rsync refuses it', async (t) => {
   const { work, client: user } = await setup(t);

@@ -3,9 +3,11 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  existsSync,
   linkSync,
   lutimesSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -233,6 +235,74 @@ judged('ten command lines with filters and lists of backup scripts do what they 
   t.true(Object.keys(SELECTING).length >= 10);
   await run(t, SELECTING);
 });
+
+/**
+ * What may surprise in what the command lines of {@link SELECTING} leave out or take: a path as `-i` shows it, and what `--explain` has
+ * to name as its reason.
+ */
+const SURPRISES: Readonly<Record<string, readonly (readonly [string, RegExp])[]>> = {
+  'a whole system': [
+    ['home/user/cache/1', /rule "- \/home\/\*\/cache\/\*"/],
+    ['home/user/cache', /no rule matches/],
+    ['proc/1', /rule "- \/proc\/\*"/],
+  ],
+  'configuration alone': [
+    ['home/user/notes.txt', /rule "- \*"/],
+    ['etc/a.conf', /rule "\+ \*\.conf"/],
+    ['etc', /rule "\+ \*\/"/],
+  ],
+  // With --delete-excluded what leaves something out is for the sender alone.
+  'rules in the folders themselves': [
+    ['home/user/large', /rule "H \/user\/large" \(.*src\/home\/\.rsync-filter, line 1\)/],
+    ['home/.rsync-filter', /rule "H \.rsync-filter"/],
+    ['home/user/x.tmp', /rule "H \*\.tmp"/],
+  ],
+  'rules in a file': [
+    ['home/user/main.o', /rule "- \*\.o" \(rules, line 3\)/],
+    ['home/user/cache', /rule "- cache\/" \(rules, line 4\)/],
+    ['home/user', /rule "\+ \/home\/user\/" \(rules, line 2\)/],
+    ['proc', /rule "- \/proc" \(rules, line 6\)/],
+  ],
+  'a list of paths': [['etc/fstab', /no rule matches/]],
+  'sources of a version control system': [
+    ['home/user/main.o', /rule "-C?.*\*\.o"/],
+    ['home/user/.git', /rule "- \.git\/"/],
+  ],
+  'a disk of another system': [['home/user/x.tmp', /no rule matches/]],
+  'what is new and not too large': [['etc/fstab', /no rule matches/]],
+  'symlinks as what they lead to': [['home/dangling', /rule "- dangling"/]],
+  'several folders of one machine': [['home/user/cache/1', /no rule matches/]],
+};
+
+judged(
+  '--explain names the rule for what the command lines of backup scripts leave out, and says what rsync does',
+  async (t) => {
+    t.deepEqual(Object.keys(SURPRISES), Object.keys(SELECTING));
+    const work = workDir(t);
+    const user = client(work);
+    for (const [name, line] of Object.entries(SELECTING)) {
+      const place = dir(work, name);
+      makeTree(place);
+      const words = line(1)
+        .split(' ')
+        .map((word) => word.replaceAll('_', ' '));
+      const paths = SURPRISES[name] ?? [];
+      const explained = await cli(t, user, [...paths.map(([path]) => `--explain=${path}`), ...words], { cwd: place });
+      t.is(explained.code, 0, `${name}: ${explained.stderr}`);
+      const told = explained.stdout.split('\n').filter((each) => each.startsWith('source: '));
+      t.is(told.length, paths.length, explained.stdout);
+      t.deepEqual(readdirSync(`${place}/to`), [], 'nothing is done');
+      await start(t, 'rsync', words, { cwd: place }).ended;
+      for (const [index, [path, why]] of paths.entries()) {
+        const said = told[index] ?? '';
+        t.regex(said, why, name);
+        // What no rule is about, other options may leave out.
+        if (said.includes('no rule matches')) t.regex(said, / is sent: /, name);
+        else t.is(/ is sent: /.test(said), existsSync(`${place}/${words.at(-1) ?? ''}/${path}`), `${name}: ${said}`);
+      }
+    }
+  },
+);
 
 judgedWhere(isRoot)('command lines of backups with all owners and attributes do what they do with rsync', async (t) => {
   await run(t, ATTRIBUTES);

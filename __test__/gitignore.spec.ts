@@ -62,7 +62,8 @@ function grow(random: Random, root: string, depth: number, ignore: boolean): voi
   if (ignore) writeFileSync(`${root}/.gitignore`, patterns(random));
 }
 
-/** Where git's reading of a pattern is not what it documents (docs/filters.md): beside `**`, and at two slashes. */
+// Where git's reading of a pattern is not what it documents (docs/filters.md): `**` beside other characters, which to it goes through
+// slashes as well (`/a**` is `a/b/c`, and `a**/b` is `ab`), and two slashes.
 const ODD = /[^/]\*\*|\*\*[^/]|\/\//;
 
 function patterns(random: Random): string {
@@ -111,7 +112,7 @@ judgedByGit('random trees and patterns: what is left out is what git check-ignor
   const random = new Random(t.title);
   const connection = await connect(server.url(), access);
   let [decided, files] = [0, 0];
-  for (let round = 0; round < scaled(60, 400); round += 1) {
+  for (let round = 0; round < scaled(200, 1000); round += 1) {
     const repository = `${served}/repository`;
     const [copy, pulled] = [`${work}/copy`, `${work}/pulled`];
     for (const tree of [repository, copy, pulled]) rmSync(tree, { recursive: true, force: true });

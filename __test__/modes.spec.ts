@@ -17,6 +17,7 @@ import test from 'ava';
 import { sync, verify } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { hasAcls } from './helpers/xattrs.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
@@ -179,29 +180,21 @@ judgedEachWay(
   },
 );
 
-judgedWhere(spawnSync('setfacl', ['--version']).status === 0)(
-  'without -p a default ACL of the destination decides, as with rsync',
-  async (t) => {
-    const { work, client: user } = await setup(t);
-    const source = `${work}/source`;
-    mkdirSync(`${source}/d0555`, { recursive: true });
-    chmodSync(`${source}/d0555`, 0o555);
-    writeFileSync(`${source}/f`, 'content');
-    chmodSync(`${source}/f`, 0o666);
-    for (const tree of ['ours', 'theirs']) {
-      mkdirSync(`${work}/${tree}`);
-      const set = spawnSync('setfacl', ['-d', '-m', 'u::rwx,g::rwx,o::---', `${work}/${tree}`]);
-      if (set.status !== 0) {
-        t.log('this file system has no ACLs');
-        t.pass();
-        return;
-      }
-    }
-    rsync('-r', `${source}/`, `${work}/theirs/`);
-    await quietly(t, user, ['-r', `${source}/`, `${work}/ours`]);
-    t.deepEqual(modesOf(`${work}/ours`), modesOf(`${work}/theirs`));
-  },
-);
+judgedWhere(hasAcls)('without -p a default ACL of the destination decides, as with rsync', async (t) => {
+  const { work, client: user } = await setup(t);
+  const source = `${work}/source`;
+  mkdirSync(`${source}/d0555`, { recursive: true });
+  chmodSync(`${source}/d0555`, 0o555);
+  writeFileSync(`${source}/f`, 'content');
+  chmodSync(`${source}/f`, 0o666);
+  for (const tree of ['ours', 'theirs']) {
+    mkdirSync(`${work}/${tree}`);
+    execFileSync('setfacl', ['-d', '-m', 'u::rwx,g::rwx,o::---', `${work}/${tree}`]);
+  }
+  rsync('-r', `${source}/`, `${work}/theirs/`);
+  await quietly(t, user, ['-r', `${source}/`, `${work}/ours`]);
+  t.deepEqual(modesOf(`${work}/ours`), modesOf(`${work}/theirs`));
+});
 
 judgedEachWay(
   '-E carries whether a file can be executed, and no other bit, as by rsync',

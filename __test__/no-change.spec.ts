@@ -1,10 +1,11 @@
 // What a run costs that has nothing to do: round trips, system calls, writes.
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { linkSync, readFileSync, writeFileSync } from 'node:fs';
 
-import { connect, type Connection } from '../dist/index.js';
+import { connect, type Connection, type TransferOptions } from '../dist/index.js';
+import { make } from './helpers/beside.js';
 import { cli } from './helpers/cli.js';
-import { judged, judgedWhere } from './helpers/judge.js';
+import { judged, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Relay } from './helpers/relay.js';
@@ -13,12 +14,15 @@ import { attach, hasStrace, straced } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
 import { touched, walk } from './helpers/walk.js';
+import { hasAcls } from './helpers/xattrs.js';
 
 /**
  * One way, in ms: by this a relay tells an answer from what was on its way already. It is long, since a walk that takes
  * more than two round trips is told while it goes on.
  */
 const oneWayMs = 100;
+
+const hasXattrs = spawnSync('setfattr', ['--version']).status === 0;
 
 /** There and back, and the end of the run told. */
 const promised = 1.5;
@@ -27,12 +31,16 @@ const promised = 1.5;
  * The least of some runs that each find nothing to do. What disturbs a run makes the relay see more answers than there
  * are, never less.
  */
-async function leastRoundTrips(connection: Connection, source: string, pull: boolean, relay: Relay): Promise<number> {
+async function leastRoundTrips(
+  connection: Connection,
+  source: string,
+  relay: Relay,
+  { pull, ...options }: { pull: boolean } & TransferOptions,
+): Promise<number> {
   const run = async (): Promise<void> => {
-    const job = pull
-      ? connection.pull('root/tree', source, { delete: true })
-      : connection.push(source, 'root/tree', { delete: true });
-    const result = await job;
+    const result = await (pull
+      ? connection.pull('root/tree', source, { delete: true, ...options })
+      : connection.push(source, 'root/tree', { delete: true, ...options }));
     if (result.stats.bytesTransferred > 0) throw new Error('there was something to do');
   };
   return relay.fewestRoundTrips(run, 20, promised);
@@ -50,12 +58,52 @@ for (const direction of ['push', 'pull'] as const) {
     const connection = await connect(`sparsync://127.0.0.1:${relay.port}`, access);
     await connection.push(source, 'root/tree');
     const before = walk(`${served}/tree`);
-    const roundTrips = await leastRoundTrips(connection, source, direction === 'pull', relay);
+    const roundTrips = await leastRoundTrips(connection, source, relay, { pull: direction === 'pull' });
     t.log(`${walk(source).size} entries: ${roundTrips} round trips`);
     t.true(roundTrips <= promised, `${roundTrips} round trips`);
     t.deepEqual(touched(before, walk(`${served}/tree`)), []);
     await connection.close();
   });
+}
+
+for (const direction of ['push', 'pull'] as const) {
+  judgedWhere(hasAcls && hasXattrs)(
+    `so does a ${direction} with rules of every kind, hard links, ACLs and extended attributes together`,
+    async (t) => {
+      t.timeout(120_000);
+      const rights = 'read,write,delete,owner,special,xattrs,acls';
+      const { work, served, server, access } = await setup(t, { rights });
+      const source = dir(work, 'source');
+      plainTree(source, { directories: 30, files: 10 });
+      for (const at of ['one', 'two']) {
+        make(`${source}/${at}`, { f: at, 'left.o': 'object', '.rules': '- left.*\n', 'deep/left.tmp': 'temporary' });
+        linkSync(`${source}/${at}/f`, `${source}/${at}/linked`);
+        execFileSync('setfacl', ['-m', 'u:7:r', `${source}/${at}/f`]);
+        execFileSync('setfacl', ['-d', '-m', 'g:7:rx', `${source}/${at}/deep`]);
+        execFileSync('setfattr', ['-n', 'user.own', '-v', at, `${source}/${at}/f`]);
+      }
+      writeFileSync(`${work}/words`, '*.o\n');
+      const options: TransferOptions = {
+        ...{ hardLinks: true, acls: true, xattrs: true, owner: true, group: true, devices: true, specials: true },
+        filter: [{ dirMerge: '.rules' }, { excludeFrom: `${work}/words` }, '- *.tmp', 'P kept', '-C'],
+      };
+      await using relay = await Relay.start({ to: server.port, delayMs: oneWayMs });
+      const connection = await connect(`sparsync://127.0.0.1:${relay.port}`, access);
+      await connection.push(source, 'root/tree', options);
+      t.deepEqual(
+        [...walk(`${served}/tree/one`).keys()].toSorted(),
+        ['', '.rules', 'deep', 'f', 'linked'],
+        'rules leave out what they are to',
+      );
+      const judged = ['-aHAXinc', '--exclude=*.o', '--exclude=left.*', '--exclude=*.tmp'];
+      t.is(rsync(...judged, `${source}/`, `${served}/tree/`), '');
+      const before = walk(`${served}/tree`);
+      const roundTrips = await leastRoundTrips(connection, source, relay, { pull: direction === 'pull', ...options });
+      t.true(roundTrips <= promised, `${roundTrips} round trips`);
+      t.deepEqual(touched(before, walk(`${served}/tree`)), []);
+      await connection.close();
+    },
+  );
 }
 
 /** Which of some names a trace looked at with a stat of any kind, and how many such calls there were. */

@@ -1,12 +1,17 @@
 // --one-file-system: what is mounted in a source is not gone into, and what is mounted in a destination is not deleted.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
 import { startCli } from './helpers/cli.js';
 import { judgedWhere, rsyncSays } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
+import { start } from './helpers/process.js';
+import { program } from './helpers/product.js';
 import { canMount, mountTmpfs, setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
 import { judgedEachWay } from './helpers/ways.js';
 
 const judged = judgedWhere(canMount);
@@ -73,6 +78,42 @@ judgedEachWay(
     }
   },
 );
+
+judgedWhere(canMount && canBecome)('so it does for a plain user, who may not look into what is mounted', async (t) => {
+  const { work, client: user } = await setup(t);
+  const uid = 65_534;
+  for (const path of [work, dirname(work)]) chmodSync(path, 0o755);
+  const state = dir(work, 'state');
+  grow(t, `${work}/src`);
+  spawnSync('chown', ['-R', `${uid}:${uid}`, `${work}/src`, state]);
+  chownSync(`${work}/src/z`, 0, 0);
+  chmodSync(`${work}/src/z`, 0o700);
+  const env = { ...user.env, SPARSYNC_GUARDS: 'off', SPARSYNC_STATE_DIR: state };
+  for (const [at, [flags, source]] of (
+    [
+      ['-ax', 'src/'],
+      ['-ax --delete', 'src/'],
+      ['-axx', 'src/'],
+      ['-ax', 'src'],
+      ['-axR', 'src/./a/mounted/'],
+    ] as const
+  ).entries()) {
+    const [judge, own] = ['judge', 'own'].map((name) => {
+      const path = dir(work, `${name}${at}`);
+      mkdirSync(`${path}/a/extra`, { recursive: true });
+      spawnSync('chown', ['-R', `${uid}:${uid}`, path]);
+      return path;
+    });
+    if (judge === undefined || own === undefined) return;
+    const run = (command: readonly string[], to: string) =>
+      start(t, 'setpriv', [...becoming(uid), ...command, ...flags.split(' '), source, `${to}/`], { cwd: work, env })
+        .ended;
+    const theirs = await run(['rsync'], judge);
+    const ours = await run([process.execPath, program], own);
+    t.is(ours.code, theirs.code, `${flags} ${source}: ${ours.stderr} | ${theirs.stderr}`);
+    t.is(rsyncSays(judge, own).replace(/^\.d\.\.t\.+ \.\/\n/, ''), '', `${flags} ${source}`);
+  }
+});
 
 judged('-x deletes nothing that is mounted in the destination', async (t) => {
   const { work, client: user } = await setup(t);

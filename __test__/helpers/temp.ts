@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 
 /** Trees are made in memory where the machine offers that: thousands of small files, made and removed in every test. */
-const base = process.env['SPARSYNC_TEST_DIR'] ?? (existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
+export const base: string = process.env['SPARSYNC_TEST_DIR'] ?? (existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
 
 let ofProcess: string | undefined;
 

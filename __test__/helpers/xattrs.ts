@@ -1,5 +1,12 @@
 import { spawnSync } from 'node:child_process';
 
+import { base } from './temp.js';
+
+const TRY_ACL = 'd=$(mktemp -d -p "$1") && setfacl -m u:7:r "$d"; s=$?; rm -r "$d"; exit $s';
+
+/** Whether ACLs can be set where the tests have their trees, tried out. */
+export const hasAcls: boolean = spawnSync('sh', ['-c', TRY_ACL, 'try', base]).status === 0;
+
 /**
  * Names and values of the extended attributes at and below `root` that match `pattern`, by `getfattr`: a paragraph for
  * each entry, in one order whatever the file system lists.
