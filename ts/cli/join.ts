@@ -76,7 +76,7 @@ async function viaSsh(flags: ParsedFlags): Promise<{ invitation: string; host: s
     name: flags.text('name'),
     rsh: flags.text('rsh'),
     program: flags.text('sparsync-path'),
-    connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
+    connectTimeoutMs: contimeoutOf(flags),
   });
 }
 
