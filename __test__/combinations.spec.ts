@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
-import { carriesAll, type Case, draw, FILES } from './helpers/combination.js';
+import { carriesAll, type Case, draw, FILES, IDLE, optionName, optionNames } from './helpers/combination.js';
 import { judgedWhere } from './helpers/judge.js';
 import { comparable } from './helpers/output-corpus.js';
 import { type Ended, start } from './helpers/process.js';
@@ -14,7 +14,7 @@ import { Random, seed } from './helpers/random.js';
 import { type Riches, RichTree } from './helpers/rich-tree.js';
 import { startServer, type TestServer } from './helpers/server.js';
 import { hasSsh, startSshd } from './helpers/sshd.js';
-import { isRoot, scaled } from './helpers/setup.js';
+import { isRoot, long, scaled } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import {
   isDirectory,
@@ -84,6 +84,8 @@ interface Tally {
   readonly runs: Map<string, number>;
   /** Cases that are left out, by what is told of them. */
   readonly told: Map<string, number>;
+  /** In how many combinations that were compared each option has changed what came of them. */
+  readonly matters: Map<string, number>;
   /** Combinations in which each of two options or more changes what comes of them. */
   counted: number;
 }
@@ -138,8 +140,8 @@ class Trial {
     mkdirSync(`${this.#work}/start`);
     // Which of several names is the first that is there already, rsync decides otherwise.
     const changed = { ...riches, links: !flags.has('-H') };
-    const hasBase = [...flags].some((flag) => flag.endsWith('=../base'));
-    for (const name of [...(this.#case.starts === 'changed' ? ['start'] : []), ...(hasBase ? ['base'] : [])]) {
+    const bases = ['base', 'older'].filter((name) => [...flags].some((flag) => flag.endsWith(`=../${name}`)));
+    for (const name of [...(this.#case.starts === 'changed' ? ['start'] : []), ...bases]) {
       const relative = flags.has('-R') ? ['-R'] : [];
       const fake = flags.has('--fake-super') ? ['--fake-super'] : [];
       spawnSync('rsync', ['-aHAX', ...fake, ...relative, ...this.#case.sources, `${name}/`], { cwd: this.#work });
@@ -293,7 +295,8 @@ class Trial {
       tally.told.set(told, (tally.told.get(told) ?? 0) + 1);
       return undefined;
     }
-    if (!this.#isCounted(judge)) return undefined;
+    const matter = this.#mattering(judge);
+    if (matter.length < 2) return undefined;
     const differ: string[] = [];
     for (const { name, words } of this.#ways(judge)) {
       const ours = await this.#byProduct(name, words);
@@ -302,18 +305,19 @@ class Trial {
       tally.runs.set(name, (tally.runs.get(name) ?? 0) + 1);
     }
     tally.counted += 1;
+    for (const name of new Set(matter)) tally.matters.set(name, (tally.matters.get(name) ?? 0) + 1);
     return differ.length === 0 ? undefined : `${this.#label}\n${differ.join('\n')}`;
   }
 
-  /** Whether two options each change what comes of the case. */
-  #isCounted(judge: Outcome): boolean {
-    let matter = 0;
-    for (const index of this.#case.options.keys()) {
+  /** The options that each change what comes of the case; two of them, which are enough to count it, where not all are tallied. */
+  #mattering(judge: Outcome): string[] {
+    const matter: string[] = [];
+    for (const [index, flags] of this.#case.options.entries()) {
+      if (matter.length === 2 && !long) break;
       const without = this.#byRsync(`without${index}`, index);
-      if (without.code !== null && this.#compare(judge, without).length > 0) matter += 1;
-      if (matter === 2) return true;
+      if (without.code !== null && this.#compare(judge, without).length > 0) matter.push(optionName(flags));
     }
-    return false;
+    return matter;
   }
 
   #ways(judge: Outcome): { readonly name: string; readonly words: readonly string[] }[] {
@@ -371,7 +375,7 @@ async function actor(t: ExecutionContext, words: readonly string[]): Promise<Act
 /** Runs combinations until as many as wanted count, and tells every one that differs. */
 async function trials(t: ExecutionContext, who: Actor): Promise<void> {
   t.log(`seed ${who.seed}`);
-  const tally: Tally = { runs: new Map(), told: new Map(), counted: 0 };
+  const tally: Tally = { runs: new Map(), told: new Map(), matters: new Map(), counted: 0 };
   const wanted = scaled(6, 300);
   const only = process.env['SPARSYNC_TEST_ONLY'];
   const differ: string[] = [];
@@ -390,7 +394,15 @@ async function trials(t: ExecutionContext, who: Actor): Promise<void> {
     [...counts].map(([name, count]) => `${count} ${name}`);
   t.log(`${number} drawn, ${tally.counted} in which two options or more change what comes of them`, list(tally.runs));
   t.log('left out, by what docs/rsync.md tells', list(tally.told));
+  t.log('in how many of them each option has changed something', list(tally.matters).toSorted());
   t.deepEqual(differ, []);
+  if (!long || only !== undefined) return;
+  const names = [...optionNames(new Random('all options', who.seed), who.privileged)];
+  t.deepEqual(
+    names.filter((name) => !tally.matters.has(name) && IDLE[name] === undefined),
+    [],
+    'each option has mattered, or there is a reason why it does not',
+  );
 }
 
 const canJudge = isRoot && has('setfattr') && has('setfacl');

@@ -25,9 +25,9 @@ export const FILES = {
 } as const;
 
 /**
- * Each option with every kind of value. Left out are those whose effect is outside the trees (`-x` needs mounts, `--write-devices` and
- * `--copy-devices` read and write the machine's devices), those that have a format of our own (batches), and `-U`, for any look at a file changes its access time.
- * They have specs of their own.
+ * Each option with every kind of value. Left out are those whose effect is outside the trees (`--write-devices` and `--copy-devices` read
+ * and write the machine's devices), those that have a format of our own (batches), `-T`, for which rsync takes no path beside the
+ * destination, and `-U`, for any look at a file changes its access time. They have specs of their own.
  */
 const CHOICES: readonly Choice[] = [
   oneOf(
@@ -92,12 +92,55 @@ const CHOICES: readonly Choice[] = [
   fixed('-m'),
   { flags: (random) => random.pick([['-b'], ['-b', '--suffix=.was'], ['--backup-dir=../backups']]) },
   oneOf('--compare-dest=../base', '--copy-dest=../base', '--link-dest=../base'),
+  // The second directory is asked for what the first one does not have.
+  {
+    flags: (random) => {
+      const flag = random.pick(['--compare-dest', '--copy-dest', '--link-dest']);
+      return [`${flag}=../base`, `${flag}=../older`];
+    },
+  },
+  fixed('-x'),
   oneOf('-y', '-yy', '-W', '--no-whole-file'),
   oneOf('-S', '--preallocate'),
   { flags: (random) => random.pick([['-z'], ['--zc=lz4'], ['-z', '--zl=1'], ['-z', '--skip-compress=o/[a-c]']]) },
   fixed('--remove-source-files'),
   fixed('-n'),
 ];
+
+/** What is drawn, and changes nothing that is compared; each with the reason. */
+export const IDLE: Readonly<Record<string, string>> = {
+  '--fsync': 'what is on a disk is not seen in its tree',
+  '--partial': 'no run is cut',
+  '--partial-dir': 'no run is cut',
+  '--bwlimit': 'it is about time',
+  '--timeout': 'it is about time',
+  '--stop-after': 'it is about time',
+  '--preallocate': 'blocks are not compared',
+  '-S': 'blocks are not compared',
+  '-x': 'no tree has another file system in it; one-file-system.spec.ts has those',
+  '-W': 'what travels is not compared',
+  '--no-whole-file': 'what travels is not compared',
+  '-y': 'what travels is not compared',
+  '-yy': 'what travels is not compared',
+  '-z': 'what travels is not compared',
+  '--zc': 'what travels is not compared',
+  '-z --zl': 'what travels is not compared',
+  '-z --skip-compress': 'what travels is not compared',
+  '--force': 'with --delete it is implied, and without is seldom reached',
+  '--ignore-errors': 'no tree fails to be read',
+};
+
+/** The name of an option in a tally: its flags without their values. */
+export function optionName(flags: readonly string[]): string {
+  return [...new Set(flags.map((flag) => flag.replace(/=.*$/s, '')))].join(' ');
+}
+
+/** The names of all options that are drawn. */
+export function optionNames(random: Random, privileged: boolean): ReadonlySet<string> {
+  const pool = CHOICES.filter(({ rootOnly }) => privileged || rootOnly !== true);
+  // Each choice so often that all that it stands for comes.
+  return new Set(pool.flatMap(({ flags }) => Array.from({ length: 300 }, () => optionName(flags(random)))));
+}
 
 const LIST_CHOICES: readonly Choice[] = [fixed('-r'), fixed('--no-R'), fixed('--no-implied-dirs')];
 
