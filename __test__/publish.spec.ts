@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -20,8 +21,9 @@ import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere, rsync } from './helpers/judge.js';
 import { becoming, canBecome } from './helpers/plain-user.js';
 import { start, until } from './helpers/process.js';
-import { program } from './helpers/product.js';
+import { client, program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
+import { startServer } from './helpers/server.js';
 import { canMount, long, mountTmpfs, type Setup, setup } from './helpers/setup.js';
 import { hasStrace, killedAt } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
@@ -170,17 +172,34 @@ judged('a key that may not delete, and a prefix itself, publish nothing', async 
   t.not(ran.code, 0);
   t.regex(ran.stderr, /rights to write and to delete/);
   t.is(readFileSync(`${served}/d/a`, 'utf8'), 'old');
+  const narrow = client(work, 'narrow');
+  const allow = [`narrow ${narrow.publicKey} root=root/in allow=read,write,delete`];
+  const server = await startServer(t, { home: dir(work, 'second'), roots: { root: served }, allow });
+  narrow.trust(server.port, server.pin);
+  make(served, { 'in/a@1500000000': 'old', 'in/d/a@1500000000': 'old' });
+  for (const [path, code] of [
+    ['in', exit.usage],
+    ['in/d', exit.ok],
+  ] as const) {
+    const published = await cli(t, narrow, ['-a', '--publish', `${work}/s/`, server.url('root', path)]);
+    t.is(published.code, code, published.stderr);
+    t.is(readFileSync(`${served}/${path}/a`, 'utf8'), code === exit.ok ? 'new' : 'old');
+    if (code !== exit.ok) t.regex(published.stderr, /the top of a root, or of what the key reaches/);
+  }
+  t.deepEqual([unfinished(served), readdirSync(served).toSorted()], [[], ['d', 'in']]);
 });
 
 judgedWhere(canMount)('a mount point, and a tree that holds one, are refused', async (t) => {
   const { work, client: user } = await setup(t);
   make(work, { 's/a': 'new' });
-  for (const place of ['mounted', 'd/mounted']) {
+  for (const place of ['mounted', 'd/deep/mounted']) {
     if (!mountTmpfs(t, `${work}/${place}`, 'size=1m')) throw new Error('cannot mount');
+    const { mtimeNs } = statSync(work, { bigint: true });
     const ran = await cli(t, user, ['-a', '--publish', `${work}/s/`, `${work}/${place.replace(/\/.*/, '')}/`]);
-    t.not(ran.code, 0);
-    t.regex(ran.stderr, place === 'mounted' ? /it is a mount point/ : /cannot share/);
-    t.deepEqual(unfinished(work), []);
+    t.is(ran.code, exit.usage, ran.stderr);
+    t.regex(ran.stderr, place === 'mounted' ? /it is a mount point/ : /holds another file system.*without one can/);
+    if (place !== 'mounted') t.regex(ran.stderr, /deep\/mounted/);
+    t.deepEqual([unfinished(work), statSync(work, { bigint: true }).mtimeNs], [[], mtimeNs], 'nothing was made there');
   }
 });
 

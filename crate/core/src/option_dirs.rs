@@ -50,7 +50,7 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
     if !request.backup {
         return Ok(());
     }
-    may_name_anything(base, "backup", &request.backup_dir)?;
+    may_name_anything(base, "backup").map_err(|error| error.at(&request.backup_dir))?;
     let (aside, inside) = match &request.backup_dir[..] {
         b"" => (None, None),
         path => {
@@ -74,15 +74,18 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
 }
 
 /// Refuses options that let entries get names which the request does not tell, where the operator hides some names.
-fn may_name_anything(base: &Base<'_>, option: &'static str, path: &[u8]) -> Result<()> {
+fn may_name_anything(base: &Base<'_>, option: &'static str) -> Result<()> {
     match base {
-        Base::Served { hidden, .. } if !hidden.is_empty() => {
-            let message =
-                format!("{option}: the operator hides paths of this root, and what it names might be one of them");
-            Err(Error::new(ErrorKind::Scope, message).at(path).with("option", option.to_owned()))
-        }
+        Base::Served { hidden, .. } if !hidden.is_empty() => Err(might_be_hidden(option, "names")),
         Base::Served { .. } | Base::Own(_) => Ok(()),
     }
+}
+
+/// The refusal of an option by which a run `does` something to paths that the request does not tell, where the operator
+/// hides some.
+pub(crate) fn might_be_hidden(option: &'static str, does: &str) -> Error {
+    let message = format!("{option}: the operator hides paths of this root, and what it {does} might be one of them");
+    Error::new(ErrorKind::Scope, message).with("option", option.to_owned())
 }
 
 /// The place of partial files: a relative path is a directory in each directory.
@@ -91,7 +94,7 @@ fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Sto
         let Found { top, path, .. } = find(destination, base, path, "partialDir")?;
         return Ok(PartialPlace::One(seen(top, stored), path));
     }
-    may_name_anything(base, "partialDir", path)?;
+    may_name_anything(base, "partialDir").map_err(|error| error.at(path))?;
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
     let below = RelPath::new(&names.join(&b'/')).ok().filter(|below| !below.is_root() && !TempName::is_in(below));
     below.map(PartialPlace::Each).ok_or_else(|| {

@@ -11,7 +11,8 @@ use sparsync_proto::{Kind, RelPath, Request};
 
 use crate::engine::{PutInPlace, PutOutcome, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{DestinationLock, Root};
+use crate::fs::{DestinationLock, Mount, Root, below};
+use crate::option_dirs::might_be_hidden;
 use crate::prepare::{Destination, Prepared};
 use crate::storage::{
     Access, CallError, Directory as _, Hold, PartialId, ShareError, Storage, TempName, WriteDirectory as _, entries,
@@ -38,9 +39,17 @@ struct Staged {
     lock: Option<DestinationLock>,
 }
 
-/// Refuses options that write into the old tree, and places at which no trees can be exchanged. `is_top`: the
-/// destination is the top of a served root, or of a key's prefix.
-pub(crate) fn check(request: &Request, is_top: bool) -> Result<()> {
+/// A place on a server, as far as publishing needs to know it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Served {
+    /// The destination is the top of a root, or of a key's prefix.
+    pub(crate) is_top: bool,
+    /// The operator hides paths of the root.
+    pub(crate) hides_paths: bool,
+}
+
+/// Refuses options that write into the old tree, and places at which no trees can be exchanged.
+pub(crate) fn check(request: &Request, served: Served) -> Result<()> {
     if !request.publish {
         if request.keep_previous {
             return Err(Error::new(ErrorKind::Config, "keepPrevious: only publish leaves a tree that was there"));
@@ -58,7 +67,11 @@ pub(crate) fn check(request: &Request, is_top: bool) -> Result<()> {
     if let Some((_, other)) = writes_there.iter().find(|(is_asked, _)| *is_asked) {
         return Err(Error::new(ErrorKind::Config, format!("publish and {other} exclude each other")));
     }
-    if is_top {
+    // The tree moves with all that is in it, and the one that was kept before is removed.
+    if served.hides_paths {
+        return Err(might_be_hidden("publish", "moves or removes"));
+    }
+    if served.is_top {
         return Err(refused("it is the top of a root, or of what the key reaches; a directory below it can"));
     }
     Ok(())
@@ -94,11 +107,16 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
     if status.is_mount_point == Some(true) || above.is_boundary(name.as_bytes(), &status) {
         return Err(refused("it is a mount point; a directory in it can"));
     }
+    if let Some(path) = mounted_in(&own) {
+        return Err(holds_other(&path));
+    }
     let staged = Staged::begin((parent, name), request.keep_previous, lock)?;
     staged.probe()?;
     let ends = (&staged.name, &staged.meanwhile);
     share_tree(&staged.parent, ends, || session.check().map_err(Stop::Over)).map_err(|stop| match stop {
         Stop::Over(error) => error,
+        // Subvolumes are no mounts.
+        Stop::Share(ShareError { path, error: CallError { errno: Errno::XDEV, .. } }) => holds_other(path.as_bytes()),
         Stop::Share(ShareError { path, error }) => Error::io(
             "publish: cannot share what stands at the destination with the new tree",
             path.as_bytes(),
@@ -109,6 +127,17 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
     let put = Box::new(move |_| staged.exchange().map(|()| PutOutcome::default()));
     aside.place = Some(PutInPlace { in_any_case: false, put });
     Ok(())
+}
+
+/// A mount inside the tree, by its path there. None is found where `/proc` is missing; sharing the tree fails then.
+fn mounted_in(tree: &Root) -> Option<Vec<u8>> {
+    let top = tree.absolute_path().ok()?;
+    let inside = |mount: &Mount| below(&mount.point, &top).filter(|path| !path.is_empty()).map(<[u8]>::to_vec);
+    Mount::all().iter().find_map(inside)
+}
+
+fn holds_other(path: &[u8]) -> Error {
+    refused("it holds another file system, which has no place in a new tree; a directory without one can").at(path)
 }
 
 /// Why a tree is not shared.
@@ -157,7 +186,7 @@ impl Staged {
         match probed {
             Ok(()) => Ok(()),
             Err(CallError { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
-                Err(refused("its file system exchanges no names; a symlink that is switched would do"))
+                Err(refused("its file system exchanges no names; ext4, XFS, Btrfs and tmpfs do"))
             }
             Err(error) => Err(failed("cannot exchange two directories")(error)),
         }

@@ -241,7 +241,7 @@ fn push_once(
 }
 
 fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
-    publish::check(&run.request, false)?;
+    publish::check(&run.request, publish::Served::default())?;
     snapshot::check(&run.request, false)?;
     let mut request = run.request.clone();
     prepare::narrow_to_system(&mut request);
@@ -477,7 +477,7 @@ fn local_once(
     request: &Request,
     job: &JobContext,
 ) -> Result<(PullEnd, Arc<Session>)> {
-    publish::check(request, false)?;
+    publish::check(request, publish::Served::default())?;
     snapshot::check(request, false)?;
     let session = job.begin(request.profile)?;
     let source = near.source;

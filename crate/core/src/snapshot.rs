@@ -15,7 +15,7 @@ use sparsync_proto::{Grant, IssueKind, Keep, Kind, Moment, Name, RelPath, Reques
 use crate::engine::{Basis, PutInPlace, PutOutcome, Told};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
-use crate::option_dirs::basis_use;
+use crate::option_dirs::{basis_use, might_be_hidden};
 use crate::prepare::{Destination, Prepared};
 use crate::storage::{
     self, Access, CallError, Directory as _, Hold, PartialId, Storage, WriteDirectory as _, is_empty, remove_all,
@@ -50,8 +50,7 @@ pub(crate) fn check(request: &Request, hides_paths: bool) -> Result<()> {
         };
     }
     if hides_paths {
-        const WHY: &str = "snapshot: the operator hides paths of this root, and what it makes might be one of them";
-        return Err(Error::new(ErrorKind::Scope, WHY).with("option", "snapshot".to_owned()));
+        return Err(might_be_hidden("snapshot", "makes"));
     }
     let others = [
         (request.publish, "publish"),

@@ -10,6 +10,7 @@ use super::accept::{ConnectedClient, refresh_keys};
 use super::roots::OpenRoot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::option_dirs::basis_use;
+use crate::storage::TempName;
 use crate::transport::Principal;
 use crate::trust::{PublicKey, Rights, Scope};
 
@@ -66,8 +67,10 @@ impl Shared {
             return Err(outside(&format!("has no root {name:?}")));
         };
         let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
+        // What has the name of something unfinished may be a hidden path on its way to its name.
+        let is_unfinished = self.own.is_none() && TempName::is_in(path);
         // A hidden path gives the same error as one outside of the scope.
-        if !client.scope.covers(&name, &components) || root.hides(path) {
+        if !client.scope.covers(&name, &components) || is_unfinished || root.hides(path) {
             return Err(outside(&format!("may not use this path of the root {name:?}")));
         }
         Ok(root)

@@ -417,11 +417,13 @@ impl Answer<'_> {
         }
     }
 
-    /// Refuses to publish where trees cannot be exchanged, and to make snapshots of which some paths would be hidden.
+    /// Refuses to publish where trees cannot be exchanged or might have hidden paths, and to make snapshots of which
+    /// some paths would be hidden.
     fn check_place(&self, request: &Request) -> Result<()> {
         let is_top = request.path.is_root() || self.prefix_of(request, &request.path).as_ref() == Some(&request.path);
-        publish::check(request, is_top)?;
-        snapshot::check(request, !self.open(request)?.hidden.is_empty())
+        let hides_paths = !self.open(request)?.hidden.is_empty();
+        publish::check(request, publish::Served { is_top, hides_paths })?;
+        snapshot::check(request, hides_paths)
     }
 
     /// Opens the directories that options of a push name, below the key's prefix.
