@@ -139,3 +139,29 @@ test('an option that the operator refuses is refused by its name, whatever it is
   const bad = serve({ roots: { root: { path: work, exclude: [''] } }, anonymous: true });
   await failure(t, bad, ConfigError);
 });
+
+test('what a run has without a word is not refused, nor what is said of the same by another name', async (t) => {
+  const refused = ['checksum', 'modify-window', 'timeout', 'compress', 'partial', 'lanes', 'ignore-missing-args'];
+  const { work, served, client, url } = await setup(t, { args: refused.map((name) => `--refuse=${name}`) });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, 'a');
+  const run = (...flags: string[]) => cli(t, client, ['-a', ...flags, `${source}/`, `${url('to')}/`]);
+  for (const flags of [[], ['--size-only'], ['-I'], ['--no-compress'], ['--delete-missing-args', `${work}/none`]]) {
+    const ran = await run(...flags);
+    t.is(ran.code, exit.ok, `${flags.join(' ')}: ${ran.stderr}`);
+  }
+  t.is(readFileSync(`${served}/to/a`, 'utf8'), 'a');
+  for (const [flag, name] of [
+    ['-c', 'checksum'],
+    ['--modify-window=2', 'modify-window'],
+    ['--timeout=9', 'timeout'],
+    ['-z', 'compress'],
+    ['--partial-dir=x', 'partial'],
+    ['--lanes=4', 'lanes'],
+    ['--ignore-missing-args', 'ignore-missing-args'],
+  ] as const) {
+    const ran = await run(flag);
+    t.is(ran.code, exit.unauthorized, `${flag}: ${ran.stderr}`);
+    t.regex(ran.stderr, new RegExp(`does not take the option "${name}"`));
+  }
+});

@@ -12,6 +12,7 @@ export const rows = [
     name: 'delete',
     kind: flag(),
     field: { number: 18, at: 'deletion.delete' },
+    asked: 'self.deletion.delete || self.missing_sources == MissingSources::Delete',
     meaning: 'Entries that the source does not have are deleted.',
     flag: 'delete',
     help: 'remove from DEST what SRC does not have',

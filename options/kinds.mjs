@@ -1,5 +1,6 @@
 // The kinds of values that options have: for each what it is in a request, in the binding, in the API and on the command line.
-//   rust      type in the request, its codec where the type does not tell it, what it starts from, what it needs imported
+//   rust      type in the request, its codec where the type does not tell it, what it starts from, what it needs imported, and
+//             when a request asks for it: has a value that it has not by default, of a choice the one that is named
 //   binding   type in the binding, and the expression that loads it
 //   api       check and its type, type of the setting, the setting from what was given, and what that needs imported
 //   command   the expression that reads the flag, what that needs imported, and the name of the value in the help
@@ -26,7 +27,7 @@ export function flag({ api, command } = {}) {
   const isFixed = standard.words === `\`${standard.expression}\``;
   const leaves = api !== undefined && command === api;
   return {
-    rust: { type: 'bool' },
+    rust: { type: 'bool', asked: (member) => member },
     binding: { type: 'bool', load: (member) => member },
     api: {
       check: 'flag',
@@ -60,13 +61,20 @@ function integer({ least, most, unit }) {
   };
 }
 
+const isSome = (member) => `${member}.is_some()`;
+const isNotEmpty = (member) => `!${member}.is_empty()`;
+
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, '_');
 
 /** A bound that is not there unless it is given: a whole number of `unit`. On the command line a negative number of them is 0. */
 export function bound({ unit, size = false }) {
   const checked = integer({ least: 0, unit });
   return {
-    rust: size ? { type: 'Option<u64>', codec: 'Size', needs: { options: ['Size'] } } : { type: 'Option<u64>' },
+    rust: {
+      type: 'Option<u64>',
+      asked: isSome,
+      ...(size ? { codec: 'Size', needs: { options: ['Size'] } } : {}),
+    },
     binding: { type: 'Option<f64>', load: (member) => `${member}.map(whole)`, needs: { options: ['whole'] } },
     api: { ...checked, type: 'number', optional: true },
     command: size
@@ -88,7 +96,7 @@ export function bound({ unit, size = false }) {
 export function time({ most, api }) {
   const standard = byDefault(api);
   return {
-    rust: { type: 'u64' },
+    rust: { type: 'u64', asked: (member) => `${member} != ${grouped(api)}` },
     binding: { type: 'f64', load: (member) => `whole(${member})`, needs: { options: ['whole'] } },
     api: {
       ...integer({ least: 0, most, unit: 'milliseconds' }),
@@ -107,7 +115,7 @@ export function time({ most, api }) {
 /** Bytes per second; 0 is no limit. The command has KiB unless it says otherwise. */
 export function rate() {
   return {
-    rust: { type: 'u64' },
+    rust: { type: 'u64', asked: (member) => `${member} != 0` },
     binding: { type: 'f64', load: (member) => `whole(${member})`, needs: { options: ['whole'] } },
     api: { ...integer({ least: 0, unit: 'bytes per second' }), type: 'number', setting: (given) => `${given} ?? 0` },
     command: {
@@ -124,7 +132,13 @@ export function lanes({ api }) {
   const standard = byDefault(api);
   const checked = integer({ least: 0, most: 'LANES_MAX', unit: 'lanes' });
   return {
-    rust: { type: 'u8', codec: 'Lanes', initial: '1', needs: { options: ['Lanes'] } },
+    rust: {
+      type: 'u8',
+      codec: 'Lanes',
+      initial: '1',
+      asked: (member) => `${member} != LANES_AUTOMATIC`,
+      needs: { options: ['Lanes'], limits: ['LANES_AUTOMATIC'] },
+    },
     binding: { type: 'u32', load: (member) => `lanes(${member})?`, needs: { options: ['lanes'] } },
     api: {
       ...checked,
@@ -150,11 +164,24 @@ export function remoteOption(option) {
   };
 }
 
+/** The member of a closed set in Rust that has a word. */
+const variant = (set, word) => `${set}::${word[0].toUpperCase()}${word.slice(1)}`;
+
 /** A word of a closed set, which is `set` in Rust and `list` in TypeScript. */
 export function word({ set, list, api, command, value }) {
   const standard = byDefault(api);
   return {
-    rust: { type: set, needs: { options: [set] } },
+    rust: {
+      type: set,
+      // A name of its own stands for one word, that of the option for all but the default.
+      asked: (member, one) =>
+        one !== undefined
+          ? `${member} == ${variant(set, one)}`
+          : api === command
+            ? `${member} != ${variant(set, api)}`
+            : `!matches!(${member}, ${variant(set, api)} | ${variant(set, command)})`,
+      needs: { options: [set] },
+    },
     binding: { type: `Native${set}`, load: (member) => `${member}.into()`, needs: { words: [`Native${set}`] } },
     api: {
       check: `oneOf(...${list})`,
@@ -180,6 +207,7 @@ export function compression() {
   const kind = word({ set: 'Compression', list: 'COMPRESSIONS', api: 'auto', command: 'auto', value: 'WHEN' });
   return {
     ...kind,
+    rust: { ...kind.rust, asked: (member) => kind.rust.asked(member, 'always') },
     command: {
       value: kind.command.value,
       read: () => 'compressionOf(flags)',
@@ -195,6 +223,7 @@ export function suffixes() {
     rust: {
       type: 'Vec<u8>',
       codec: 'AtMost<OPTION_PATH_BYTES_MAX>',
+      asked: isNotEmpty,
       needs: { field: ['AtMost'], limits: ['OPTION_PATH_BYTES_MAX'] },
     },
     binding: { type: 'Option<String>', load: (member) => `${member}.clone().unwrap_or_default().into_bytes()` },
@@ -213,7 +242,12 @@ export function suffixes() {
 /** How far two times may be apart. */
 export function window({ api, most }) {
   return {
-    rust: { type: 'Window', needs: { options: ['Window'] } },
+    rust: {
+      type: 'Window',
+      // The command has whole seconds by default, and the API compares exactly.
+      asked: (member) => `matches!(${member}, Window::Within(_))`,
+      needs: { options: ['Window'] },
+    },
     binding: { type: 'f64', load: (member) => `window(${member})`, needs: { options: ['window'] } },
     api: {
       ...integer({ least: -1, most, unit: 'nanoseconds' }),
@@ -232,7 +266,7 @@ export function window({ api, most }) {
 /** Filter rules, in their order. */
 export function rules() {
   return {
-    rust: { type: 'FilterRules', needs: { filter: ['FilterRules'] } },
+    rust: { type: 'FilterRules', asked: isNotEmpty, needs: { filter: ['FilterRules'] } },
     // The binding's request reads them itself, with the places where they were written.
     binding: { type: 'Vec<NativeRule>', needs: { options: ['NativeRule'] } },
     api: {
@@ -258,6 +292,7 @@ export function directory() {
     rust: {
       type: 'Vec<u8>',
       codec: 'AtMost<OPTION_PATH_BYTES_MAX>',
+      asked: isNotEmpty,
       needs: { field: ['AtMost'], limits: ['OPTION_PATH_BYTES_MAX'] },
     },
     binding: { type: 'napi::bindgen_prelude::Uint8Array', load: (member) => `${member}.to_vec()` },
@@ -276,7 +311,7 @@ export function directory() {
 /** Several such paths, in their order. */
 export function directories() {
   return {
-    rust: { type: 'Directories', needs: { options: ['Directories'] } },
+    rust: { type: 'Directories', asked: isNotEmpty, needs: { options: ['Directories'] } },
     binding: {
       type: 'Vec<napi::bindgen_prelude::Uint8Array>',
       load: (member) => `directories(&${member})?`,
@@ -297,7 +332,7 @@ export function directories() {
 /** The end of a name. */
 export function suffix() {
   return {
-    rust: { type: 'Option<Vec<u8>>', codec: 'FileName', needs: { field: ['FileName'] } },
+    rust: { type: 'Option<Vec<u8>>', codec: 'FileName', asked: isSome, needs: { field: ['FileName'] } },
     binding: { type: 'Option<String>', load: (member) => `suffix(${member})?`, needs: { options: ['suffix'] } },
     api: {
       check: 'suffix',
@@ -314,7 +349,7 @@ export function suffix() {
 /** The next snapshot of a series, and which of them are kept. */
 export function snapshot() {
   return {
-    rust: { type: 'Snapshot', needs: { retention: ['Snapshot'] } },
+    rust: { type: 'Snapshot', asked: (member) => `${member}.is_asked`, needs: { retention: ['Snapshot'] } },
     binding: { type: 'NativeSnapshot', load: (member) => `${member}.load()`, needs: { snapshots: ['NativeSnapshot'] } },
     api: {
       check: 'snapshotOption',
@@ -334,7 +369,7 @@ export function snapshot() {
 /** Changes of modes, one after the other. */
 export function modes() {
   return {
-    rust: { type: 'Chmod', needs: { chmod: ['Chmod'] } },
+    rust: { type: 'Chmod', asked: isNotEmpty, needs: { chmod: ['Chmod'] } },
     binding: {
       type: 'Option<String>',
       load: (member) => `chmod(${member}.as_deref())?`,
@@ -360,7 +395,7 @@ export function modes() {
 /** Rules for owners or groups. */
 export function idMap(which) {
   return {
-    rust: { type: 'IdMap', needs: { owners: ['IdMap'] } },
+    rust: { type: 'IdMap', asked: isNotEmpty, needs: { owners: ['IdMap'] } },
     binding: {
       type: 'Option<String>',
       load: (member) => `id_map("${which}", ${member}.as_deref())?`,
@@ -378,7 +413,12 @@ export function idMap(which) {
 /** On, off, or as the other end finds best. */
 export function tristate({ words }) {
   return {
-    rust: { type: 'Option<bool>', codec: 'Tristate', needs: { options: ['Tristate'] } },
+    rust: {
+      type: 'Option<bool>',
+      codec: 'Tristate',
+      asked: (member) => `${member} == Some(true)`,
+      needs: { options: ['Tristate'] },
+    },
     binding: { type: 'Option<bool>', load: (member) => member },
     api: { check: 'flag', checked: 'boolean', type: 'boolean', optional: true, from: { './check.js': ['flag'] } },
     command: { read: ({ flag: name }) => `flags.given('${name}')` },

@@ -40,6 +40,8 @@ export const rows = [
     kind: flag({ api: true, command: true }),
     calls: WRITING,
     field: { number: 25, at: 'partial', optional: true },
+    // It is on by default; what else asks for it is a directory of its own.
+    asked: '!self.partial_dir.is_empty()',
     meaning: 'Verified parts of large files are kept for the next run.',
     flag: 'partial',
     help: 'keep verified parts of large files for the next run (default; --no-partial)',

@@ -4,6 +4,7 @@
 //   calls     which calls take it, see calls.mjs; `sync` and `plan` unless it says otherwise
 //   field     member and number in the request, and whether it is optional: a peer that does not know it passes over it.
 //             Numbers are never used again, and whether a field is optional never changes
+//   asked     when a request asks for it, as an expression in Rust, where its kind does not tell: a server may refuse that
 //   meaning   one sentence for readers of the sources and of docs/options.md
 //   flag      the flag of the command, `short` its letter, `value` what its value is called, `bare` the value of the flag
 //             alone, `off` the value of `--no-FLAG` (without it the default), `many` whether it may be repeated, `help` one line

@@ -17,6 +17,7 @@ export const rows = [
     name: 'inplace',
     kind: flag(),
     field: { number: 119, at: 'inplace' },
+    asked: 'self.inplace || self.append',
     meaning: 'Files that are there are written over, and not replaced.',
     flag: 'inplace',
     help: 'write over files, so that a run that is cut off leaves them torn',

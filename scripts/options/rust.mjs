@@ -59,18 +59,39 @@ function message(type, name, at, order) {
   return `message!(${type}, "${name}"${order} {\n${fields.join('\n')}\n});`;
 }
 
-/** The lines of an option: one, or one for each of its flags. */
-function namedOption(row) {
-  const group = STRUCTS.find(({ at, message: own }) => own !== undefined && at === placeOf(row).of);
-  const outer =
-    group === undefined
-      ? []
-      : members()
-          .get('')
-          .filter(({ field }) => field.at === group.at);
-  const place = [...outer, row].map(({ field }) => field.number);
-  const names = row.flags?.map(({ flag }) => flag) ?? [row.flag ?? row.name];
-  return names.map((flag) => `    ("${row.name}", "${flag}", &[${place.join(', ')}]),`);
+/** When a request asks for an option, by the names under which a server may refuse it. */
+function askedFor() {
+  const conditions = new Map();
+  const add = (name, condition) => conditions.set(name, [...(conditions.get(name) ?? []), condition]);
+  for (const row of requested) {
+    const of = (word) => row.asked ?? row.kind.rust.asked(`self.${row.field.at}`, word);
+    for (const name of new Set([row.name, row.flag ?? row.from].filter(Boolean))) add(name, of());
+    for (const { flag, word } of row.flags ?? []) add(flag, of(word));
+  }
+  const names = new Map();
+  for (const [name, all] of conditions) {
+    const condition = all.join(' || ');
+    names.set(condition, [...(names.get(condition) ?? []), name]);
+  }
+  return `impl Request {
+    /// Whether it asks for the option of this name, which is that of the API or of the command line: a value that no
+    /// run has by default, or, of what is on or off, on. None where no option that a request has is called so.
+    #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line for each option")]
+    pub fn asks_for(&self, name: &str) -> Option<bool> {
+        Some(match name {
+${[...names].map(([condition, own]) => `            ${own.map((name) => `"${name}"`).join(' | ')} => ${condition},`).join('\n')}
+            _ => return None,
+        })
+    }
+}
+
+/// Every name that [\`Request::asks_for\`] knows.
+#[cfg(test)]
+#[rustfmt::skip]
+pub(crate) const NAMES: &[&str] = &[
+${[...names.values()].map((own) => `    ${own.map((name) => `"${name}",`).join(' ')}`).join('\n')}
+];`;
 }
 
 /** The module of crate/proto. */
@@ -108,12 +129,7 @@ ${initial.join('\n')}
     }
 }
 
-/// The options by their names in the API and on the command line, and the field of each, with the message that it is in
-/// before it.
-#[rustfmt::skip]
-pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
-${requested.flatMap(namedOption).join('\n')}
-];
+${askedFor()}
 
 ${STRUCTS.filter((each) => each.message !== undefined)
   .map(({ at, type, message: name }) => message(type, name, at, ''))

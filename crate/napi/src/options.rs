@@ -272,9 +272,6 @@ pub struct NativeRequest {
     pub options: NativeTransfer,
 }
 
-/// Two lanes keep two writers busy; more gained nothing on the machines measured.
-const LANES_AUTOMATIC: u8 = 2;
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float is clamped to the range")]
 pub(crate) fn whole(value: f64) -> u64 {
     value as u64
@@ -282,7 +279,7 @@ pub(crate) fn whole(value: f64) -> u64 {
 
 pub(crate) fn lanes(wanted: u32) -> Result<u8> {
     match u8::try_from(wanted) {
-        Ok(0) => Ok(LANES_AUTOMATIC),
+        Ok(0) => Ok(limits::LANES_AUTOMATIC),
         Ok(lanes) if lanes <= limits::LANES_MAX => Ok(lanes),
         _ => Err(config(format!("lanes must be 0 to {}", limits::LANES_MAX))),
     }
@@ -526,7 +523,7 @@ pub struct NativeServerOptions {
 impl NativeServerOptions {
     pub(crate) fn load(self) -> Result<ServerOptions> {
         if let Some(name) = self.refuse.iter().find(|name| !is_option(name)) {
-            return Err(config(format!("there is no option {name:?} to refuse")).with("option", name.clone()));
+            return Err(config(format!("no server is asked for an option {name:?}")).with("option", name.clone()));
         }
         Ok(ServerOptions {
             listen: self.listen,

@@ -48,6 +48,10 @@ pub const FILE_BYTES_MAX: u64 = 1 << 62;
 /// Data lanes of one session.
 pub const LANES_MAX: u8 = 4;
 
+/// Data lanes of a session that leaves them to the engine. Two keep two writers busy; more gained nothing on the
+/// machines measured.
+pub const LANES_AUTOMATIC: u8 = 2;
+
 /// Text of an error or warning from a peer.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 

@@ -227,7 +227,7 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
     let (no_format, format) = word("log-format")?;
     for (_, name) in given.iter().filter(|(flag, _)| *flag == "refuse") {
         if !name.to_str().is_some_and(is_option) {
-            return Err(format!("--refuse={}: there is no such option", name.display()));
+            return Err(format!("--refuse={}: no server is asked for it", name.display()));
         }
     }
     let listen = text("listen")?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sparsync_proto::session::Opened;
-use sparsync_proto::{Direction, Keep, MissingSources, RelPath, Request};
+use sparsync_proto::{Compression, Direction, Keep, MissingSources, RelPath, Request};
 
 use super::Shared;
 use super::accept::{ConnectedClient, refresh_keys};
@@ -91,10 +91,7 @@ impl Shared {
         if request.direction == Direction::Push && !request.sources.is_empty() {
             return Err(Error::new(ErrorKind::Config, "a push has no sources at the server"));
         }
-        if let Some(name) = self.refused.iter().find(|name| request.asks_for(name)) {
-            return Err(Error::new(ErrorKind::Scope, format!("the server does not take the option {name:?}"))
-                .with("option", name.clone()));
-        }
+        self.refuse_options(request)?;
         request.remote_fake_super |= root.fake_super;
         request.remote_munge_links |= root.munge_links;
         let rights = &client.scope.rights;
@@ -142,6 +139,25 @@ impl Shared {
         }
         request.durability = request.durability.max(self.durability);
         Ok(root)
+    }
+}
+
+impl Shared {
+    /// Refuses a request that asks for an option which the operator refuses. What is done without being asked for is
+    /// left undone then.
+    fn refuse_options(&self, request: &mut Request) -> Result<()> {
+        for name in &self.refused {
+            if request.asks_for(name) == Some(true) {
+                return Err(Error::new(ErrorKind::Scope, format!("the server does not take the option {name:?}"))
+                    .with("option", name.clone()));
+            }
+            match name.as_str() {
+                "partial" => request.partial = false,
+                "compression" | "compress" => request.compression = Compression::Never,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
