@@ -549,7 +549,7 @@ export interface NativeServerEvent {
   atMs: number
   /**
    * `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable`, `server-key`,
-   * `server-key-unusable` or `dropped`.
+   * `server-key-unusable`, `handshakes-refused` or `dropped`.
    */
   kind: string
   /** The name of the client's key. */
@@ -590,7 +590,7 @@ export interface NativeServerEvent {
   nextKey?: string
   /** From when that counts, in milliseconds since 1970. */
   fromMs?: number
-  /** How many keys are in force, or events are missing. */
+  /** How many keys are in force, handshakes were refused, or events are missing. */
   count?: number
 }
 

@@ -17,7 +17,7 @@ import {
   serve,
   sync,
 } from '../dist/index.js';
-import type { ConnectOptions, ServeOptions } from '../dist/index.js';
+import type { ConnectOptions, ServeOptions, ServerEvent } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { HalfOpen } from './helpers/half-open.js';
 import { freePort } from './helpers/port.js';
@@ -341,6 +341,29 @@ test('memory for what was not read is lent as the settings and a reload say', as
   server.kill('SIGHUP');
   await until('the reload', () => / reload/.test(server.stderr()));
   t.is(await most('two'), 0);
+});
+
+test('handshakes that are refused are counted by why, and a burst of them is one line', async (t) => {
+  const told: ServerEvent[] = [];
+  const log = (event: ServerEvent): void => void (event.type === 'handshakes-refused' && told.push(event));
+  const { server } = await limited(t, { metrics: true, maxHandshakes: 1, log });
+  const refused = (reason: string): number =>
+    figure(server.metrics(), `sparsync_handshakes_refused_total{reason="${reason}"}`) ?? 0;
+  t.deepEqual([refused('full'), refused('network')], [0, 0]);
+  const silent = (): void => {
+    for (let count = 0; count < 20; count += 1) {
+      const socket = connectSocket(server.port, '127.0.0.1');
+      socket.on('error', () => undefined).resume();
+      t.teardown(() => socket.destroy());
+    }
+  };
+  silent();
+  await until('it to be told', () => told.length > 0);
+  const before = refused('full');
+  silent();
+  await until('more to be refused', () => refused('full') > before);
+  t.deepEqual([told.length, refused('network')], [1, 0]);
+  t.true(told.every((event) => event.type === 'handshakes-refused' && event.count > 0 && event.count <= before));
 });
 
 test('connections from one address are limited, whoever makes them, until some have ended', async (t) => {

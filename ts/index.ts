@@ -116,6 +116,7 @@ export type {
   ServerDroppedEvent,
   ServerEvent,
   ServerEventListener,
+  ServerHandshakesRefusedEvent,
   ServerJoinedEvent,
   ServerKeysEvent,
   ServerKeyEvent,

@@ -84,6 +84,7 @@ export function levelOfServerEvent(event: ServerEvent): Level {
     case 'session':
       return event.result === 'ok' ? 'info' : 'warn';
     case 'refused':
+    case 'handshakes-refused':
       return 'warn';
     case 'keys-unreadable':
     case 'server-key-unusable':

@@ -140,6 +140,15 @@ export interface ServerKeyUnusableEvent extends ServerProblem {
   at: Date;
 }
 
+/** So many handshakes were refused since the last such event, of which there is one a minute at most: a network had too many under way, or no place was left. */
+export interface ServerHandshakesRefusedEvent {
+  type: 'handshakes-refused';
+  /** When. */
+  at: Date;
+  /** How many. */
+  count: number;
+}
+
 /** So many events were not kept: there were too many, or too many strangers were refused at once. */
 export interface ServerDroppedEvent {
   type: 'dropped';
@@ -162,6 +171,7 @@ export type ServerEvent =
   | ServerKeysUnreadableEvent
   | ServerKeyEvent
   | ServerKeyUnusableEvent
+  | ServerHandshakesRefusedEvent
   | ServerDroppedEvent;
 
 /** Is told what happens on a server, soon after it has happened. */
@@ -228,6 +238,8 @@ function toServerEvent(event: NativeServerEvent): ServerEvent | undefined {
       return { type: 'server-key', at, ...ownKeyOf(event) };
     case 'server-key-unusable':
       return { type: 'server-key-unusable', at, ...(problemOf(event) ?? NO_REASON) };
+    case 'handshakes-refused':
+      return { type: 'handshakes-refused', at, count };
     case 'dropped':
       return { type: 'dropped', at, count };
     default:

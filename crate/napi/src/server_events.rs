@@ -13,7 +13,7 @@ pub struct NativeServerEvent {
     /// When, in milliseconds since 1970.
     pub at_ms: f64,
     /// `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable`, `server-key`,
-    /// `server-key-unusable` or `dropped`.
+    /// `server-key-unusable`, `handshakes-refused` or `dropped`.
     pub kind: String,
     /// The name of the client's key.
     pub client: Option<String>,
@@ -53,7 +53,7 @@ pub struct NativeServerEvent {
     pub next_key: Option<String>,
     /// From when that counts, in milliseconds since 1970.
     pub from_ms: Option<f64>,
-    /// How many keys are in force, or events are missing.
+    /// How many keys are in force, handshakes were refused, or events are missing.
     pub count: Option<f64>,
 }
 
@@ -126,6 +126,9 @@ pub(crate) fn server_event(event: ServerEvent) -> NativeServerEvent {
             ..base("server-key")
         },
         Happening::KeyUnusable(error) => base("server-key-unusable").error(Some(error)),
+        Happening::HandshakesRefused(count) => {
+            NativeServerEvent { count: Some(number(count)), ..base("handshakes-refused") }
+        }
         Happening::Dropped(count) => NativeServerEvent { count: Some(number(count)), ..base("dropped") },
     }
 }

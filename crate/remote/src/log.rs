@@ -252,6 +252,10 @@ fn happened(event: &ServerEvent, fields: &mut Fields) -> (Level, &'static str) {
             fields.problem(error, None);
             (Level::Error, "server-key-unusable")
         }
+        Happening::HandshakesRefused(count) => {
+            fields.number("count", *count);
+            (Level::Warn, "handshakes-refused")
+        }
         Happening::Dropped(count) => {
             fields.number("count", *count);
             (Level::Error, "dropped")

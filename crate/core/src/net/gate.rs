@@ -49,6 +49,25 @@ pub(super) enum Admission {
     Ignore,
 }
 
+/// The handshakes that a server has refused to begin, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HandshakesRefused {
+    /// Their source had as many under way as it may.
+    pub(crate) of_source: u64,
+    /// Every place was taken.
+    pub(crate) full: u64,
+}
+
+impl HandshakesRefused {
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self { of_source: self.of_source + other.of_source, full: self.full + other.full }
+    }
+
+    pub(crate) const fn total(self) -> u64 {
+        self.of_source + self.full
+    }
+}
+
 /// Who begins handshakes, as far as it is told apart: a network, or on loopback, where many clients share one, a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Source(IpAddr, u16);
@@ -76,6 +95,7 @@ struct Counts {
     open: BTreeMap<u64, Open>,
     began: u64,
     each: HashMap<Source, usize>,
+    refused: HandshakesRefused,
 }
 
 #[derive(Debug)]
@@ -140,6 +160,11 @@ impl Gate {
         self.counts().open.len()
     }
 
+    /// How many were refused since the start.
+    pub(super) fn refused(&self) -> HandshakesRefused {
+        self.counts().refused
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +182,12 @@ impl Gate {
             // An unverified address may be forged, and its real owner must not be locked out by that.
             return Admission::Retry;
         }
-        if crowded || (counts.open.len() >= counts.max_open && !counts.makes_room(now, each)) {
+        if crowded {
+            counts.refused.of_source += 1;
+            return Admission::Ignore;
+        }
+        if counts.open.len() >= counts.max_open && !counts.makes_room(now, each) {
+            counts.refused.full += 1;
             return Admission::Ignore;
         }
         let gives_way = Arc::<Notify>::default();
@@ -196,7 +226,9 @@ mod tests {
 
     use std::time::Instant;
 
-    use super::{AGE_MIN, Admission, Gate, HANDSHAKES_MAX, MAX_OPEN_EACH, Pass, RETRY_ABOVE, Source};
+    use super::{
+        AGE_MIN, Admission, Gate, HANDSHAKES_MAX, HandshakesRefused, MAX_OPEN_EACH, Pass, RETRY_ABOVE, Source,
+    };
 
     fn address(number: usize) -> SocketAddr {
         let host = u32::try_from(number).expect("small").wrapping_add(0x0a00_0000);
@@ -227,7 +259,9 @@ mod tests {
                 other => panic!("{number}: {other:?}"),
             }
         }
+        assert_eq!(gate.refused(), HandshakesRefused::default(), "to show an address is no refusal");
         assert!(matches!(gate.admit(address(5000), true), Admission::Ignore));
+        assert_eq!(gate.refused(), HandshakesRefused { of_source: 0, full: 1 });
         passes.clear();
         assert!(matches!(gate.admit(address(5000), false), Admission::Pass(_)));
         assert!(gate.counts.lock().expect("counts").each.is_empty());
@@ -297,6 +331,7 @@ mod tests {
         let one = hold(address(1));
         assert!(one.iter().all(|admission| matches!(admission, Admission::Pass(_))));
         assert!(matches!(gate.admit(address(1), true), Admission::Ignore));
+        assert_eq!(gate.refused(), HandshakesRefused { of_source: 1, full: 0 });
         assert!(matches!(gate.admit(address(1), false), Admission::Retry));
         assert!(matches!(gate.admit(address(2), false), Admission::Pass(_)));
         for loopback in [IpAddr::from([127, 0, 0, 1]), IpAddr::V6(Ipv6Addr::LOCALHOST)] {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsStream;
 
 use super::address::{Reach, host_and_port, resolve};
-use super::gate::{Admission, Gate, HANDSHAKES_MAX, Pass};
+use super::gate::{Admission, Gate, HANDSHAKES_MAX, HandshakesRefused, Pass};
 use super::parameters::{self, Circumstances, Resets, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
 use super::tcp::{self, Acceptor};
@@ -201,6 +201,11 @@ impl Listener {
     /// How many handshakes are under way.
     pub(crate) fn handshakes(&self) -> usize {
         self.gate.open() + self.tcp_gate.open()
+    }
+
+    /// How many were refused since the start.
+    pub(crate) fn handshakes_refused(&self) -> HandshakesRefused {
+        self.gate.refused().and(self.tcp_gate.refused())
     }
 
     /// Shows another key to clients that connect from now on.

@@ -38,6 +38,7 @@ pub use connect::{Announced, ConnectOptions, Connected, Recorded, ServerTrust, T
 pub use dial::Udp;
 pub(crate) use dial::{Dialed, dial};
 pub use gate::HANDSHAKES_MAX;
+pub(crate) use gate::HandshakesRefused;
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use parameters::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
 pub use pipe::{BesideOptions, Canceled, CommandOptions, RemoteProgram};

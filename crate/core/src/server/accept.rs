@@ -30,6 +30,9 @@ const REQUEST_IN_FULL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the authorized keys are looked at; a revoked key's connections close within this.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
 
+/// How often handshakes that were refused are told of at most: they cost strangers nothing, and must not fill the disk.
+const REFUSALS_TOLD: Duration = Duration::from_secs(60);
+
 /// Accepts connections until the server closes.
 pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) {
     loop {
@@ -49,10 +52,17 @@ pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) 
     }
 }
 
-/// Closes the connections of keys that are no longer authorized, and shows the server's present key.
-pub(super) async fn watch_keys(shared: Arc<Shared>, listener: Listener) {
+/// Closes the connections of keys that are no longer authorized, shows the server's present key, and tells of
+/// handshakes that were refused.
+pub(super) async fn watch(shared: Arc<Shared>, listener: Listener) {
+    let (mut told, mut told_at) = (0, None::<Instant>);
     while !shared.registry.is_closing() {
         tokio::time::sleep(KEYS_REFRESH).await;
+        let refused = listener.handshakes_refused().total();
+        if refused > told && told_at.is_none_or(|at| at.elapsed() >= REFUSALS_TOLD) {
+            shared.tell(None, || Happening::HandshakesRefused(refused - told));
+            (told, told_at) = (refused, Some(Instant::now()));
+        }
         if let Some(own_key) = &shared.own_key {
             own_key.look(&shared, &listener, false);
         }

@@ -92,6 +92,9 @@ pub enum Happening {
     },
     /// The files of the server's key cannot be used: the server goes on with the key that it showed before.
     KeyUnusable(Error),
+    /// So many handshakes were not begun since the last such event: their networks have too many under way, or every
+    /// place is taken.
+    HandshakesRefused(u64),
     /// So many events are missing here.
     Dropped(u64),
 }
@@ -329,6 +332,7 @@ impl Happening {
             | Self::KeyUnusable(_)
             | Self::Revoked
             | Self::KeysRead(_)
+            | Self::HandshakesRefused(_)
             | Self::Dropped(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Figures of a server for a monitoring system, in the text form of `OpenMetrics`.
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use prometheus_client::encoding::text::encode;
@@ -13,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::lock;
 use super::log::{Happening, ServerEvent, SessionEnd};
 use crate::error::ErrorKind;
+use crate::net::HandshakesRefused;
 
 /// Names with values: those of clients and roots are the operator's, so there are as many as he has made.
 type Labels = Vec<(&'static str, String)>;
@@ -36,6 +38,7 @@ pub(super) struct Metrics {
     accepted: Family<Labels, Counter>,
     sessions_active: Gauge,
     handshakes: Gauge,
+    handshakes_refused: Family<Labels, Counter>,
     lock_waits: Gauge,
     unread: Gauge,
     keys: Gauge,
@@ -47,6 +50,7 @@ pub(super) struct Now {
     pub(super) connections: u64,
     pub(super) sessions_active: u64,
     pub(super) handshakes: u64,
+    pub(super) handshakes_refused: HandshakesRefused,
     pub(super) lock_waits: u64,
     pub(super) unread_bytes: u64,
     pub(super) keys: u64,
@@ -73,6 +77,7 @@ impl Default for Metrics {
             accepted: Family::default(),
             sessions_active: Gauge::default(),
             handshakes: Gauge::default(),
+            handshakes_refused: Family::default(),
             lock_waits: Gauge::default(),
             unread: Gauge::default(),
             keys: Gauge::default(),
@@ -118,6 +123,11 @@ impl Metrics {
         registry.register("sessions_active", "Transfers under way", self.sessions_active.clone());
         registry.register("handshakes_active", "Clients in the middle of their handshake", self.handshakes.clone());
         registry.register(
+            "handshakes_refused",
+            "Handshakes that were not begun, as their network has too many under way or every place is taken",
+            self.handshakes_refused.clone(),
+        );
+        registry.register(
             "sessions_waiting",
             "Transfers under way that wait for another one's destination",
             self.lock_waits.clone(),
@@ -154,6 +164,7 @@ impl Metrics {
             | Happening::Revoked
             | Happening::KeysRead(_)
             | Happening::KeysUnreadable(_)
+            | Happening::HandshakesRefused(_)
             | Happening::Dropped(_) => {}
         }
     }
@@ -204,6 +215,11 @@ impl Metrics {
         self.connections.set(signed(now.connections));
         self.sessions_active.set(signed(now.sessions_active));
         self.handshakes.set(signed(now.handshakes));
+        let HandshakesRefused { of_source, full } = now.handshakes_refused;
+        for (reason, count) in [("network", of_source), ("full", full)] {
+            let counter = self.handshakes_refused.get_or_create(&vec![("reason", reason.to_owned())]);
+            counter.inner().store(count, Ordering::Relaxed);
+        }
         self.lock_waits.set(signed(now.lock_waits));
         self.unread.set(signed(now.unread_bytes));
         self.keys.set(signed(now.keys));

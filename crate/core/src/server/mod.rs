@@ -38,7 +38,7 @@ use crate::profile::RuntimeClock;
 use crate::transport::WireCounters;
 use crate::trust::{AuthorizedKeys, Identity, PublicKey};
 
-use accept::{accept_connections, read_keys, watch_keys};
+use accept::{accept_connections, read_keys, watch};
 use join::Tries;
 use log::ServerLog;
 pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
@@ -192,7 +192,7 @@ impl Server {
             }
         };
         handle.spawn(accept_connections(Arc::clone(&shared), listener.clone()));
-        handle.spawn(watch_keys(Arc::clone(&shared), listener.clone()));
+        handle.spawn(watch(Arc::clone(&shared), listener.clone()));
         Ok(Self {
             shared,
             local_addr: listener.local_addr(),
@@ -252,6 +252,7 @@ impl Server {
             connections: shared.totals.connections_active.load(Ordering::Relaxed),
             sessions_active: shared.registry.active() as u64,
             handshakes: self.listener.handshakes() as u64,
+            handshakes_refused: self.listener.handshakes_refused(),
             lock_waits: shared.totals.lock_waits.load(Ordering::Relaxed),
             unread_bytes: shared.windows.lent(),
             keys: shared.keys.len() as u64,
