@@ -375,6 +375,7 @@ test('the other end says what it is, and refuses what it does not know', async (
   t.regex((await run('--help')).stdout, /--append-only/);
   for (const [args, said] of [
     [[], /--stdio is missing/],
+    [['--no-quic'], /--stdio is missing/],
     [['--stdio', '--root', `${work}/none`], /cannot be opened/],
     [['--stdio', '--read-only'], /need --root/],
     [['--stdio', '--root=/', '--read-only', '--append-only'], /exclude each other/],

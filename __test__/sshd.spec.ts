@@ -64,7 +64,7 @@ overSsh('a key that is confined by its line in authorized_keys', async (t) => {
       (error: unknown) => codeOf(error),
     );
   const confined = (rights: string): void =>
-    sshd.authorize(`command="sparsync-remote --stdio --root ${root} ${rights}",restrict `);
+    sshd.authorize(`command="sparsync-remote --root ${root} ${rights}",restrict `);
   confined('--append-only');
   t.is(await push('in/a'), 'done');
   assertEqual(t, source, `${root}/in/a`);

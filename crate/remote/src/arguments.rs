@@ -9,12 +9,13 @@ use crate::serve::{self, Serving};
 
 /// What `--help` says.
 pub(crate) const HELP: &str = "\
-Usage: sparsync-remote --stdio [--no-quic] [--root DIR [--read-only|--append-only]]
+Usage: sparsync-remote [--stdio] --root DIR [--read-only|--append-only] [--no-quic]
+       sparsync-remote --stdio [--no-quic]
        sparsync-remote serve --root NAME=PATH [--allow LINE]... [OPTIONS]
 
 The other end of a sync, on its standard streams; a sync over ssh starts it by itself. Or a server; see serve --help.
 
-  --stdio        serve one connection on standard input and output
+  --stdio        serve one connection on standard input and output, as --root does
   --no-quic      no UDP port is opened: content stays on the streams
   --root DIR     nothing outside of DIR can be reached, and paths begin there
   --read-only    nothing is written
@@ -61,7 +62,11 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Asked, String> {
     if options.root.is_none() && options.rights != StdioRights::All {
         return Err("--read-only and --append-only need --root".to_owned());
     }
-    if is_stdio { Ok(Asked::Stdio(options)) } else { Err("--stdio is missing; --help says more".to_owned()) }
+    if is_stdio || options.root.is_some() {
+        Ok(Asked::Stdio(options))
+    } else {
+        Err("--stdio is missing; --help says more".to_owned())
+    }
 }
 
 fn narrow(options: &mut StdioOptions, rights: StdioRights) -> Result<(), String> {
