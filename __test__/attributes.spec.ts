@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chownSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 
 import { cli, exit, quietly } from './helpers/cli.js';
 import { judgedWhere } from './helpers/judge.js';
@@ -8,6 +17,7 @@ import { client, program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
 import { startServer } from './helpers/server.js';
 import { canMount, isRoot, mountRamfs, setup } from './helpers/setup.js';
+import { hasStrace, straced } from './helpers/strace.js';
 import { dir, workDir } from './helpers/temp.js';
 import { judgedEachWay } from './helpers/ways.js';
 
@@ -138,5 +148,58 @@ judgedWhere(canMount && spawnSync('setfattr', ['--version']).status === 0)(
     }
     const judge = spawnSync('rsync', ['-rtX', `${source}/`, `${work}/bare/`]);
     t.is(judge.status, exit.partial, 'rsync fails for each');
+  },
+);
+
+/** The kernel answers as for FAT, which has no room for owners and modes: as if a right were missing. */
+const LIKE_FAT = [
+  ['-e', 'trace=fchmod,fchmodat,fchown,fchownat,fstatfs'],
+  ['-e', 'inject=fchmod,fchmodat,fchown,fchownat:error=EPERM'],
+  ['-e', 'inject=fstatfs:poke_exit=@arg2=444d000000000000'],
+] as const;
+
+judgedWhere(isRoot && hasStrace)(
+  'a file system that has no room for owners and modes, as FAT, is told once for each, and a missing right for each entry',
+  async (t) => {
+    const { work, client: user } = await setup(t);
+    const source = dir(work, 'source');
+    mkdirSync(`${source}/sub`);
+    for (const name of ['a', 'b', 'sub/c']) writeFileSync(`${source}/${name}`, 'content');
+    for (const name of ['a', 'b', 'sub/c', 'sub']) {
+      chmodSync(`${source}/${name}`, 0o777);
+      chownSync(`${source}/${name}`, 4242, 4242);
+    }
+    const run = (injected: readonly (readonly string[])[], to: string, ...flags: string[]) => {
+      const [strace = '', ...words] = straced('/dev/null', injected.flat());
+      const args = [process.execPath, program, '-rptgo', ...flags, `${source}/`, `${work}/${to}/`];
+      return start(t, strace, [...words, ...args], { env: user.env }).ended;
+    };
+    for (const round of ['first', 'again']) {
+      const lenient = await run(LIKE_FAT, 'fat');
+      t.is(lenient.code, exit.ok, `${round}: ${lenient.stderr}`);
+      t.deepEqual(
+        lenient.stderr
+          .trimEnd()
+          .split('\n')
+          .map(
+            (line) =>
+              /^warning: \S+: (.*) are not carried: the destination's file system cannot hold them/.exec(line)?.[1] ??
+              line,
+          )
+          .toSorted(),
+        ['owners and groups', 'permission bits'],
+        `${round}: ${lenient.stderr}`,
+      );
+    }
+    for (const [injected, to, flags] of [
+      [LIKE_FAT, 'strict', ['--strict-attributes']],
+      [LIKE_FAT.slice(0, 2), 'other', []],
+    ] as const) {
+      const ended = await run(injected, to, ...flags);
+      t.is(ended.code, exit.partial, ended.stderr);
+      t.notRegex(ended.stderr, /^warning:/m);
+      for (const name of ['a', 'b', 'sub/c', 'sub']) t.regex(ended.stderr, new RegExp(`^${name}: .*chown`, 'm'), to);
+      t.is(readFileSync(`${work}/${to}/sub/c`, 'utf8'), 'content');
+    }
   },
 );

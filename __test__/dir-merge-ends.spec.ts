@@ -228,5 +228,9 @@ test('on a server no file of rules above the prefix of the key is read (CVE-2026
     links: false,
   });
   t.deepEqual([...walk(`${work}/narrow`).keys()].sort(), ['', 'a', 'c']);
+  // A push: a rule from above the prefix would keep `a`.
+  fill(work, { 'mine/x': '' });
+  await connection.push(`${work}/mine`, 'root/in/tree', { filter, links: false, delete: true, allowMassDelete: true });
+  t.deepEqual([...walk(`${served}/in/tree`).keys()].sort(), ['', 'b', 'x']);
   await connection.close();
 });

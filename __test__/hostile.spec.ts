@@ -500,37 +500,41 @@ for (const what of ['directory', 'file'] as const) {
   );
 }
 
-judged(
-  `a directory of the source flips to a symlink that leads out, ${tries} times: nothing of outside is sent (CVE-2024-12747, CVE-2026-53797, CVE-2026-53801)`,
-  async (t) => {
-    t.timeout(scaled(300_000, 7_200_000));
-    const made = await setup(t);
-    const { work, served, access, url } = made;
-    const outside = new Bystander(`${work}/outside`);
-    const tree = dir(served, 'tree');
-    plainTree(`${tree}/sub`, { directories: 1, files: 20 });
-    for (const name of ['secret', 'file00000', 'file00001']) writeFileSync(`${tree}/sub/${name}`, `inside: ${name}`);
-    const race = flipping(t, `${tree}/sub`, `${work}/outside`);
-    let runs = 0;
-    while (race.flips() < tries || runs < scaled(20, 500)) {
-      runs += 1;
-      const copy = dir(work, `copy`);
-      await sync(url('tree'), copy, access).then(
-        () => undefined,
-        (error: unknown) => t.true(error instanceof SparsyncError, String(error)),
-      );
-      for (const [path, entry] of walk(copy)) {
-        if (entry.kind !== 'file') continue;
-        t.false(readFileSync(`${copy}/${path}`, 'utf8').startsWith('outside'), `run ${runs}: ${path}`);
+for (const direction of ['pull', 'push'] as const) {
+  judged(
+    `a directory of the source flips to a symlink that leads out, ${tries} times: nothing of outside is sent by a ${direction} (CVE-2024-12747, CVE-2026-53797, CVE-2026-53801)`,
+    async (t) => {
+      t.timeout(scaled(300_000, 7_200_000));
+      const made = await setup(t);
+      const { work, served, access, url } = made;
+      const outside = new Bystander(`${work}/outside`);
+      const [from, to] = direction === 'pull' ? [served, work] : [work, served];
+      const tree = dir(from, 'tree');
+      plainTree(`${tree}/sub`, { directories: 1, files: 20 });
+      for (const name of ['secret', 'file00000', 'file00001']) writeFileSync(`${tree}/sub/${name}`, `inside: ${name}`);
+      const ends = direction === 'pull' ? ([url('tree'), `${to}/copy`] as const) : ([tree, url('copy')] as const);
+      const race = flipping(t, `${tree}/sub`, `${work}/outside`);
+      let runs = 0;
+      while (race.flips() < tries || runs < scaled(20, 500)) {
+        runs += 1;
+        const copy = dir(to, 'copy');
+        await sync(...ends, access).then(
+          () => undefined,
+          (error: unknown) => t.true(error instanceof SparsyncError, String(error)),
+        );
+        for (const [path, entry] of walk(copy)) {
+          if (entry.kind !== 'file') continue;
+          t.false(readFileSync(`${copy}/${path}`, 'utf8').startsWith('outside'), `run ${runs}: ${path}`);
+        }
+        rmSync(copy, { recursive: true });
+        t.deepEqual(outside.touched(), []);
+        if (runs % 10 === 0) await stillServes(t, made, `run ${runs}`);
       }
-      rmSync(copy, { recursive: true });
-      t.deepEqual(outside.touched(), []);
-      if (runs % 10 === 0) await stillServes(t, made, `run ${runs}`);
-    }
-    await race.stop();
-    t.log(`${race.flips()} flips during ${runs} runs`);
-  },
-);
+      await race.stop();
+      t.log(`${race.flips()} flips during ${runs} runs`);
+    },
+  );
+}
 
 test('a server that is talked to by noise goes on serving', async (t) => {
   const made = await setup(t);

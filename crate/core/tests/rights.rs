@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, XattrFlags};
 use sparsync_core::proto::{Attributes, IssueKind, Request};
-use support::{Site, push_to, put, run, skipped};
+use support::{Site, push_to, put, run, skipped, snapshot};
 
 /// The rights that a key has beside those to read and write.
 const RIGHTS: [&str; 4] = ["owner", "special", "xattrs", "acls"];
@@ -67,6 +67,15 @@ fn theirs(path: &Path, bits: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits))
 }
 
+fn lchown(path: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(1000), Some(1000))
+}
+
+fn directory(path: &Path, bits: u32) -> std::io::Result<()> {
+    std::fs::create_dir(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits))
+}
+
 macro_rules! features {
     ($($name:literal takes $takes:expr, $make:expr, $is_there:expr;)*) => {
         &[$(Feature { name: $name, takes: &$takes, make: $make, is_there: $is_there },)*]
@@ -76,6 +85,20 @@ macro_rules! features {
 const FEATURES: &[Feature] = features! {
     "owner" takes ["owner"], |path| theirs(path, 0o644), |path| path.symlink_metadata().is_ok_and(|it| it.uid() == 1000);
     "group" takes ["owner"], |path| theirs(path, 0o644), |path| path.symlink_metadata().is_ok_and(|it| it.gid() == 1000);
+    "owner of a directory" takes ["owner"],
+        |path| std::fs::create_dir(path).and_then(|()| lchown(path)), |path| path.symlink_metadata().is_ok_and(|it| it.uid() == 1000);
+    "owner of a symlink" takes ["owner"],
+        |path| std::os::unix::fs::symlink("nowhere", path).and_then(|()| lchown(path)),
+        |path| path.symlink_metadata().is_ok_and(|it| it.uid() == 1000);
+    "owner of a FIFO" takes ["owner", "special"],
+        |path| node(path, FileType::Fifo).and_then(|()| lchown(path)),
+        |path| path.symlink_metadata().is_ok_and(|it| it.uid() == 1000);
+    "owner of a device" takes ["owner", "special", "write"],
+        |path| node(path, FileType::BlockDevice).and_then(|()| lchown(path)),
+        |path| path.symlink_metadata().is_ok_and(|it| it.uid() == 1000);
+    // The bits of a directory lend nobody's rights.
+    "set-user-id of a directory" takes [], |path| directory(path, 0o4755), |path| mode(path) & 0o4000 != 0;
+    "set-group-id of a directory" takes [], |path| directory(path, 0o2755), |path| mode(path) & 0o2000 != 0;
     "set-user-id" takes ["owner"], |path| theirs(path, 0o4755), |path| mode(path) & 0o4000 != 0;
     "set-group-id" takes ["owner"], |path| theirs(path, 0o2755), |path| mode(path) & 0o2000 != 0;
     "set-user-id of root" takes ["owner"],
@@ -102,6 +125,13 @@ const FEATURES: &[Feature] = features! {
     "trusted. of a device" takes ["xattrs", "special", "write"],
         |path| node(path, FileType::CharacterDevice).and_then(|()| set(path, "trusted.a", b"1")),
         |path| has(path, "trusted.a");
+    "trusted. of a socket" takes ["xattrs", "special"],
+        |path| node(path, FileType::Socket).and_then(|()| set(path, "trusted.a", b"1")), |path| has(path, "trusted.a");
+    "security. of a directory" takes ["xattrs"],
+        |path| std::fs::create_dir(path).and_then(|()| set(path, "security.a", b"1")), |path| has(path, "security.a");
+    "security. of a symlink" takes ["xattrs"],
+        |path| std::os::unix::fs::symlink("nowhere", path).and_then(|()| set(path, "security.a", b"1")),
+        |path| has(path, "security.a");
     "security." takes ["xattrs"],
         |path| file(path).and_then(|()| set(path, "security.a", b"1")), |path| has(path, "security.a");
     "capability" takes ["xattrs", "owner"],
@@ -117,6 +147,10 @@ const FEATURES: &[Feature] = features! {
         |path| std::fs::create_dir(path).and_then(|()| set(path, DEFAULT, NAMED)), |path| has(path, DEFAULT);
     "ACL of a FIFO" takes ["acls", "special"],
         |path| node(path, FileType::Fifo).and_then(|()| set(path, ACCESS, NAMED)), |path| has(path, ACCESS);
+    "ACL of a socket" takes ["acls", "special"],
+        |path| node(path, FileType::Socket).and_then(|()| set(path, ACCESS, NAMED)), |path| has(path, ACCESS);
+    "ACL of a device" takes ["acls", "special", "write"],
+        |path| node(path, FileType::BlockDevice).and_then(|()| set(path, ACCESS, NAMED)), |path| has(path, ACCESS);
 };
 
 /// The features that a tree has, each at a place of its own.
@@ -127,6 +161,18 @@ fn found(top: &Path) -> BTreeSet<&'static str> {
 /// Makes everything below `top`, or says that nobody here may.
 fn fill(top: &Path) -> bool {
     FEATURES.iter().all(|feature| (feature.make)(&top.join(feature.name)).is_ok())
+}
+
+/// Puts at the place of each feature something that has none: a directory for those of directories, else a file.
+fn plain(top: &Path) {
+    for feature in FEATURES {
+        let path = top.join(feature.name);
+        if feature.name.ends_with("of a directory") || feature.name == "default ACL" {
+            std::fs::create_dir_all(path).unwrap();
+        } else {
+            put(top, feature.name, "something old");
+        }
+    }
 }
 
 fn everything(request: Request) -> Request {
@@ -151,6 +197,7 @@ async fn each_right_grants_what_it_names_and_nothing_else() {
             let allow = ["read", writes].iter().chain(&rights).copied().collect::<Vec<_>>().join(",");
             let site = Site::new(&format!("allow={allow}")).await;
             let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+            let old = site.root().join("old");
             put(&source, "plain", "content");
             if !fill(&source) {
                 return skipped("not every kind and attribute can be made here");
@@ -170,6 +217,17 @@ async fn each_right_grants_what_it_names_and_nothing_else() {
                     (is_special, _) => Some(is_special),
                 };
                 assert_eq!(adds_only, expected, "{allow}, {round}");
+            }
+            // In the place of something plain: what may only be added changes nothing that is there.
+            plain(&old);
+            let before = snapshot(&old);
+            run(&client, everything(push_to("old")), &source).await.unwrap();
+            if writes == "append" {
+                assert_eq!(found(&old), BTreeSet::new(), "{allow}");
+                let after = snapshot(&old);
+                assert!(before.iter().all(|(path, node)| after.get(path) == Some(node)), "{allow}");
+            } else {
+                assert_eq!(found(&old), expected, "{allow}, in place of others");
             }
         }
     }

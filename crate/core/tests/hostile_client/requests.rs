@@ -1,12 +1,16 @@
 //! What a client opens a session with: versions, openings, requests that are malformed or ask for too much.
 
 use crate::support::Over;
+use std::os::unix::fs::MetadataExt as _;
+
 use crate::support::over::on_every_transport;
-use crate::support::{framed, noise, push_to};
-use crate::{unharmed, victim};
+use crate::support::{CHANGES, Site, framed, noise, pull_from, push_to, put, snapshot};
+use crate::{outside_untouched, unharmed, victim};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
-use sparsync_core::proto::{Frame, PathSet, Paths, RelPath, Request, SourcePath, limits};
+use sparsync_core::proto::{
+    Arrived, Frame, IssueKind, Kind, PathSet, Paths, RelPath, Request, SourcePath, Time, limits,
+};
 
 async fn a_version_that_nobody_speaks_is_named(over: Over) {
     let (site, before) = victim(over, "").await;
@@ -221,7 +225,31 @@ async fn a_request_that_does_not_come_is_not_waited_for_cve_2026_70464(over: Ove
     unharmed(&site, &before).await;
 }
 
+async fn what_changes_or_flips_before_its_removal_stays_cve_2026_53800(over: Over) {
+    for (change, why) in CHANGES {
+        let site = Site::over(over, "").await;
+        put(&site.root(), "sub/inner", "sent");
+        let found = site.root().join("sub/inner").metadata().unwrap();
+        let raw = site.raw().await;
+        let mut control = raw.session(Request { remove_source_files: true, ..pull_from("") }).await;
+        control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
+        change(&site.root());
+        let before = snapshot(&site.root());
+        let mtime = Time { seconds: found.mtime(), nanos: u32::try_from(found.mtime_nsec()).unwrap() };
+        let path = RelPath::new(b"sub/inner").unwrap();
+        let entries = vec![Arrived { path, kind: Kind::File, size: found.len(), mtime }];
+        control.write(&Frame::Arrived { more: false, entries }).await;
+        let issue = control.issue().await;
+        assert_eq!((issue.kind, &issue.path[..]), (IssueKind::SourceKept, &b"sub/inner"[..]));
+        assert!(issue.message.contains(why), "{}", issue.message);
+        control.until(|frame| matches!(frame, Frame::Removed)).await;
+        assert_eq!(snapshot(&site.root()), before, "{why}");
+        outside_untouched(&site);
+    }
+}
+
 on_every_transport!(
+    what_changes_or_flips_before_its_removal_stays_cve_2026_53800,
     a_version_that_nobody_speaks_is_named,
     a_range_that_holds_our_version_is_served,
     what_is_no_hello_is_refused,

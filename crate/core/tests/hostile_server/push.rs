@@ -1,17 +1,20 @@
 //! What a server asks and says of a push.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use sparsync_core::proto::delta::Chunk;
 use sparsync_core::proto::pack::FileId;
 use sparsync_core::proto::{
-    Arrived, Basis, FilterRules, Frame, Grant, Kind, RelPath, Request, Rule, Time, WireError, limits,
+    Arrived, Basis, FilterRules, Frame, Grant, IssueKind, Kind, RelPath, Request, Rule, Time, WireError, limits,
 };
 use sparsync_core::{Error, ErrorKind, Side};
 
 use crate::support::over::on_every_transport;
-use crate::support::{ANSWER_TIMEOUT, Node, Over, Trap, accept, noise, profile, push_to, put, snapshot, start, unhung};
-use crate::{failed, trap};
+use crate::support::{
+    ANSWER_TIMEOUT, CHANGES, Node, Over, Trap, accept, noise, profile, push_to, put, snapshot, start, unhung,
+};
+use crate::{failed, outside_untouched, trap};
 
 /// How a push ends whose server says this once it has all of the tree.
 async fn failed_by(over: Over, request: Request, frames: &[Frame]) -> Error {
@@ -178,7 +181,33 @@ async fn nothing_is_removed_at_the_source_that_was_not_sent(over: Over) {
     }
 }
 
+async fn what_changes_or_flips_before_its_removal_stays_cve_2026_53800(over: Over) {
+    for (change, why) in CHANGES {
+        let trap = trap(over).await;
+        let found = trap.local().join("sub/inner").metadata().unwrap();
+        let request = Request { remove_source_files: true, ..push_to("dst") };
+        let job = start(&trap.client, request, &trap.local());
+        let mut control = trap.accepted(Grant::AsAsked).await;
+        control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
+        change(&trap.local());
+        let before = snapshot(&trap.local());
+        let mtime = Time { seconds: found.mtime(), nanos: u32::try_from(found.mtime_nsec()).unwrap() };
+        let path = RelPath::new(b"sub/inner").unwrap();
+        let entries = vec![Arrived { path, kind: Kind::File, size: found.len(), mtime }];
+        control.write(&Frame::Arrived { more: false, entries }).await;
+        control.until(|frame| matches!(frame, Frame::Removed)).await;
+        control.write(&Frame::Finished { counters: vec![], refused: None }).await;
+        let result = unhung(job.done()).await.unwrap();
+        let told: Vec<_> = result.failures.failures.iter().map(|issue| (issue.kind, &issue.path[..])).collect();
+        assert_eq!(told, [(IssueKind::SourceKept, &b"sub/inner"[..])]);
+        assert!(result.failures.failures[0].message.contains(why), "{:?}", result.failures.failures[0].message);
+        assert_eq!(snapshot(&trap.local()), before, "{why}");
+        outside_untouched(&trap);
+    }
+}
+
 on_every_transport!(
+    what_changes_or_flips_before_its_removal_stays_cve_2026_53800,
     questions_of_a_push_out_of_place_fail_it,
     a_profile_comes_when_it_is_asked_for_and_once,
     a_push_is_not_done_before_it_began,

@@ -39,6 +39,29 @@ pub enum Node {
     Special,
 }
 
+/// Something that is done to `sub/inner` of a source once it was sent.
+pub type Change = fn(&Path);
+
+/// Changes after which that entry is not the one that was sent, of its content, of what it is and of what is on the
+/// way to it, and why it is not removed then.
+pub const CHANGES: [(Change, &str); 3] = [
+    (|top| std::fs::write(top.join("sub/inner"), "written meanwhile").unwrap(), "changed since it was sent"),
+    (
+        |top| {
+            std::fs::remove_file(top.join("sub/inner")).unwrap();
+            std::os::unix::fs::symlink("../../outside/secret", top.join("sub/inner")).unwrap();
+        },
+        "changed since it was sent",
+    ),
+    (
+        |top| {
+            std::fs::rename(top.join("sub"), top.join("aside")).unwrap();
+            std::os::unix::fs::symlink("aside", top.join("sub")).unwrap();
+        },
+        "it cannot be removed",
+    ),
+];
+
 /// Ends a test that cannot be run here: `npm test` counts the line as a skipped test, by name, and fails over it when
 /// it is strict. What a test prints by the macros is not seen when it passes.
 pub fn skipped(why: &str) {
