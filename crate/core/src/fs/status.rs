@@ -33,7 +33,8 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     look(directory, name, AtFlags::SYMLINK_NOFOLLOW | empty)
 }
 
-/// The same of an entry that a listing gave: its name needs no copy with a NUL behind it, which takes a tenth of a walk.
+/// The same of an entry that a listing gave: its name needs no copy with a NUL behind it, which would be a tenth of a
+/// walk.
 #[inline]
 pub(super) fn status_of_listed(directory: impl AsFd, name: &CStr) -> Result<Status> {
     look(directory, name, AtFlags::SYMLINK_NOFOLLOW)
