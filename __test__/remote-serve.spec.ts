@@ -155,7 +155,7 @@ test('what cannot be served is told', (t) => {
     [['--root', 'nothing'], /must be NAME=PATH/],
     [['--anonymous=yes'], /takes no value/],
     [[...root, '--listen', 'localhost:0'], /numeric address/],
-    [[...root, '--refuse=nothing'], /no such option/],
+    [[...root, '--refuse=nothing'], /no server is asked for it/],
     [[...root, '--max-sessions=0'], /whole number from 1/],
     [[...root, '--durability=much'], /no --durability=much/],
     [[...root, '--anonymous', '--listen', '0.0.0.0:0', '--identity', `${work}/key`], /open to everybody/],
@@ -229,7 +229,7 @@ test('a variable that cannot be taken is refused by its name', (t) => {
     ['MAX_SESSIONS', 'many', /whole number from 1/],
     ['ANONYMOUS', 'yes', /true or false/],
     ['LOG_FORMAT', 'xml', /no --log-format=xml/],
-    ['REFUSE', 'delete\nnothing', /no such option/],
+    ['REFUSE', 'delete\nnothing', /no server is asked for it/],
     ['IDENTITY', '-----BEGIN PRIVATE KEY-----', /a secret/],
     ['PID_FILE', '/run/pid', /is the command's/],
   ] as const) {

@@ -413,9 +413,9 @@ fn new_session() -> Result<SessionId> {
 /// How often a run that waits for another looks whether that has ended.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// Prepares a destination, for as long as `wait_ms` again when another run has the lock. Each attempt begins at the
-/// path again, since the directory may have been replaced meanwhile.
-pub(crate) fn when_free(wait_ms: u64, session: &Session, prepare: impl Fn() -> Result<Prepared>) -> Result<Prepared> {
+/// Prepares what has to be locked, for as long as `wait_ms` again when another run has the lock. Each attempt at a
+/// destination begins at the path again, since the directory may have been replaced meanwhile.
+pub(crate) fn when_free<T>(wait_ms: u64, session: &Session, prepare: impl Fn() -> Result<T>) -> Result<T> {
     let until = Instant::now() + Duration::from_millis(wait_ms);
     loop {
         match prepare() {

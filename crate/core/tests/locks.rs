@@ -6,12 +6,12 @@ mod support;
 use std::sync::Arc;
 
 use sparsync_core::proto::pack::{FileId, Record};
-use sparsync_core::proto::{Grant, Request};
+use sparsync_core::proto::{Frame, Grant, Request};
 use sparsync_core::trust::Identity;
 use sparsync_core::{Client, Detail, ErrorKind, Job, Run, start_local};
 use support::{
-    Control, RawClient, Site, Wire, connect_options, contents, directory, files, leftovers, push_to, put, run, start,
-    unhung,
+    Control, RawClient, Site, Wire, connect_options, contents, directory, files, leftovers, pull_from, push_to, put,
+    run, start, unhung,
 };
 
 const FIRST: FileId = FileId { directory: 0, index: 0 };
@@ -102,6 +102,35 @@ async fn a_writer_that_waits_can_be_called_off() {
     assert_eq!(unhung(job.done()).await.unwrap_err().kind(), ErrorKind::Aborted);
     support::eventually(|| site.server.stats().contains(&("sessions_active", 1))).await;
     drop(control);
+}
+
+#[tokio::test]
+async fn sources_that_a_pull_removes_are_locked_and_waited_for() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let removing = || Request { remove_source_files: true, ..pull_from("dst") };
+    let client = site.client().await;
+    let busy = async |request| {
+        let error = run(&client, request, &site.local()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
+    };
+    // One that removes nothing is in nobody's way.
+    let mut reading = raw.session(pull_from("dst")).await;
+    reading.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
+    run(&client, push_to("dst"), &site.local()).await.unwrap();
+    let mut control = raw.session(removing()).await;
+    control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
+    busy(push_to("dst")).await;
+    busy(removing()).await;
+    run(&client, pull_from("dst"), &site.local().join("out")).await.unwrap();
+    let moved = site.local().join("moved");
+    let waiting = start(&client, Request { lock_wait_ms: 60_000, ..removing() }, &moved);
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 3))).await;
+    raw.wire.close();
+    drop((reading, control));
+    unhung(waiting.done()).await.unwrap();
+    assert_eq!(std::fs::read(moved.join("there")).unwrap(), b"already");
+    assert!(!site.root().join("dst/there").exists());
 }
 
 /// A client whose machine is gone: its runtime stands still, and nothing says so to the server.

@@ -312,14 +312,15 @@ impl Answer<'_> {
         }
     }
 
-    /// Keeps others from writing to sources that are removed.
+    /// Keeps others from writing to sources that are removed, and waits for those who do.
     fn lock_sources(&self, request: &Request, source: &Source) -> Result<Vec<DestinationLock>> {
         if !request.removes_sources() {
             return Ok(Vec::new());
         }
         let holder = format!("{} from {}", self.client.scope.name, self.client.connection.peer_address());
         let purpose = |part: &Part<Root>| if part.name.is_some() { LockFor::Names } else { LockFor::Tree };
-        source.root.parts().iter().map(|part| DestinationLock::acquire(&part.root, purpose(part), &holder)).collect()
+        let acquire = |part: &Part<Root>| DestinationLock::acquire(&part.root, purpose(part), &holder);
+        self.when_free(request, || source.root.parts().iter().map(acquire).collect())
     }
 
     fn receive(
@@ -379,10 +380,15 @@ impl Answer<'_> {
         received
     }
 
-    /// Finds and locks the destination of a push. A run of the same client in the same place gives way if it is dead.
+    /// Finds and locks the destination of a push.
     fn prepare(&self, place: &Place<'_>, request: &Request, terms: &ReceiverTerms<'_>) -> Result<Prepared> {
+        self.when_free(request, || prepare::destination(place, request, terms))
+    }
+
+    /// Prepares what has to be locked. A run of the same client in the same place gives way if it is dead.
+    fn when_free<T>(&self, request: &Request, prepare: impl Fn() -> Result<T>) -> Result<T> {
         let waits = LockWait::of(&self.shared.totals.lock_waits);
-        let prepare = || waits.watch(prepare::destination(place, request, terms));
+        let prepare = || waits.watch(prepare());
         match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 // A dead run lets its lock go at its next step, and one that has ended may have done so by now.
