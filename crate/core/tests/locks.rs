@@ -125,12 +125,18 @@ async fn sources_that_a_pull_removes_are_locked_and_waited_for() {
     run(&client, pull_from("dst"), &site.local().join("out")).await.unwrap();
     let moved = site.local().join("moved");
     let waiting = start(&client, Request { lock_wait_ms: 60_000, ..removing() }, &moved);
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 3))).await;
+    support::eventually(|| site.server.metrics().unwrap().contains("\nsparsync_sessions_waiting 1\n")).await;
+    // Who has the lock may put another tree in the place, as publishing does.
+    let (place, previous) = (site.root().join("dst"), site.root().join("dst.previous"));
+    std::fs::rename(&place, &previous).unwrap();
+    put(&site.root(), "dst/new", "published");
     raw.wire.close();
     drop((reading, control));
     unhung(waiting.done()).await.unwrap();
-    assert_eq!(std::fs::read(moved.join("there")).unwrap(), b"already");
-    assert!(!site.root().join("dst/there").exists());
+    assert_eq!(std::fs::read(moved.join("new")).unwrap(), b"published");
+    assert!(!moved.join("there").exists());
+    assert!(!place.join("new").exists());
+    assert_eq!(std::fs::read(previous.join("there")).unwrap(), b"already");
 }
 
 /// A client whose machine is gone: its runtime stands still, and nothing says so to the server.

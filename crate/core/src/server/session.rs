@@ -16,7 +16,7 @@ use super::own;
 use super::profiles::SessionProfile;
 use super::registry::{Active, Live};
 use super::roots::OpenRoot;
-use super::supersede::{SUPERSEDE_MAX, supersede};
+use super::supersede::{SUPERSEDE_MAX, has_ended, supersede};
 use super::{Shared, lock};
 use crate::claims::WritePlace;
 use crate::engine::{
@@ -285,15 +285,16 @@ impl Answer<'_> {
     ) -> Result<Served> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
         let place = self.rules(request, &prefix_of)?;
-        let mut source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), &place)?;
-        sources::look_for(&mut source, request)?;
-        marks::refuse_removal(request, source.root.parts().iter().map(Part::top))?;
-        let mut request = request.clone();
-        source.select(&mut request);
+        let open = || self.open_source(request, &place);
+        let (source, request, _locks) = if request.removes_sources() {
+            let has_ended = || has_ended(&self.shared.registry, self.session, request);
+            self.when_free(request, has_ended, open)?
+        } else {
+            open()?
+        };
         let request = &request;
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
-        let _locks = self.lock_sources(request, &source)?;
         let terms = SenderTerms::Granted {
             grant: accept.grant,
             profile: ProfileExchange::answer_to(request),
@@ -312,15 +313,23 @@ impl Answer<'_> {
         }
     }
 
-    /// Keeps others from writing to sources that are removed, and waits for those who do.
-    fn lock_sources(&self, request: &Request, source: &Source) -> Result<Vec<DestinationLock>> {
-        if !request.removes_sources() {
-            return Ok(Vec::new());
-        }
+    /// Opens the source of a pull and asks for what it is to have, with locks that keep others from writing to sources
+    /// that are removed. What is there is looked for under the lock: whoever had it may have made or replaced it.
+    fn open_source(&self, request: &Request, place: &RulePlace<'_>) -> Result<(Source, Request, Vec<DestinationLock>)> {
+        let mut source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), place)?;
+        let locks = if request.removes_sources() { self.lock_sources(&source)? } else { Vec::new() };
+        sources::look_for(&mut source, request)?;
+        marks::refuse_removal(request, source.root.parts().iter().map(Part::top))?;
+        let mut request = request.clone();
+        source.select(&mut request);
+        Ok((source, request, locks))
+    }
+
+    fn lock_sources(&self, source: &Source) -> Result<Vec<DestinationLock>> {
         let holder = format!("{} from {}", self.client.scope.name, self.client.connection.peer_address());
         let purpose = |part: &Part<Root>| if part.name.is_some() { LockFor::Names } else { LockFor::Tree };
         let acquire = |part: &Part<Root>| DestinationLock::acquire(&part.root, purpose(part), &holder);
-        self.when_free(request, || source.root.parts().iter().map(acquire).collect())
+        source.root.parts().iter().map(acquire).collect()
     }
 
     fn receive(
@@ -382,18 +391,24 @@ impl Answer<'_> {
 
     /// Finds and locks the destination of a push.
     fn prepare(&self, place: &Place<'_>, request: &Request, terms: &ReceiverTerms<'_>) -> Result<Prepared> {
-        self.when_free(request, || prepare::destination(place, request, terms))
+        let gives_way = || supersede(&self.shared.registry, self.client, self.session, request);
+        self.when_free(request, gives_way, || prepare::destination(place, request, terms))
     }
 
-    /// Prepares what has to be locked. A run of the same client in the same place gives way if it is dead.
-    fn when_free<T>(&self, request: &Request, prepare: impl Fn() -> Result<T>) -> Result<T> {
+    /// Prepares what has to be locked, and waits for those who have the lock for as long as the request says, or until
+    /// they have ended where `gives_way` finds that they are about to.
+    fn when_free<T>(
+        &self,
+        request: &Request,
+        gives_way: impl Fn() -> bool,
+        prepare: impl Fn() -> Result<T>,
+    ) -> Result<T> {
         let waits = LockWait::of(&self.shared.totals.lock_waits);
         let prepare = || waits.watch(prepare());
         match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 // A dead run lets its lock go at its next step, and one that has ended may have done so by now.
-                let is_free_soon = supersede(&self.shared.registry, self.client, self.session, request);
-                let wait = if is_free_soon { SUPERSEDE_MAX } else { Duration::ZERO };
+                let wait = if gives_way() { SUPERSEDE_MAX } else { Duration::ZERO };
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 prepare::when_free(wait, self.session, prepare)
             }

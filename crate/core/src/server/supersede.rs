@@ -65,20 +65,11 @@ pub(super) fn supersede(
     session: &Arc<Session>,
     request: &Request,
 ) -> bool {
-    let in_place = |live: &&Live| {
-        live.root == request.root
-            && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
-            && live.session.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, session))
-    };
-    if end_siblings(registry, client, session) {
-        return true;
-    }
-    // A client may learn of the end of its run before the run has released its lock.
-    let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
-    if registry.sessions(|live| live.iter().filter(in_place).any(is_over)) {
+    if end_siblings(registry, client, session) || has_ended(registry, session, request) {
         return true;
     }
     let rivals: Vec<_> = registry.sessions(|live| {
+        let in_place = |live: &&Live| is_in_place(live, session, request);
         live.iter().filter(in_place).filter(|live| live.key == client.key()).filter_map(Rival::of).collect()
     });
     rivals.iter().for_each(Rival::probe);
@@ -96,6 +87,19 @@ pub(super) fn supersede(
         }
     }
     superseded
+}
+
+/// Whether a run in the place of `request` has ended and may still have its lock: a client may learn of the end first.
+pub(super) fn has_ended(registry: &Registry, session: &Arc<Session>, request: &Request) -> bool {
+    let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
+    registry.sessions(|live| live.iter().any(|live| is_in_place(live, session, request) && is_over(live)))
+}
+
+/// Whether another run than `session` is in the place of `request`.
+fn is_in_place(live: &Live, session: &Arc<Session>, request: &Request) -> bool {
+    live.root == request.root
+        && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
+        && live.session.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, session))
 }
 
 /// Ends the runs on the connection of the new one that are in its way. A client does not ask for a place that one of

@@ -85,7 +85,7 @@ impl Site {
             congestion: sparsync_core::net::Congestion::Auto,
             refuse: Vec::new(),
             log: true,
-            metrics: false,
+            metrics: true,
             profile: true,
         })
         .await
