@@ -73,9 +73,8 @@ impl ServerKey {
     ///
     /// Fails with [`ErrorKind::Config`] when one is to follow already, and with [`ErrorKind::NotFound`] without a key.
     pub fn rotate(path: &Path, from: SystemTime) -> Result<NextKey> {
-        if Identity::load(path)?.is_none() {
-            return Err(no_key(path));
-        }
+        // A next key that is due takes its place first: the server may not be able to put it there.
+        Self::existing(path)?;
         let pem = generate_pem()?;
         let next_path = next_to(path);
         if !private_file::create(&next_path, text_of(from, &pem).as_bytes())? {
