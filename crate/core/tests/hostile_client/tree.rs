@@ -151,7 +151,7 @@ async fn names_of_unfinished_files_are_refused(over: Over) {
     let below = body(&Frame::Directories(vec![directory("", 1), directory(&name, 0)]));
     refused_in_session(&site, push_to("dst"), &[below]).await;
     let mut control = site.raw().await.session(push_to(&format!("dst/{name}"))).await;
-    assert_eq!(control.abort().await.kind, ErrorKind::Config);
+    assert_eq!(control.abort().await.kind, ErrorKind::Scope);
     // The folder that held the part has another time now, and nothing else.
     unharmed(&site, &before).await;
 }
