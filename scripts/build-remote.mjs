@@ -23,6 +23,9 @@ const LINKED = ['-C', 'target-feature=+crt-static', '-C', 'link-arg=-Wl,-z,pack-
 /** A panic ends the released program at once, so that nothing looks through the stack by this table. */
 const ABORTING = ['-C', 'link-arg=-Wl,--no-eh-frame-hdr'];
 
+/** Functions of the same code are kept once, by the linker that comes with Rust for this processor. */
+const FOLDED = ['-C', 'link-arg=-Wl,--icf=all'];
+
 /** The Rust triple of a platform package. */
 function tripleOf(target) {
   const [, architecture, libc] = target.split('-');
@@ -38,7 +41,10 @@ export async function buildRemote({ release = false, target = hostTarget(), zig 
   const crate = ['-p', 'sparsync-remote', '--bin', 'sparsync-remote', '--target', built, ...profile];
   if (zig) await mustRun('cargo', ['zigbuild', ...crate], { echo });
   // In the tests' profile it shares what is built of all that it depends on with the addon.
-  else await mustRun('cargo', ['rustc', '-q', ...crate, '--', ...LINKED, ...(release ? ABORTING : [])], { echo });
+  else {
+    const released = release ? [...ABORTING, ...(built.startsWith('x86_64') ? FOLDED : [])] : [];
+    await mustRun('cargo', ['rustc', '-q', ...crate, '--', ...LINKED, ...released], { echo });
+  }
   const folder = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target');
   const file = join(ROOT, remoteFile(target));
   // A process may be running from it: its file is replaced and not written to.
