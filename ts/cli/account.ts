@@ -20,6 +20,7 @@ import type { ParsedFlags } from './parse.js';
 import type { ProgressLines } from './progress-lines.js';
 import { statsLines, totalLines, totalSize } from './rsync-totals.js';
 import { SourcePaths } from './source-paths.js';
+import type { EntrySource } from './source-paths.js';
 
 /** What the account of a run depends on, beside its events. */
 export interface AccountOf extends ItemizeContext {
@@ -355,11 +356,11 @@ export class Account {
   }
 
   /** The size that the file system of this machine tells for a directory of the source; other ends do not tell it. */
-  #directorySize(item: ItemEvent): number {
-    const { lists, log, prefix, sourcePaths } = this.#of;
+  #directorySize(item: ItemEvent, source: EntrySource): number {
+    const { lists, log, prefix } = this.#of;
     const isTold = lists || this.#format?.tellsSizes === true || log?.format.tellsSizes === true;
     if (item.action === 'delete' || !isTold) return 0;
-    const place = sourcePaths.placeOf(bytesOfPath(item), { below: prefix !== '' });
+    const place = source.place({ below: prefix !== '' });
     if (place === undefined) return 0;
     try {
       return lstatSync(Buffer.from(place), { throwIfNoEntry: false })?.size ?? 0;
@@ -378,6 +379,7 @@ export class Account {
 
   #values(item: ItemEvent): FormatValues {
     const { prefix, sourcePaths, direction } = this.#of;
+    const source = sourcePaths.of(bytesOfPath(item));
     const name = this.#nameOf(item);
     const bare = name === './' ? '' : name.replace(/\/$/, '');
     const target = item.details?.target;
@@ -391,14 +393,17 @@ export class Account {
       item.kind === 'symlink'
         ? (target?.length ?? 0)
         : item.kind === 'directory'
-          ? this.#directorySize(item)
+          ? this.#directorySize(item, source)
           : (item.size ?? 0);
     const isSent =
       item.kind === 'file' && (item.action === 'create' || item.action === 'update') && item.hardLinkTo === undefined;
     const isDeletion = item.action === 'delete';
     return {
-      name: isDeletion ? name : `${sourcePaths.leadingOf(bytesOfPath(item))}${name}`,
-      longName: isDeletion ? bare : sourcePaths.shown(bytesOfPath(item), bare),
+      name: isDeletion ? name : `${source.leading()}${name}`,
+      // Only a format with `%f` asks for it.
+      get longName() {
+        return isDeletion ? bare : source.shown(bare);
+      },
       leadsTo: leads,
       columns: itemize(item, this.#of) ?? '',
       operation: isDeletion ? DELETION : direction === 'pull' ? 'recv' : 'send',

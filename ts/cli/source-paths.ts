@@ -22,41 +22,98 @@ interface Origin {
   readonly leading: '' | '/';
 }
 
+/** What one entry comes from. */
+export interface EntrySource {
+  /** Its path as `%f` shows it, from its name. What a server has goes by its own name, as in rsync. */
+  readonly shown: (name: string) => string;
+  /** What stands in front of its name, if it is carried. */
+  readonly leading: () => string;
+  /** Where it stands, if its path begins with the name of its source or is `below` that; `undefined` if it is of a server. */
+  readonly place: (path: { readonly below: boolean }) => Uint8Array | undefined;
+}
+
 /** Where on this machine what a run names comes from. */
 export class SourcePaths {
   readonly #origins: readonly Origin[];
   readonly #only: Origin | undefined;
+  readonly #leads: boolean;
+  /** Made when the first entry is looked for: most runs show nothing for which it is needed. */
+  #index: OriginIndex | undefined;
 
   constructor(ends: Ends, transfer: TransferOptions) {
     this.#origins = originsOf(ends, transfer);
     const [first] = this.#origins;
-    this.#only = this.#origins.every(({ shown, leading }) => shown === first?.shown && leading === first.leading)
-      ? first
-      : undefined;
+    this.#only = this.#origins.every((origin) => first !== undefined && isAlike(origin, first)) ? first : undefined;
+    this.#leads = this.#origins.some(({ leading }) => leading !== '');
   }
 
-  /** The path of an entry as `%f` shows it. What a server has goes by its own name, as in rsync. */
-  shown(path: Uint8Array, name: string): string {
-    const parts = [this.#of(path)?.shown ?? '', name === '' ? '.' : name];
-    return parts.filter((part) => part !== '').join('/');
+  /** What an entry comes from. It is looked for when that is asked, and once. */
+  of(path: Uint8Array): EntrySource {
+    let found: { readonly origin: Origin | undefined } | undefined;
+    const origin = (): Origin | undefined => (found ??= { origin: this.#originOf(path) }).origin;
+    return {
+      shown: (name) => [origin()?.shown ?? '', name === '' ? '.' : name].filter((part) => part !== '').join('/'),
+      leading: () => (this.#leads ? (origin()?.leading ?? '') : ''),
+      place: ({ below }) => {
+        const from = origin();
+        return from && joinBytes(from.directory, below ? joinBytes(from.name, path) : path);
+      },
+    };
   }
 
-  /** What stands in front of the name of an entry that is carried. */
-  leadingOf(path: Uint8Array): string {
-    return this.#of(path)?.leading ?? '';
-  }
-
-  /** Where an entry stands, whose path begins with the name of its source or `below` it; `undefined` if it is of a server. */
-  placeOf(path: Uint8Array, { below }: { below: boolean }): Uint8Array | undefined {
-    const origin = this.#of(path);
-    return origin && joinBytes(origin.directory, below ? joinBytes(origin.name, path) : path);
-  }
-
-  /** Where an entry comes from: the first source that has a name decides. */
-  #of(path: Uint8Array): Origin | undefined {
-    return this.#only ?? this.#origins.find((origin) => has(origin, path)) ?? this.#origins[0];
+  /** The first source that has a name decides. */
+  #originOf(path: Uint8Array): Origin | undefined {
+    if (this.#only !== undefined) return this.#only;
+    this.#index ??= new OriginIndex(this.#origins);
+    return this.#index.first(path, (origin) => isIn(origin.directory, path)) ?? this.#origins[0];
   }
 }
+
+/** The sources of a run by the names of what comes from them, since a list may make a source of each of its lines. */
+class OriginIndex {
+  readonly #origins: readonly Origin[];
+  /** The positions of the sources that have a name. */
+  readonly #named = new Map<string, number[]>();
+  /** The positions of the sources whose names are below a directory. */
+  readonly #below = new Map<string, number[]>();
+
+  constructor(origins: readonly Origin[]) {
+    this.#origins = origins;
+    for (const [at, { name }] of origins.entries()) {
+      const own = slashed(name);
+      for (const path of upTo(own)) add(path === own ? this.#named : this.#below, path, at);
+    }
+  }
+
+  /** The first source that may have a path, and does. */
+  first(path: Uint8Array, has: (origin: Origin) => boolean): Origin | undefined {
+    const asked = slashed(path);
+    const above = upTo(asked).flatMap((each) => this.#named.get(each) ?? []);
+    const may = [...above, ...(this.#below.get(asked) ?? [])].toSorted((one, other) => one - other);
+    for (const at of may) {
+      const origin = this.#origins[at];
+      if (origin !== undefined && has(origin)) return origin;
+    }
+    return undefined;
+  }
+}
+
+function add(to: Map<string, number[]>, path: string, at: number): void {
+  const known = to.get(path);
+  if (known === undefined) to.set(path, [at]);
+  else known.push(at);
+}
+
+/** A path between slashes, after all that are above it. */
+function upTo(path: string): string[] {
+  const paths: string[] = [];
+  for (let slash = 0; slash !== -1; slash = path.indexOf('/', slash + 1)) paths.push(path.slice(0, slash + 1));
+  return paths;
+}
+
+/** Whether entries are shown alike and stand in the same directory, whichever of two sources they are of. */
+const isAlike = (one: Origin, other: Origin): boolean =>
+  one.shown === other.shown && one.leading === other.leading && Buffer.compare(one.directory, other.directory) === 0;
 
 function originsOf({ sources }: Ends, { relative, filesFrom }: TransferOptions): Origin[] {
   const origins: Origin[] = [];
@@ -98,12 +155,10 @@ function shownDirectory(path: Uint8Array): string {
   return names.filter((name) => name !== '' && name !== '.').join('/');
 }
 
-/** A path between slashes, so that one that another begins with is above it. */
+/** A path between slashes, so that one with which another begins is above it. */
 const slashed = (path: Uint8Array): string => (path.length === 0 ? '/' : `/${Buffer.from(path).toString('latin1')}/`);
 
-function has({ directory, name }: Origin, path: Uint8Array): boolean {
-  const [given, own] = [slashed(path), slashed(name)];
-  if (!given.startsWith(own) && !own.startsWith(given)) return false;
+function isIn(directory: Uint8Array, path: Uint8Array): boolean {
   try {
     return lstatSync(Buffer.from(joinBytes(directory, path)), { throwIfNoEntry: false }) !== undefined;
   } catch {
