@@ -68,6 +68,11 @@ test('a command that leads to no invitation is ended by --contimeout', async (t)
   const ended = await cli(t, user, [...hangs, '--contimeout', '1']);
   t.is(ended.code, exit.connectTimeout, ended.stderr);
   t.regex(ended.stderr, /started\n.*there is no invitation after 1 seconds/s);
+  // Somebody may be typing a password: what a file says of all connections ends nothing there.
+  writeFileSync(`${user.configDir}/waits.toml`, '[connection]\ncontimeout = 1\n');
+  const asks = ['-e', 'sh -c "sleep 1.5; exit 3"', '--root', 'r', '--config', `${user.configDir}/waits.toml`];
+  const asked = await cli(t, user, ['join', '--via-ssh', 'nas.example', ...asks]);
+  t.regex(asked.stderr, /the command there ended with exit code 3/);
   const rsh = ['sh', '-c', 'sleep 1000 & wait'];
   const late = await failure(t, joinViaSsh('nas.example', { rsh, connectTimeoutMs: 200 }), ConnectionError);
   t.deepEqual([late.code, late.details['phase']], ['ERR_SPARSYNC_TIMEOUT', 'connect']);

@@ -76,7 +76,8 @@ async function viaSsh(flags: ParsedFlags): Promise<{ invitation: string; host: s
     name: flags.text('name'),
     rsh: flags.text('rsh'),
     program: flags.text('sparsync-path'),
-    connectTimeoutMs: contimeoutOf(flags),
+    // A setting for all connections must not end ssh while it asks for a password.
+    connectTimeoutMs: flags.isSetting('contimeout') ? undefined : contimeoutOf(flags),
   });
 }
 

@@ -54,6 +54,8 @@ export class ParsedFlags {
   #values: (readonly [string, Word])[] = [];
   /** Flags with values that were cleared: lower settings of these do not count. */
   readonly #removed = new Set<string>();
+  /** Flags with values of which some are lower settings. */
+  readonly #filled = new Set<string>();
   /** The words that are no flags. */
   readonly operands: Word[] = [];
 
@@ -110,7 +112,11 @@ export class ParsedFlags {
     }
     for (const [name, on] of lower.#switches) if (!said.has(name)) this.#switches.set(name, on);
     for (const [name, times] of lower.#times) if (!said.has(name)) this.#times.set(name, times);
-    this.#values.push(...lower.#values.filter(([name]) => !said.has(name)));
+    for (const [name, value] of lower.#values) {
+      if (said.has(name)) continue;
+      this.#values.push([name, value]);
+      this.#filled.add(name);
+    }
     for (const name of lower.#removed) this.#removed.add(name);
   }
 
@@ -126,6 +132,11 @@ export class ParsedFlags {
   /** Whether a flag was given itself, and not only implied by another. */
   spelled(name: string): boolean {
     return this.#times.has(this.#declared(name));
+  }
+
+  /** Whether a value of a flag is a setting of the environment or of a file, and not of the command line. */
+  isSetting(name: string): boolean {
+    return this.#filled.has(this.#declared(name));
   }
 
   /** How often a flag was given since it was last cleared. */
