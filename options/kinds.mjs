@@ -102,6 +102,7 @@ export function time({ most, api }) {
       ...integer({ least: 0, most, unit: 'milliseconds' }),
       type: 'number',
       setting: (given) => `${given} ?? ${grouped(api)}`,
+      standard: grouped(api),
     },
     command: {
       value: 'SECONDS',

@@ -68,7 +68,10 @@ export function declaredVariables(): string[] {
   return Object.keys(DECLARED);
 }
 
-/** The environment for a program that is started: it has no use for this client's secrets. */
+/**
+ * The environment for a program that is started: it has no use for this client's secrets. The native core leaves the same ones out
+ * (crate/core/src/net/pipe/command.rs).
+ */
 export function withoutSecrets(): NodeJS.ProcessEnv {
   const { SPARSYNC_CREDENTIAL: _, SPARSYNC_INVITATION: __, ...rest } = process.env;
   return rest;

@@ -24,6 +24,7 @@ import { Run } from './run.js';
 import type { PipePlace } from './shell.js';
 import { parseTarget, remotePathNames } from './target.js';
 import type { LocalTarget, Location, RemoteTarget } from './target.js';
+import { TIMEOUT_MS } from './transfer.js';
 import { transportOf, udpOutcomeOf } from './transports.js';
 import type { Transport, UdpOutcome } from './transports.js';
 
@@ -110,7 +111,7 @@ export class Connection {
     this.#dial = new Dial(target, settings);
     this.#link = { open: () => this.#open() };
     this.#logger = settings.logger;
-    this.#answerTimeoutMs = settings.connectTimeoutMs ?? ANSWER_TIMEOUT_MS;
+    this.#answerTimeoutMs = settings.connectTimeoutMs ?? TIMEOUT_MS;
   }
 
   /** The server's key, `ed25519:BASE64`. */
@@ -213,7 +214,7 @@ export class Connection {
     let link: OpenLink | undefined;
     let failure: unknown;
     try {
-      const { timeoutMs = ANSWER_TIMEOUT_MS } = checkOptions<QuestionOptions>(options, QUESTION_CHECKS, 'options');
+      const { timeoutMs = TIMEOUT_MS } = checkOptions<QuestionOptions>(options, QUESTION_CHECKS, 'options');
       const { root, path } = this.#remote(remotePath, 'remotePath');
       link = await this.#open();
       if (link.client === undefined)
@@ -336,9 +337,6 @@ export class Connection {
     return client;
   }
 }
-
-/** How long nothing of an answer may come, unless told otherwise. */
-const ANSWER_TIMEOUT_MS = 60_000;
 
 export const QUESTION_CHECKS: Checks<QuestionOptions> = { timeoutMs: integer(0, 86_400_000, 'milliseconds') };
 

@@ -20,6 +20,12 @@ export interface RelativeSource {
 
 const SLASH = 0x2f;
 
+/**
+ * The entry of a list that has none, since no list at all would be everything. It stands among the listed directories alone, which
+ * selects nothing: an entry of this name is not carried either.
+ */
+const NOTHING = bytesOf('nothing');
+
 /** Reads the paths of a list. All are relative to the source, even with a slash in front. */
 export function fileList(paths: readonly PathLike[]): FileList {
   const selected: Uint8Array[] = [];
@@ -40,8 +46,7 @@ export function fileList(paths: readonly PathLike[]): FileList {
     const isContents = path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last));
     if (isContents) listed.push(plain);
   }
-  // No list at all would be everything. What is listed is not selected by that, so this is nothing.
-  return selected.length === 0 ? { selected, listed: [bytesOf('nothing')] } : { selected, listed };
+  return selected.length === 0 ? { selected, listed: [NOTHING] } : { selected, listed };
 }
 
 /** Takes a source on this machine apart. */

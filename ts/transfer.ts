@@ -80,6 +80,9 @@ const OFF = [
 /** What is on unless it is given. */
 const ON = ['recursive', 'links', 'perms', 'times', 'devices', 'specials', 'partial'] as const;
 
+/** How long the other end may say nothing, in milliseconds, unless it is given. */
+export const TIMEOUT_MS = 60_000;
+
 /** The checks. */
 export const TRANSFER_CHECKS: {
   readonly recursive: Check<boolean>;

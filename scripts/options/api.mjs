@@ -34,6 +34,11 @@ export function switchedOn(options: EngineOptions): string[] {
 }
 `;
 
+/** The default that questions outside of runs share. */
+const defaultTimeout = (apis) => `/** How long the other end may say nothing, in milliseconds, unless it is given. */
+export const TIMEOUT_MS = ${apis.find(({ name }) => name === 'timeoutMs').standard};
+`;
+
 /** The module of the API. */
 export function apiModule() {
   const apis = requested.map(({ name, kind }) => Object.assign({ name }, kind.api));
@@ -50,7 +55,7 @@ const OFF = [${switches(false)}] as const;
 /** What is on unless it is given. */
 const ON = [${switches(true)}] as const;
 
-
+${defaultTimeout(apis)}
 /** The checks. */
 export const TRANSFER_CHECKS: {
   ${apis.map(({ name, checked }) => `readonly ${name}: Check<${checked}>;`).join('\n')}
