@@ -124,7 +124,7 @@ impl Metrics {
         registry.register("handshakes_active", "Clients in the middle of their handshake", self.handshakes.clone());
         registry.register(
             "handshakes_refused",
-            "Handshakes that were not begun, as their network has too many under way or every place is taken",
+            "Attempts at handshakes that were not begun: their network has too many under way, or every place is taken",
             self.handshakes_refused.clone(),
         );
         registry.register(
