@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 
 import { ConnectionError, connect, explain, joinViaSsh, list, stopServer } from '../dist/index.js';
 import { cli, exit, startCli } from './helpers/cli.js';
@@ -26,7 +27,7 @@ test('a question to a server that says nothing ends when it was told to', async 
   const access = accessOf(user, server);
   await using connection = await connect(url(), access);
   t.is((await connection.list()).length, 0);
-  await using other = await connect(url(), { ...access, connectTimeoutMs: 300 });
+  await using other = await connect(url(), access);
   await stopped(server);
   t.teardown(() => server.kill('SIGCONT'));
   for (const asked of [connection.list('', { timeoutMs: 200 }), other.stat('x', { timeoutMs: 200 })]) {
@@ -78,29 +79,39 @@ test('a command that leads to no invitation is ended by --contimeout', async (t)
   t.deepEqual([late.code, late.details['phase']], ['ERR_SPARSYNC_TIMEOUT', 'connect']);
 });
 
-test('the end of silence is a setting of both ends', async (t) => {
+/** A push that takes long, to a server that logs who connects. */
+async function slowPush(t: ExecutionContext, ...args: readonly string[]) {
   const work = workDir(t);
   const [served, user] = [dir(work, 'served'), client(work)];
-  const args = ['--idle-timeout', '1', '-v'];
-  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], args });
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], args: ['-v', ...args] });
   const source = dir(work, 'source');
   writeFileSync(`${source}/a`, Buffer.alloc(4 << 20, 'a'));
-  const push = (...words: readonly string[]) =>
-    startCli(t, user, ['-rt', '--bwlimit=20', '--timeout=0', ...words, `${source}/`, server.url('root')]);
-  const began = (): boolean => /debug connected/.test(server.stderr());
-  const silent = push();
-  await until('the push', began);
+  const push = async (...words: readonly string[]) => {
+    const slow = ['-rt', '--bwlimit=20', '--timeout=0'];
+    const run = startCli(t, user, [...slow, ...words, `${source}/`, server.url('root')]);
+    await until('the push', () => /debug connected/.test(server.stderr()) || run.over());
+    return run;
+  };
+  return { server, user, push };
+}
+
+test('a server takes a client for gone after as much silence as it was told', async (t) => {
+  const { server, push } = await slowPush(t, '--idle-timeout', '3');
+  const silent = await push();
   silent.kill('SIGSTOP');
   await until('the server to miss it', () => /code=ERR_SPARSYNC_TIMEOUT/.test(server.stderr()));
   silent.kill('SIGCONT');
   t.not((await silent.ended).code, exit.ok);
-  const left = push('--idle-timeout=1');
-  await until('the push', () => server.stderr().split('debug connected').length === 3);
+});
+
+test('a client takes a server for gone after as much silence as it was told', async (t) => {
+  const { server, user, push } = await slowPush(t);
+  const left = await push('--idle-timeout=3');
   await stopped(server);
   t.teardown(() => server.kill('SIGCONT'));
   const ended = await left.ended;
   t.is(ended.code, exit.timeout, ended.stderr);
-  t.regex(ended.stderr, /nothing was heard from the peer/);
+  t.regex(ended.stderr, /nothing was heard from the peer|the peer was silent/);
   for (const bad of ['0', '3601', 'x'])
     t.is((await cli(t, user, ['list', '--idle-timeout', bad, server.url()])).code, exit.usage, bad);
 });
