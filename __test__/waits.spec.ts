@@ -8,7 +8,7 @@ import { ConnectionError, connect, explain, joinViaSsh, list, stopServer } from 
 import { cli, exit, startCli } from './helpers/cli.js';
 import { start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
-import { isAlive } from './helpers/remote.js';
+import { isAlive, stubShell } from './helpers/remote.js';
 import { startServer, type TestServer } from './helpers/server.js';
 import { accessOf, failure, setup } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
@@ -45,6 +45,18 @@ test('a question to a server that says nothing ends when it was told to', async 
   );
   server.kill('SIGCONT');
   t.is((await connection.list()).length, 0, 'it connects anew');
+});
+
+test('an end that begins a session and then says nothing was not connected to in time', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const { shell, env } = stubShell(work);
+  // The greeting comes through, and nothing behind it.
+  const rsh = `${work}/mute`;
+  writeFileSync(rsh, `#!/bin/sh\n'${shell}' "$@" | head -c 8\nexec sleep 1000\n`, { mode: 0o755 });
+  const mute = await cli(t, user, ['list', '--contimeout=1', '-e', rsh, `box:${work}`], { env });
+  t.is(mute.code, exit.connectTimeout, mute.stderr);
+  t.regex(mute.stderr, /has not answered for 1 s/);
 });
 
 (hasStrace ? test : test.skip)(

@@ -5,7 +5,7 @@ import type { Checks } from './check.js';
 import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
 import type { EntryKind, NextServerKey } from './events.js';
 import { SyncJob } from './job.js';
-import { Dial, closeQuietly, nextKeyOf } from './link.js';
+import { Dial, closeQuietly, nextKeyOf, whileConnecting } from './link.js';
 import type { Link, OpenLink } from './link.js';
 import type { Logger } from './logger.js';
 import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
@@ -237,7 +237,7 @@ export class Connection {
     } catch (error) {
       await link.release(error);
       await this.close();
-      throw error;
+      throw whileConnecting(error);
     }
     await link.release();
   }

@@ -5,7 +5,7 @@ import { defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath } from
 import { formatCredential } from './credential.js';
 import { ConfigError, HostKeyError } from './errors.js';
 import { builtin } from './builtin.js';
-import { nativeConnection } from './link.js';
+import { nativeConnection, whileConnecting } from './link.js';
 import type { ConnectOptions } from './options.js';
 import { SCOPE_CHECKS, moment, scopeWords } from './server-options.js';
 import type { AllowedClient } from './server-options.js';
@@ -149,7 +149,10 @@ export async function join(address: string, invitation: string, options?: JoinOp
     const pinned = native.knownHost(pins, host, port);
     if (pinned.length > 0 && !pinned.includes(serverKey)) throw otherPin(host, port, serverKey, pinned, pins);
     // The invitation says whom to trust.
-    const line = await native.join(nativeConnection({ host, port }, settings, { pins: [], acceptNew: false }), given);
+    const how = nativeConnection({ host, port }, settings, { pins: [], acceptNew: false });
+    const line = await native.join(how, given).catch((error: unknown) => {
+      throw whileConnecting(error);
+    });
     if (pinned.length === 0) native.trustHost(pins, host, port, serverKey);
     const [name = '', key = '', ...words] = line.split(' ');
     const roots = words.filter((each) => each.startsWith('root=')).map((each) => each.slice('root='.length));

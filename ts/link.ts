@@ -1,6 +1,7 @@
 import { credentialText, defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import type { ConnectedEvent, NextServerKey } from './events.js';
-import { ConfigError, fromNative } from './errors.js';
+import { ConfigError, fromNative, makeError } from './errors.js';
+import type { SparsyncError } from './errors.js';
 import { loadNative } from './native.js';
 import type {
   NativeClient,
@@ -40,6 +41,16 @@ export interface Link {
 export const LOCAL_LINK: Link = {
   open: () => Promise.resolve({ client: undefined, release: () => Promise.resolve() }),
 };
+
+/**
+ * The error of a question that is a part of connecting. One that was not answered in time says so as the native core does where
+ * the handshake is not.
+ */
+export function whileConnecting(thrown: unknown): SparsyncError {
+  const { message, code, side, retryable, details, cause } = fromNative(thrown);
+  if (code !== 'ERR_SPARSYNC_TIMEOUT') return fromNative(thrown);
+  return makeError(message, { code, side, retryable, details: { ...details, phase: 'connect' }, cause });
+}
 
 /** A connection for one attempt only. */
 export function oneShotLink(target: RemoteTarget, settings: ConnectSettings): Link {
