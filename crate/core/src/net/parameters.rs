@@ -41,9 +41,9 @@ pub(super) const STRANGER_WINDOW_BYTES: u32 = 256 << 10;
 /// The bytes that one connection may have sent without an acknowledgement.
 const SEND_WINDOW_BYTES: u64 = 16 << 20;
 
-/// The packets behind a missing one that have to have arrived before it counts as lost: never so many, so that time alone
-/// decides, an eighth of the round trip later (RFC 9002, section 6.1.2), as TCP's RACK does (RFC 8985). By the three of
-/// RFC 9002, section 6.1.1, packets that were overtaken count as lost, and the controller sends less and less.
+/// The packets behind a missing one that have to have arrived before it counts as lost: never so many, so that time
+/// alone decides, an eighth of the round trip later (RFC 9002, section 6.1.2), as TCP's RACK does (RFC 8985). By the
+/// three of RFC 9002, section 6.1.1, overtaken packets count as lost, and the controller sends less and less.
 const PACKET_THRESHOLD: u32 = u32::MAX;
 
 const MAX_BIDI_STREAMS: u32 = 16;

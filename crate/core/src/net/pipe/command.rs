@@ -127,8 +127,8 @@ impl Command {
             words.split_first().ok_or_else(|| Error::new(ErrorKind::Config, "a command without a program"))?;
         let mut child = std::process::Command::new(program)
             .args(arguments)
-            // Neither ssh nor what it starts has any use for this client's secrets; `withoutSecrets` in ts/config.ts leaves
-            // out the same ones.
+            // Neither ssh nor what it starts has any use for this client's secrets. `withoutSecrets` in ts/config.ts
+            // leaves out the same ones.
             .env_remove("SPARSYNC_CREDENTIAL")
             .env_remove("SPARSYNC_INVITATION")
             .stdin(Stdio::piped())
