@@ -1,4 +1,7 @@
 // A peer that is gone, restarted or silent: what a run says of it, and that it does not wait in vain.
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+
 import type { ExecutionContext } from 'ava';
 
 import { connect, sync, SparsyncError, type SyncEvent } from '../dist/index.js';
@@ -37,6 +40,18 @@ async function retries(job: AsyncIterable<SyncEvent>): Promise<string[]> {
   for await (const event of job) if (event.type === 'retry') messages.push(event.message);
   return messages;
 }
+
+judged('packets that overtake others are not taken for lost', async (t) => {
+  const { work, served, server, access } = await setup(t);
+  await using relay = await Relay.start({ to: server.port, delayMs: 25, overtakes: true });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, randomBytes(8 << 20));
+  const options = { ...access, transport: 'quic', compression: 'never', profile: true } as const;
+  const { profile } = await sync(source, relay.url('root', 'tree'), options);
+  const { packets_sent: sent = 0, packets_lost: lost = sent } = profile?.ends[0]?.figures ?? {};
+  t.true(sent > 1000 && lost < sent / 50, `${lost} of ${sent}`);
+  assertEqual(t, source, `${served}/tree`);
+});
 
 for (const direction of DIRECTIONS) {
   judged(

@@ -16,6 +16,8 @@ export interface RelayOptions {
   readonly loss?: number;
   /** Chooses what is lost: 0 to 1, `Math.random` unless given. */
   readonly draw?: () => number;
+  /** With a delay, datagrams of the client that are due together arrive the last one first. */
+  readonly overtakes?: boolean;
 }
 
 interface Waiting {
@@ -23,10 +25,15 @@ interface Waiting {
   readonly send: () => void;
 }
 
-/** Sends what waits, in order, each when it is due. One timer for all. */
+/** Sends what waits, in order unless it overtakes, each when it is due. One timer for all. */
 class Line {
   #queue: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
+  readonly #overtakes: boolean;
+
+  constructor(overtakes: boolean) {
+    this.#overtakes = overtakes;
+  }
 
   put(item: Waiting): void {
     this.#queue.push(item);
@@ -42,7 +49,8 @@ class Line {
         const now = performance.now();
         let due = 0;
         while ((this.#queue[due]?.due ?? Infinity) <= now) due += 1;
-        for (const item of this.#queue.splice(0, due)) item.send();
+        const items = this.#queue.splice(0, due);
+        for (const item of this.#overtakes ? items.toReversed() : items) item.send();
         this.#arm();
       },
       Math.max(0, first.due - performance.now()),
@@ -72,7 +80,7 @@ export class Relay implements AsyncDisposable {
   readonly #draw: () => number;
   readonly #listening: Socket;
   readonly #upstream = new Map<string, Socket>();
-  readonly #lines: Record<Direction, Line> = { up: new Line(), down: new Line() };
+  readonly #lines: Record<Direction, Line>;
   readonly #waiters: Array<{ readonly bytes: number; readonly direction: Direction; readonly done: () => void }> = [];
   #closed = false;
 
@@ -82,6 +90,8 @@ export class Relay implements AsyncDisposable {
     this.delayMs = options.delayMs ?? 0;
     this.#loss = options.loss ?? 0;
     this.#draw = options.draw ?? Math.random;
+    const overtakes = options.overtakes ?? false;
+    this.#lines = { up: new Line(overtakes), down: new Line(false) };
     listening.on('message', (data, from) => {
       const key = `${from.address}:${from.port}`;
       let socket = this.#upstream.get(key);
