@@ -86,7 +86,8 @@ test('a command that leads to no invitation is ended by --contimeout', async (t)
   const asks = ['-e', 'sh -c "sleep 1.5; exit 3"', '--root', 'r', '--config', `${user.configDir}/waits.toml`];
   const asked = await cli(t, user, ['join', '--via-ssh', 'nas.example', ...asks]);
   t.regex(asked.stderr, /the command there ended with exit code 3/);
-  const rsh = ['sh', '-c', 'sleep 1000 & wait'];
+  // What the command started outlives it, and holds its output for as long as that: not long, or the tests wait for it.
+  const rsh = ['sh', '-c', 'sleep 10 & wait'];
   const late = await failure(t, joinViaSsh('nas.example', { rsh, connectTimeoutMs: 200 }), ConnectionError);
   t.deepEqual([late.code, late.details['phase']], ['ERR_SPARSYNC_TIMEOUT', 'connect']);
 });
