@@ -9,6 +9,7 @@ import { start, until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { dir, workDir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
 
 const PASSWORD = 'open-sesame-31415';
 
@@ -81,7 +82,8 @@ test('a planted secret is in no log, profile, span, line, error, argument or env
     ...client(work, 'job'),
     env: { SPARSYNC_CONFIG_DIR: dir(work, 'none'), SPARSYNC_CREDENTIAL: credential },
   };
-  const url = `sparsync://${at}/root/ci/`;
+  const url = urlAt(at, 'root', 'ci', '');
+  const elsewhere = urlAt(other, 'root', '');
   const run = async (what: string, words: readonly string[], more: Record<string, string> = {}) =>
     keep(what, await cli(t, job, words, { env: { ...job.env, ...more } }));
   await run('a run', [
@@ -96,8 +98,8 @@ test('a planted secret is in no log, profile, span, line, error, argument or env
   t.is(told['a run']?.split('\n')[0], '0', told['a run']);
   await run('a run in JSON', ['-rt', '--json', `${source}/`, url]);
   await run('a refused run', ['-rt', '--json', `${source}/`, `sparsync://${at}/else/`]);
-  await run('a run elsewhere', ['-rt', `${source}/`, `sparsync://${other}/root/`]);
-  await run('a run by a proxy', ['-rt', `${source}/`, `sparsync://nas.example/root/`], proxy);
+  await run('a run elsewhere', ['-rt', `${source}/`, elsewhere]);
+  await run('a run by a proxy', ['-rt', `${source}/`, urlAt('nas.example', 'root', '')], proxy);
   await run('a proxy that is none', ['-rt', `${source}/`, url], { HTTPS_PROXY: `socks5://user:${PASSWORD}@${other}` });
   await run('a credential in half', ['-rt', `${source}/`, url], { SPARSYNC_CREDENTIAL: credential.slice(0, -9) });
   for (const words of [['--json'], ['--origin'], ['--origin', '--json']])
@@ -117,15 +119,10 @@ test('a planted secret is in no log, profile, span, line, error, argument or env
   chmodSync(spy, 0o755);
   await run('a run over a shell', ['-rt', '-e', spy, `${source}/`, 'nas:there/'], joining);
   await run('join by a shell', ['join', '--via-ssh=nas', '-e', spy], joining);
-  const before = startCli(
-    t,
-    job,
-    ['-rt', '--identity', '-', '--bwlimit=1', `${source}/`, `sparsync://${other}/root/`],
-    {
-      env: job.env,
-      input: null,
-    },
-  );
+  const before = startCli(t, job, ['-rt', '--identity', '-', '--bwlimit=1', `${source}/`, elsewhere], {
+    env: job.env,
+    input: null,
+  });
   await until('it to run', () => readFileSync(`/proc/${before.pid}/cmdline`, 'latin1').includes('--bwlimit'));
   before.child.stdin?.end(pem);
   told['its arguments'] = readFileSync(`/proc/${before.pid}/cmdline`, 'latin1');
@@ -135,7 +132,7 @@ test('a planted secret is in no log, profile, span, line, error, argument or env
 
   const env = { ...job.env, ...proxy, NO_PROXY: '127.0.0.1', PEM: pem };
   const built = new URL('../dist/index.js', import.meta.url).href;
-  const code = ['--input-type=module', '-e', TELLING, built, source, url, `sparsync://${other}/root/`];
+  const code = ['--input-type=module', '-e', TELLING, built, source, url, elsewhere];
   const api = await start(t, process.execPath, code, { env, cwd: new URL('..', import.meta.url).pathname }).ended;
   t.is(api.code, 0, api.stderr);
   t.regex(api.stdout, /sync ended/);

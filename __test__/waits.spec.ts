@@ -13,6 +13,7 @@ import { startServer, type TestServer } from './helpers/server.js';
 import { accessOf, failure, setup } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
 import { dir, workDir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
 
 /** Stops a server, with all of its threads. */
 async function stopped({ pid, kill }: Pick<TestServer, 'pid' | 'kill'>): Promise<void> {
@@ -143,7 +144,7 @@ test('a server that is given time to end is waited for as long as one says', asy
   const [, address = '', key = ''] = /on (\S+)\. {2}Server key (\S+)\./.exec(started.stdout) ?? [];
   mkdirSync(`${work}/source`);
   writeFileSync(`${work}/source/a`, Buffer.alloc(4 << 20, 'a'));
-  const push = ['-rt', '--bwlimit=20', '--pin', key, `${work}/source/`, `sparsync://${address}/root/`];
+  const push = ['-rt', '--bwlimit=20', '--pin', key, `${work}/source/`, urlAt(address, 'root', '')];
   const slow = start(t, process.execPath, [program, ...push], { env: user.env });
   await until('content', () => readdirSync(served).length > 0 || slow.over());
   t.false(slow.over(), slow.stderr());
