@@ -180,13 +180,19 @@ test('connections are limited, in all and of one key', async (t) => {
   for (const each of held) await each.close();
 });
 
-test('transfers at the same time are limited, and one that was refused goes on by itself', async (t) => {
-  const { work, one, two, server, trust } = await limited(t, { maxSessions: 1 });
+/** A server with limits, and a transfer of its first client that goes on. */
+async function busy(t: ExecutionContext, limits: Omit<ServeOptions, 'roots'>) {
+  const { work, one, two, server, trust } = await limited(t, limits);
   const source = dir(work, 'source');
   writeFileSync(`${source}/a`, randomBytes(1 << 20));
   const as = (keyPath: string): ConnectOptions => ({ identity: { keyPath }, trust });
   const slow = sync(source, `${server.url('root')}/slow`, { ...as(one.keyPath), bwlimit: 20_000 });
   await until('the slow one', () => server.stats()['sessions_active'] === 1);
+  return { one, two, server, source, as, slow };
+}
+
+test('transfers at the same time are limited, and one that was refused goes on by itself', async (t) => {
+  const { two, server, source, as, slow } = await busy(t, { maxSessions: 1 });
   const full = await failure(t, sync(source, `${server.url('root')}/other`, as(two.keyPath)), ConnectionError);
   t.regex(full.message, /no room for another session/);
   t.true(full.retryable);
@@ -199,12 +205,7 @@ test('transfers at the same time are limited, and one that was refused goes on b
 });
 
 test('transfers of one key leave room for those of another', async (t) => {
-  const { work, one, two, server, trust } = await limited(t, { maxSessions: 2, maxSessionsPerKey: 1 });
-  const source = dir(work, 'source');
-  writeFileSync(`${source}/a`, randomBytes(1 << 20));
-  const as = (keyPath: string): ConnectOptions => ({ identity: { keyPath }, trust });
-  const slow = sync(source, `${server.url('root')}/slow`, { ...as(one.keyPath), bwlimit: 20_000 });
-  await until('the slow one', () => server.stats()['sessions_active'] === 1);
+  const { one, two, server, source, as, slow } = await busy(t, { maxSessions: 2, maxSessionsPerKey: 1 });
   const full = await failure(t, sync(source, `${server.url('root')}/more`, as(one.keyPath)), ConnectionError);
   t.regex(full.message, /no room for another session of this key/);
   t.deepEqual([full.retryable, full.side], [true, 'remote']);

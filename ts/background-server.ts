@@ -120,7 +120,7 @@ export async function startServer(flags: readonly string[], options?: StartServe
  */
 export async function serverStatus(options?: PidFileOptions): Promise<BackgroundServer | undefined> {
   return withSite(captureCallSite(), async () => {
-    const pidFile = pidFileOf(options);
+    const pidFile = pidFileOf(checkOptions<PidFileOptions>(options, PID_FILE_CHECKS, 'options'));
     const running = runningServer(pidFile, await namedFiles());
     return running === undefined ? undefined : toServer(running, pidFile);
   });
@@ -138,7 +138,7 @@ export async function serverStatus(options?: PidFileOptions): Promise<Background
 export async function stopServer(options?: StopServerOptions): Promise<BackgroundServer | undefined> {
   return withSite(captureCallSite(), async () => {
     const given = checkOptions<StopServerOptions>(options, STOP_CHECKS, 'options');
-    const pidFile = resolve(given.pidFile ?? defaultPidFile());
+    const pidFile = pidFileOf(given);
     const running = runningServer(pidFile, await namedFiles());
     if (running === undefined) return undefined;
     await stopProcess(running, given.stopTimeoutMs);
@@ -146,8 +146,7 @@ export async function stopServer(options?: StopServerOptions): Promise<Backgroun
   });
 }
 
-function pidFileOf(options: unknown): string {
-  const { pidFile } = checkOptions<PidFileOptions>(options, PID_FILE_CHECKS, 'options');
+function pidFileOf({ pidFile }: PidFileOptions): string {
   return resolve(pidFile ?? defaultPidFile());
 }
 

@@ -35,20 +35,6 @@ mod tests {
         Directories::new(&[b"x"]).expect("a path")
     }
 
-    fn rule() -> Rule {
-        Rule {
-            include: false,
-            sender: true,
-            receiver: true,
-            negated: false,
-            perishable: false,
-            absolute: false,
-            xattr: false,
-            per_directory: None,
-            pattern: b"x".to_vec(),
-        }
-    }
-
     /// How an option is asked for.
     type Ask = fn(&mut Request);
 
@@ -83,7 +69,7 @@ mod tests {
             (&["oneFileSystem", "one-file-system"], |r| r.one_file_system = true, &["omit-mount-points"]),
             (&["omitMountPoints", "omit-mount-points"], |r| r.omit_mount_points = true, &[]),
             (&["pruneEmptyDirs", "prune-empty-dirs"], |r| r.prune_empty_dirs = true, &[]),
-            (&["filter"], |r| r.filter = FilterRules::new(&[rule()]).expect("a rule"), &["gitignore"]),
+            (&["filter"], |r| r.filter = FilterRules::new(&[Rule::new(false, b"x".to_vec())]).expect("a rule"), &["gitignore"]),
             (&["gitignore"], |r| r.gitignore = true, &["filter"]),
             (&["executability"], |r| r.attributes.executability = true, &["perms"]),
             (&["chmod"], |r| r.chmod = Chmod::parse("u+x", || 0).expect("a change"), &["perms"]),

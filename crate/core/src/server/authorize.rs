@@ -140,9 +140,7 @@ impl Shared {
         request.durability = request.durability.max(self.durability);
         Ok(root)
     }
-}
 
-impl Shared {
     /// Refuses a request that asks for an option which the operator refuses. What is done without being asked for is
     /// left undone then.
     fn refuse_options(&self, request: &mut Request) -> Result<()> {

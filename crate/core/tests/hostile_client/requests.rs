@@ -1,16 +1,12 @@
 //! What a client opens a session with: versions, openings, requests that are malformed or ask for too much.
 
 use crate::support::Over;
-use std::os::unix::fs::MetadataExt as _;
-
 use crate::support::over::on_every_transport;
-use crate::support::{CHANGES, Site, framed, noise, pull_from, push_to, put, snapshot};
+use crate::support::{CHANGES, Site, arrived, framed, noise, pull_from, push_to, put, snapshot};
 use crate::{outside_untouched, unharmed, victim};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
-use sparsync_core::proto::{
-    Arrived, Frame, IssueKind, Kind, PathSet, Paths, RelPath, Request, SourcePath, Time, limits,
-};
+use sparsync_core::proto::{Frame, IssueKind, PathSet, Paths, RelPath, Request, SourcePath, limits};
 
 async fn a_version_that_nobody_speaks_is_named(over: Over) {
     let (site, before) = victim(over, "").await;
@@ -235,10 +231,7 @@ async fn what_changes_or_flips_before_its_removal_stays_cve_2026_53800(over: Ove
         control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
         change(&site.root());
         let before = snapshot(&site.root());
-        let mtime = Time { seconds: found.mtime(), nanos: u32::try_from(found.mtime_nsec()).unwrap() };
-        let path = RelPath::new(b"sub/inner").unwrap();
-        let entries = vec![Arrived { path, kind: Kind::File, size: found.len(), mtime }];
-        control.write(&Frame::Arrived { more: false, entries }).await;
+        control.write(&arrived("sub/inner", &found)).await;
         let issue = control.issue().await;
         assert_eq!((issue.kind, &issue.path[..]), (IssueKind::SourceKept, &b"sub/inner"[..]));
         assert!(issue.message.contains(why), "{}", issue.message);

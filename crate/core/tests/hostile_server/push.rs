@@ -1,18 +1,13 @@
 //! What a server asks and says of a push.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
 use sparsync_core::proto::delta::Chunk;
 use sparsync_core::proto::pack::FileId;
-use sparsync_core::proto::{
-    Arrived, Basis, FilterRules, Frame, Grant, IssueKind, Kind, RelPath, Request, Rule, Time, WireError, limits,
-};
+use sparsync_core::proto::{Basis, FilterRules, Frame, Grant, IssueKind, RelPath, Request, Rule, WireError, limits};
 use sparsync_core::{Error, ErrorKind, Side};
 
 use crate::support::over::on_every_transport;
 use crate::support::{
-    ANSWER_TIMEOUT, CHANGES, Node, Over, Trap, accept, noise, profile, push_to, put, snapshot, start, unhung,
+    ANSWER_TIMEOUT, CHANGES, Over, Trap, accept, arrived, noise, profile, push_to, put, snapshot, start, unhung,
 };
 use crate::{failed, outside_untouched, trap};
 
@@ -167,14 +162,7 @@ async fn nothing_is_removed_at_the_source_that_was_not_sent(over: Over) {
         let job = start(&trap.client, request, &trap.local().join(source));
         let mut control = trap.accepted(Grant::AsAsked).await;
         control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
-        let Some(Node::File(content, _, mtime)) = before.get(Path::new(told)) else { panic!("no such file") };
-        let mtime = Time {
-            seconds: i64::try_from(mtime / 1_000_000_000).unwrap(),
-            nanos: u32::try_from(mtime % 1_000_000_000).unwrap(),
-        };
-        let path = RelPath::new(told.as_bytes()).unwrap();
-        let entries = vec![Arrived { path, kind: Kind::File, size: content.len() as u64, mtime }];
-        control.write(&Frame::Arrived { more: false, entries }).await;
+        control.write(&arrived(told, &trap.local().join(told).metadata().unwrap())).await;
         let error = failed(&job).await;
         assert_eq!((error.kind(), error.side()), (ErrorKind::Protocol, Side::Remote), "{told} of {source:?}");
         assert_eq!(snapshot(&trap.local()), before, "{told} of {source:?}");
@@ -191,10 +179,7 @@ async fn what_changes_or_flips_before_its_removal_stays_cve_2026_53800(over: Ove
         control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
         change(&trap.local());
         let before = snapshot(&trap.local());
-        let mtime = Time { seconds: found.mtime(), nanos: u32::try_from(found.mtime_nsec()).unwrap() };
-        let path = RelPath::new(b"sub/inner").unwrap();
-        let entries = vec![Arrived { path, kind: Kind::File, size: found.len(), mtime }];
-        control.write(&Frame::Arrived { more: false, entries }).await;
+        control.write(&arrived("sub/inner", &found)).await;
         control.until(|frame| matches!(frame, Frame::Removed)).await;
         control.write(&Frame::Finished { counters: vec![], refused: None }).await;
         let result = unhung(job.done()).await.unwrap();

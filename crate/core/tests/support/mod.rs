@@ -16,8 +16,8 @@ use std::time::Duration;
 use sparsync_core::proto::codec::{Reader, Write as _};
 use sparsync_core::proto::pack::{PackHeader, Record};
 use sparsync_core::proto::{
-    Accept, Attributes, Deletion, Direction, Directory, EndProfile, Frame, FrameDecoder, Grant, Kind, Listing, Meta,
-    Name, RelPath, Request, Time, Version, WireError, Xattrs, limits,
+    Accept, Arrived, Attributes, Deletion, Direction, Directory, EndProfile, Frame, FrameDecoder, Grant, Kind, Listing,
+    Meta, Name, RelPath, Request, Time, Version, WireError, Xattrs, limits,
 };
 use sparsync_core::{Client, Error, Job, JobResult, Run};
 
@@ -106,6 +106,14 @@ pub fn contents(top: &Path) -> BTreeMap<PathBuf, Node> {
         node => node,
     };
     snapshot(top).into_iter().map(|(path, node)| (path, timeless(node))).collect()
+}
+
+/// What a receiver says of a file of the source that it has: the file is to be removed there.
+pub fn arrived(path: &str, found: &std::fs::Metadata) -> Frame {
+    let mtime = Time { seconds: found.mtime(), nanos: u32::try_from(found.mtime_nsec()).unwrap() };
+    let path = RelPath::new(path.as_bytes()).unwrap();
+    let entries = vec![Arrived { path, kind: Kind::File, size: found.len(), mtime }];
+    Frame::Arrived { more: false, entries }
 }
 
 /// Names of unfinished files below `top`.
