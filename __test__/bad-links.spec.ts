@@ -16,6 +16,12 @@ import { dir, workDir } from './helpers/temp.js';
 
 const DIRECTIONS = ['push', 'pull'] as const;
 
+/** What a server is started with. By itself it would choose Cubic, as a client would: these links are on loopback. */
+const BY_BBR = { args: ['--congestion', 'bbr'] };
+
+/** The datagrams that an MTU of 1280 leaves: 20 bytes are of IPv4, 8 of UDP. */
+const PAYLOAD_OF_1280 = 1252;
+
 function largeFiles(root: string): void {
   const sizes = new Map<string, number>();
   for (let i = 0; i < 12; i += 1) sizes.set(`file${i}`, 6 << 20);
@@ -30,7 +36,7 @@ function run(
 ): { job: ReturnType<typeof sync>; from: string; to: string } {
   const [from, to] = direction === 'push' ? [`${work}/source`, `${served}/tree`] : [`${served}/source`, `${work}/tree`];
   largeFiles(from);
-  const slow = { ...options, bwlimit: 24 << 20, durability: 'none' as const };
+  const slow = { ...options, bwlimit: 24 << 20, durability: 'none' as const, congestion: 'bbr' as const };
   const job = direction === 'push' ? sync(from, `${url}/tree`, slow) : sync(`${url}/source`, to, slow);
   return { job, from, to };
 }
@@ -42,11 +48,11 @@ async function retries(job: AsyncIterable<SyncEvent>): Promise<string[]> {
 }
 
 judged('packets that overtake others are not taken for lost', async (t) => {
-  const { work, served, server, access } = await setup(t);
+  const { work, served, server, access } = await setup(t, BY_BBR);
   await using relay = await Relay.start({ to: server.port, delayMs: 25, overtakes: true });
   const source = dir(work, 'source');
   writeFileSync(`${source}/a`, randomBytes(8 << 20));
-  const options = { ...access, transport: 'quic', compression: 'never', profile: true } as const;
+  const options = { ...access, transport: 'quic', congestion: 'bbr', compression: 'never', profile: true } as const;
   const { profile } = await sync(source, relay.url('root', 'tree'), options);
   const { packets_sent: sent = 0, packets_lost: lost = sent } = profile?.ends[0]?.figures ?? {};
   t.true(sent > 1000 && lost < sent / 50, `${lost} of ${sent}`);
@@ -61,7 +67,7 @@ for (const direction of DIRECTIONS) {
       const work = workDir(t);
       const served = dir(work, 'served');
       const user = client(work);
-      const options = { home: work, roots: { root: served }, clients: [user] };
+      const options = { ...BY_BBR, home: work, roots: { root: served }, clients: [user] };
       let server = await startServer(t, options);
       await using relay = await Relay.start({ to: server.port });
       // So long an idle timeout does not end before the test does.
@@ -82,7 +88,7 @@ for (const direction of DIRECTIONS) {
 
   judged(`a server that is killed in the middle of a ${direction} is known to be gone`, async (t) => {
     t.timeout(120_000);
-    const { work, served, server, access } = await setup(t);
+    const { work, served, server, access } = await setup(t, BY_BBR);
     const { job } = run(direction, { work, served, url: server.url('root') }, { ...access, idleTimeoutMs: 600_000 });
     const error = failure(t, job, SparsyncError);
     while (job.stats().bytesTransferred < 4 << 20) await new Promise((resolve) => void setTimeout(resolve, 20));
@@ -94,7 +100,7 @@ for (const direction of DIRECTIONS) {
 
   judged(`a ${direction} over a link that falls silent says for how long it was`, async (t) => {
     t.timeout(120_000);
-    const { work, served, server, access } = await setup(t);
+    const { work, served, server, access } = await setup(t, BY_BBR);
     await using relay = await Relay.start({ to: server.port });
     const options = { ...access, timeoutMs: 1500 };
     const { job } = run(direction, { work, served, url: relay.url('root') }, options);
@@ -107,7 +113,7 @@ for (const direction of DIRECTIONS) {
 
   judged(`a ${direction} goes on after a silence, over another port`, async (t) => {
     t.timeout(120_000);
-    const { work, served, server, access } = await setup(t);
+    const { work, served, server, access } = await setup(t, BY_BBR);
     await using relay = await Relay.start({ to: server.port });
     const { job, from, to } = run(direction, { work, served, url: relay.url('root') }, access);
     await relay.passed(direction === 'push' ? 'up' : 'down', 8 << 20);
@@ -123,13 +129,13 @@ for (const direction of DIRECTIONS) {
 for (const direction of DIRECTIONS) {
   judged(`a ${direction} goes on when the path takes smaller datagrams than before`, async (t) => {
     t.timeout(120_000);
-    const { work, served, server, access } = await setup(t);
+    const { work, served, server, access } = await setup(t, BY_BBR);
     await using relay = await Relay.start({ to: server.port });
     const { job, from, to } = run(direction, { work, served, url: relay.url('root') }, access);
     await relay.passed(direction === 'push' ? 'up' : 'down', 8 << 20);
     const lost = () => relay.lost.up + relay.lost.down;
     t.is(lost(), 0);
-    relay.most = 1280;
+    relay.most = PAYLOAD_OF_1280;
     t.is((await job).attempts, 1);
     t.true(lost() > 0, 'no datagram was too large');
     assertEqual(t, from, to);

@@ -68,6 +68,8 @@ export interface Service {
   stop: () => Promise<void>;
   /** Ends it without its knowing. */
   kill: () => Promise<void>;
+  /** Sends a signal to it and to what it started. */
+  signal: (name: NodeJS.Signals) => void;
 }
 
 /** Starts a service and waits for its first line; `line: false` does not wait for one. */
@@ -109,7 +111,8 @@ export async function startService(
     signal(family(pid).toReversed(), 'SIGKILL');
     await gone;
   };
-  return { pid, line: first, ask, stop: () => endTree(child), kill };
+  const send = (name: NodeJS.Signals): void => signal(family(pid), name);
+  return { pid, line: first, ask, stop: () => endTree(child), kill, signal: send };
 }
 
 /** Tries until `attempt` succeeds; a server needs a moment to listen. */
