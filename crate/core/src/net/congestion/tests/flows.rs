@@ -10,7 +10,7 @@ const MTU: u64 = 1200;
 fn path(mbit: f64, rtt_ms: u64, queue: f64) -> Path {
     let rtt = Duration::from_millis(rtt_ms);
     let rate = mbit * 1e6 / 8.0;
-    Path { rate, rtt, queue: queue * rate * rtt.as_secs_f64(), loss: 0.0, jitter: Duration::ZERO }
+    Path { rate, rtt, queue: queue * rate * rtt.as_secs_f64(), loss: 0.0, jitter: Duration::ZERO, overtakes: false }
 }
 
 /// The share of the first of two flows in terms of the other's, over a minute, and what stood in the queue as a part of

@@ -47,6 +47,8 @@ pub(super) struct Path {
     pub(super) loss: f64,
     /// The most that a packet is late, at random.
     pub(super) jitter: Duration,
+    /// A late packet is overtaken by those behind it, instead of holding them up.
+    pub(super) overtakes: bool,
 }
 
 impl Path {
@@ -76,11 +78,19 @@ impl Control {
             Self::Cubic(cubic) => cubic.window(),
         }
     }
+
+    /// The packets behind a missing one that show its loss: three for TCP, as long as nothing was overtaken. For a
+    /// connection time alone does (`PACKET_THRESHOLD` in `net/parameters.rs`).
+    fn packet_threshold(&self) -> u64 {
+        match self {
+            Self::Bbr(_) => u64::MAX,
+            Self::Cubic(_) => 3,
+        }
+    }
 }
 
 const ACK_EVERY: usize = 2;
 const ACK_WITHIN: Duration = Duration::from_millis(25);
-const REORDERED: u64 = 3;
 const BATCH: u64 = 10;
 
 struct Packet {
@@ -105,6 +115,8 @@ pub(super) struct Flow {
     wakes: Option<Duration>,
     probe_at: Duration,
     probes: u32,
+    /// When the first packet that others went past counts as lost.
+    overdue: Option<Duration>,
     /// What the receiver has not acknowledged yet.
     unacked: Vec<u64>,
     ack_due: bool,
@@ -130,6 +142,7 @@ impl Flow {
             wakes: None,
             probe_at: Duration::MAX,
             probes: 0,
+            overdue: None,
             unacked: Vec::new(),
             ack_due: false,
             arrived: 0,
@@ -178,6 +191,7 @@ enum Event {
     AckDue(usize),
     Acked(usize, usize),
     Probe(usize),
+    Overdue(usize),
 }
 
 pub(super) struct Simulation {
@@ -240,6 +254,7 @@ impl Simulation {
                 Event::AckDue(flow) => self.acknowledge(flow),
                 Event::Acked(flow, list) => self.acked(flow, list),
                 Event::Probe(flow) => self.probe(flow),
+                Event::Overdue(flow) => self.overdue(flow),
             }
         }
         self.now = until;
@@ -281,9 +296,10 @@ impl Simulation {
         }
         self.bottleneck = self.bottleneck.max(now) + Duration::from_secs_f64(float(mtu) / self.path.rate);
         let late = self.path.jitter.mul_f64(if self.path.jitter.is_zero() { 0.0 } else { self.draws.part() });
-        // A late packet holds up those behind it.
-        self.latest = self.latest.max(self.bottleneck + self.path.rtt / 2 + late);
-        self.at(self.latest, Event::Arrive(flow, packet));
+        let arrives = self.bottleneck + self.path.rtt / 2 + late;
+        self.latest = self.latest.max(arrives);
+        let arrives = if self.path.overtakes { arrives } else { self.latest };
+        self.at(arrives, Event::Arrive(flow, packet));
     }
 
     fn send(&mut self, flow: usize) {
@@ -392,13 +408,28 @@ impl Simulation {
             if let Control::Bbr(bbr) = &mut sender.control {
                 bbr.on_acks_end(now, sender.in_flight, false);
             }
-            sender.find_lost(now);
-            sender.forget();
+            self.find_lost(flow);
         }
         packets.clear();
         self.acks[list] = packets;
         self.free.push(list);
         self.send(flow);
+    }
+
+    fn overdue(&mut self, flow: usize) {
+        if self.flows[flow].overdue == Some(self.now) {
+            self.find_lost(flow);
+            self.send(flow);
+        }
+    }
+
+    fn find_lost(&mut self, flow: usize) {
+        let sender = &mut self.flows[flow];
+        sender.find_lost(self.now);
+        sender.forget();
+        if let Some(when) = sender.overdue {
+            self.at(when, Event::Overdue(flow));
+        }
     }
 }
 
@@ -407,12 +438,18 @@ impl Flow {
         let late = self.srtt().max(self.latest) * 9 / 8;
         let largest = self.largest.unwrap_or_default();
         let (mut lost, mut newest) = (0, Duration::ZERO);
-        for (number, packet) in (self.first..largest).zip(&mut self.packets) {
-            if packet.open && (number + REORDERED <= largest || packet.sent + late <= now) {
-                packet.open = false;
-                lost += self.mtu;
-                newest = packet.sent;
+        self.overdue = None;
+        let threshold = self.control.packet_threshold();
+        for (number, packet) in (self.first..largest).zip(&mut self.packets).filter(|(_, packet)| packet.open) {
+            let due = packet.sent + late;
+            if due > now && largest - number < threshold {
+                // Later packets are due later.
+                self.overdue = Some(due);
+                break;
             }
+            packet.open = false;
+            lost += self.mtu;
+            newest = packet.sent;
         }
         if lost == 0 {
             return;

@@ -11,7 +11,7 @@ const MTU: u64 = 9000;
 
 fn path(rate: f64) -> Path {
     let rtt = Duration::from_millis(4);
-    Path { rate, rtt, queue: rate * rtt.as_secs_f64(), loss: 0.0, jitter: Duration::ZERO }
+    Path { rate, rtt, queue: rate * rtt.as_secs_f64(), loss: 0.0, jitter: Duration::ZERO, overtakes: false }
 }
 
 /// Seconds for a file of 1 GiB of which a hundredth changed, sent whole, and as what changed by ends that cut and hash

@@ -13,7 +13,14 @@ const BYTES: u64 = 8_700_000;
 
 fn path(mbit: f64, rtt_ms: u64) -> Path {
     let rate = mbit * 1e6 / 8.0;
-    Path { rate, rtt: Duration::from_millis(rtt_ms), queue: rate * 0.2, loss: 0.0, jitter: Duration::ZERO }
+    Path {
+        rate,
+        rtt: Duration::from_millis(rtt_ms),
+        queue: rate * 0.2,
+        loss: 0.0,
+        jitter: Duration::ZERO,
+        overtakes: false,
+    }
 }
 
 /// Round trips from the first packet of a handshake to the answer to the last byte, when content follows the answer to

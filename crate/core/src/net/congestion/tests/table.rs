@@ -21,12 +21,14 @@ fn draw(seed: u64) -> Path {
     let loss = LOSSES[usize::try_from(draws.next() % 5).expect("small")];
     let queue = draws.log(0.1, 4.0) * holds;
     let jitter = if draws.part() < 0.3 { 0.2 * rtt * draws.part() } else { 0.0 };
+    let overtakes = draws.part() < 0.5;
     Path {
         rate: holds / rtt,
         rtt: Duration::from_secs_f64(rtt),
         queue: queue.max(10.0 * float(MTU)),
         loss,
         jitter: Duration::from_secs_f64(jitter),
+        overtakes,
     }
 }
 
