@@ -77,6 +77,15 @@ pub const XATTRS_BYTES_MAX: usize = 256 << 10;
 /// directory.
 pub const XATTRS_DIRECTORY_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes that an entry or a directory counts for, besides its attributes and path, in what an end holds of a tree:
+/// about the memory that it takes.
+pub const ENTRY_BYTES: usize = 100;
+
+/// Bytes of the directories whose listings a receiver has asked for, or has to expect, and that are not here: of each
+/// its path, its extended attributes and [`ENTRY_BYTES`]. A sender tells of no more directories than that before it has
+/// sent listings of some.
+pub const AWAITED_BYTES_MAX: usize = 64 << 20;
+
 /// Sources of one request.
 pub const SOURCES_MAX: usize = 128;
 

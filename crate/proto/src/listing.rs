@@ -5,13 +5,10 @@ use crate::entry::{ContentDigest, Kind, Meta, Time, get_attributes, put_attribut
 use crate::entry_fields::{Device, EntryFields};
 use crate::field::Value as _;
 use crate::leaders::{Leader, Leaders};
-use crate::limits::{FILE_BYTES_MAX, LINK_BYTES_MAX, NAME_BYTES_MAX};
-use crate::path::Name;
+use crate::limits::{ENTRY_BYTES, FILE_BYTES_MAX, LINK_BYTES_MAX, NAME_BYTES_MAX};
+use crate::path::{Name, RelPath};
 use crate::symlinks::is_unsafe_target;
 use crate::xattrs::Xattrs;
-
-/// Bytes of memory that an entry takes, about.
-const ENTRY_BYTES: usize = 100;
 
 /// One entry of a [`Listing`], without its name.
 #[derive(Clone, Copy, Debug)]
@@ -191,11 +188,12 @@ impl Listing {
         debug_assert!(is_told, "names of leaders fit where those of entries do");
     }
 
-    /// The memory of the listing and of the directory's own extended attributes, as a number of entries. Attributes and
-    /// paths of leaders may take more than the entries do. Both ends bound the listings that they hold by this.
+    /// The memory of a directory with this listing, its path and its own extended attributes, as a number of entries.
+    /// Attributes and paths may take more than the entries do. Both ends bound the directories that they hold by this.
     #[must_use]
-    pub fn weight(&self, own: &Xattrs) -> usize {
-        self.len() + (self.xattrs_bytes() + self.followers_bytes() + own.as_bytes().len()) / ENTRY_BYTES
+    pub fn weight(&self, path: &RelPath, own: &Xattrs) -> usize {
+        let own = path.as_bytes().len() + own.as_bytes().len();
+        1 + self.len() + (self.xattrs_bytes() + self.followers_bytes() + own) / ENTRY_BYTES
     }
 
     /// Bytes of memory that the followers take beside their entries.
@@ -504,20 +502,23 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::{Kind, Listing, Meta, Xattrs};
-    use crate::path::Name;
+    use crate::path::{Name, RelPath};
     use proptest::prelude::*;
 
     #[test]
-    fn attributes_count_for_as_many_entries_as_take_their_memory() {
+    fn attributes_and_paths_count_for_as_many_entries_as_take_their_memory() {
+        let weight = |listing: &Listing, own: &Xattrs| listing.weight(&RelPath::root(), own);
         let xattrs = |bytes: usize| Xattrs::new(vec![(b"user.x".to_vec(), vec![0; bytes])]).unwrap();
         let mut listing = Listing::new();
         for name in [b"a", b"b"] {
             assert!(listing.push(Name::new(name).unwrap(), Kind::File, 1, Meta::default(), b""));
         }
-        assert_eq!(listing.weight(&Xattrs::default()), 2);
+        assert_eq!(weight(&listing, &Xattrs::default()), 3);
         listing.set_last_xattrs(xattrs(3000));
-        assert_eq!(listing.weight(&Xattrs::default()), 2 + 30);
-        assert_eq!(listing.weight(&xattrs(5000)), 2 + 80);
+        assert_eq!(weight(&listing, &Xattrs::default()), 3 + 30);
+        assert_eq!(weight(&listing, &xattrs(5000)), 3 + 80);
+        let deep = RelPath::new(&b"d/".repeat(500)[..999]).unwrap();
+        assert_eq!(Listing::new().weight(&deep, &Xattrs::default()), 1 + 9, "an empty directory counts too");
     }
 
     proptest! {

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use sparsync_proto::limits::{AWAITED_BYTES_MAX, ENTRY_BYTES, PATH_BYTES_MAX, XATTRS_BYTES_MAX};
+
 use super::session::Session;
 use crate::error::Result;
 
@@ -14,6 +16,10 @@ pub(super) const ENTRIES_HELD_MAX: usize = 300_000;
 /// number is higher, because the two ends may count a little differently.
 pub(super) const PUT_OFF_MAX: usize = ENTRIES_HELD_MAX / 3;
 pub(super) const STAYS_MAX: usize = ENTRIES_HELD_MAX / 2;
+
+// A directory counts for itself, its path and its attributes: those that a sender holds, and one that comes to them
+// whatever it takes, are no more than a receiver awaits.
+const _: () = assert!(2 * ENTRIES_HELD_MAX * ENTRY_BYTES + PATH_BYTES_MAX + XATTRS_BYTES_MAX < AWAITED_BYTES_MAX);
 
 /// How often a waiting thread looks whether its session still runs.
 pub(super) const WAIT: Duration = Duration::from_millis(50);

@@ -206,7 +206,7 @@ impl Scan {
 
     /// How many entries it takes the memory of.
     pub(crate) fn weight(&self) -> usize {
-        self.listing.weight(&self.xattrs)
+        self.listing.weight(&self.path, &self.xattrs)
     }
 
     /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; none when

@@ -132,6 +132,28 @@ async fn directories_out_of_order_end_the_session(over: Over) {
     unharmed(&site, &before).await;
 }
 
+async fn directories_that_are_never_listed_end_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
+    // As many as make the server hold what it may, and some more. Their paths repeat each other and are short here.
+    let above = "a".repeat(150);
+    let count = limits::AWAITED_BYTES_MAX / (above.len() + limits::ENTRY_BYTES);
+    let records: Vec<_> = (0..count).map(|number| directory(&format!("{above}/{number:06}"), 1)).collect();
+    let mut bodies = vec![body(&Frame::Directories(vec![directory("", 1), directory(&above, 1)]))];
+    bodies.extend(records.chunks(5_000).map(|records| body(&Frame::Directories(records.to_vec()))));
+    for dry_run in [false, true] {
+        refused_in_session(&site, Request { dry_run, ..push_to("dst") }, &bodies).await;
+    }
+    unharmed(&site, &before).await;
+}
+
+async fn a_listing_inside_another_one_ends_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
+    let root = body(&Frame::Directories(vec![directory("", 2), directory("new", 2)]));
+    let part = |directory, more| body(&Frame::List { directory, more, listing: files(&[("a", 1)]) });
+    refused_in_session(&site, push_to("dst"), &[root, part(0, true), part(1, true)]).await;
+    unharmed(&site, &before).await;
+}
+
 async fn names_of_unfinished_files_are_refused(over: Over) {
     let (site, before) = victim(over, "").await;
     // Take such a name from a file that is really unfinished.
@@ -263,6 +285,7 @@ on_every_transport!(
     names_that_climb_end_the_session,
     frames_out_of_place_end_the_session,
     directories_out_of_order_end_the_session,
+    a_listing_inside_another_one_ends_the_session,
     names_of_unfinished_files_are_refused,
     symlinks_that_the_request_left_out_are_refused,
     hard_links_to_what_the_source_does_not_have_are_refused
@@ -271,6 +294,7 @@ on_every_transport!(
 mod on_networks {
     use super::*;
     on_every_network!(
+        directories_that_are_never_listed_end_the_session,
         extended_attributes_that_the_request_does_not_carry_are_refused,
         fifos_that_the_request_left_out_or_the_key_may_not_make_are_not_made
     );

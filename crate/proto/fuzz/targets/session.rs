@@ -89,8 +89,8 @@ pub(super) fn receiver(data: &[u8]) {
                     assert!(told.insert(number, directory.entries).is_none(), "a number is given once");
                     let above = directory.path.split_last().map(|(_, name)| is_unfinished(name.as_bytes()));
                     assert_ne!(above, Some(true), "an unfinished name as a directory");
-                    if answer & 1 == 0 {
-                        machine.need(number, directory);
+                    if answer & 1 == 0 && machine.need(number, directory).is_err() {
+                        return;
                     }
                     machine.compared(number);
                 }

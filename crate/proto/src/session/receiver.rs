@@ -7,7 +7,7 @@ use super::violation::Violation;
 use crate::compare::Digest;
 use crate::entry::{Kind, Meta};
 use crate::frame::{Basis, Directory, Frame, Grant, Issue, IssueKind, Resume, WireError};
-use crate::limits::{OWNERS_MAX, XATTRS_DIRECTORY_BYTES_MAX};
+use crate::limits::{AWAITED_BYTES_MAX, ENTRY_BYTES, OWNERS_MAX, XATTRS_DIRECTORY_BYTES_MAX};
 use crate::listing::Listing;
 use crate::owners::{IdKind, OwnerName, OwnerNames};
 use crate::path::RelPath;
@@ -108,6 +108,13 @@ struct Waiting {
     listing: Listing,
 }
 
+impl Waiting {
+    /// Bytes of memory that it counts for until its listing comes.
+    fn bytes(&self) -> usize {
+        self.path.as_bytes().len() + self.xattrs.as_bytes().len() + ENTRY_BYTES
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Records, listings and questions.
@@ -134,6 +141,10 @@ pub struct Receiver {
     last: RelPath,
     entries: u64,
     waiting: HashMap<u32, Waiting>,
+    /// Bytes that those count for.
+    waiting_bytes: usize,
+    /// The listing of which a part has come, and more of it follows.
+    begun: Option<(u32, Waiting)>,
     /// Listings that are complete and not answered yet.
     undecided: HashSet<u32>,
     needs: Vec<u32>,
@@ -157,6 +168,8 @@ impl Receiver {
             last: RelPath::root(),
             entries: 0,
             waiting: HashMap::new(),
+            waiting_bytes: 0,
+            begun: None,
             undecided: HashSet::new(),
             needs: Vec::new(),
             settled: None,
@@ -181,7 +194,7 @@ impl Receiver {
     /// The same, except for this many listings whose answers are put off.
     #[must_use]
     pub fn has_compared_but(&self, put_off: usize) -> bool {
-        self.tree_ended && self.waiting.is_empty() && self.undecided.len() == put_off
+        self.tree_ended && self.waiting.is_empty() && self.begun.is_none() && self.undecided.len() == put_off
     }
 
     /// How many directories were told of.
@@ -230,12 +243,15 @@ impl Receiver {
     }
 
     /// Asks for the listing of a directory that was told. [`Receiver::questions`] gives the frame.
-    pub fn need(&mut self, number: u32, directory: Directory) {
+    ///
+    /// # Errors
+    /// The sender has told of more directories than may await their listings.
+    pub fn need(&mut self, number: u32, directory: Directory) -> Result<(), Violation> {
         if self.grants_all() {
-            return;
+            return Ok(());
         }
-        self.wait_for(number, directory);
         self.needs.push(number);
+        self.wait_for(number, directory)
     }
 
     /// Notes that every directory up to this one was compared: the sender may forget those that were not needed.
@@ -337,7 +353,7 @@ impl Receiver {
             self.told = told;
             self.entries += u64::from(directory.entries);
             if self.grants_all() {
-                self.wait_for(self.told - 1, directory.clone());
+                self.wait_for(self.told - 1, directory.clone())?;
             }
         }
         Ok(ToReceiver::Compare { first, directories })
@@ -364,16 +380,31 @@ impl Receiver {
         Ok(())
     }
 
-    fn wait_for(&mut self, number: u32, directory: Directory) {
+    fn wait_for(&mut self, number: u32, directory: Directory) -> Result<(), Violation> {
         let Directory { path, meta, xattrs, entries, .. } = directory;
-        let listing = Listing::new();
-        self.waiting.insert(number, Waiting { path, meta, xattrs, xattrs_bytes: 0, entries, listing });
+        let waiting = Waiting { path, meta, xattrs, xattrs_bytes: 0, entries, listing: Listing::new() };
+        self.waiting_bytes += waiting.bytes();
+        if self.waiting_bytes > AWAITED_BYTES_MAX {
+            return Err(Violation::new("more directories than may await their listings"));
+        }
+        self.waiting.insert(number, waiting);
+        Ok(())
     }
 
-    /// Takes a listing, or a part of one.
+    /// Takes a listing, or a part of one. The parts of one follow each other, so that no more than one is held in part.
     fn list(&mut self, number: u32, more: bool, part: Listing) -> Result<ToReceiver, Violation> {
-        let Some(mut waiting) = self.waiting.remove(&number) else {
-            return Err(Violation::new(format!("listing {number} was not asked for")));
+        let mut waiting = match self.begun.take() {
+            Some((begun, waiting)) if begun == number => waiting,
+            Some((_, waiting)) => {
+                return Err(Violation::new("a listing inside another one").at(waiting.path.as_bytes()));
+            }
+            None => {
+                let Some(waiting) = self.waiting.remove(&number) else {
+                    return Err(Violation::new(format!("listing {number} was not asked for")));
+                };
+                self.waiting_bytes -= waiting.bytes();
+                waiting
+            }
         };
         waiting.xattrs_bytes += part.xattrs_bytes();
         if waiting.xattrs_bytes > XATTRS_DIRECTORY_BYTES_MAX {
@@ -389,7 +420,7 @@ impl Receiver {
             return Err(Violation::new("a listing that does not fit its record").at(waiting.path.as_bytes()));
         }
         if more {
-            self.waiting.insert(number, waiting);
+            self.begun = Some((number, waiting));
             return Ok(ToReceiver::Nothing);
         }
         let Waiting { path, meta, xattrs, mut listing, .. } = waiting;

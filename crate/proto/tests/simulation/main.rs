@@ -16,8 +16,10 @@ mod tree;
 
 use std::time::Duration;
 
-use sparsync_proto::session::{Beat, ProfileExchange, Pulse, ReceiverTerms, SenderTerms, Violation};
-use sparsync_proto::{Accept, EndProfile, Frame, Grant, OwnerNames, Request};
+use sparsync_proto::session::{
+    Beat, ProfileExchange, Pulse, Receiver, ReceiverTerms, SenderTerms, ToReceiver, Violation,
+};
+use sparsync_proto::{Accept, Directory, EndProfile, Frame, Grant, OwnerNames, RelPath, Request, limits};
 
 use link::Link;
 use random::Random;
@@ -417,6 +419,49 @@ fn a_receiver_survives_a_sender_that_says_anything() {
         assert_eq!(unfinished, None, "seed {seed}: a name that is never taken");
     }
     assert!(taken > schedules().count() / 10, "too little was taken to test much: {taken}");
+}
+
+/// Directories of a hostile sender that never lists them, told until the receiver has had enough.
+fn directories_without_end(grant: Grant) -> usize {
+    let terms = ReceiverTerms {
+        grant,
+        recursive: true,
+        single: false,
+        attributes: tree::attributes(),
+        names: OwnerNames::default(),
+        tree_digest_decides: false,
+        profile: ProfileExchange::None,
+        is_unfinished,
+    };
+    let mut receiver = Receiver::new(terms);
+    let mut told = 0;
+    let mut tell = |path: &[u8]| {
+        let record = Tree::empty().record(&RelPath::root());
+        let record = Directory { path: RelPath::new(path).unwrap(), entries: 1, ..record };
+        let ToReceiver::Compare { first, directories } = receiver.frame(Frame::Directories(vec![record]))? else {
+            panic!("records of directories are compared");
+        };
+        for (number, directory) in (first..).zip(directories) {
+            told += directory.path.as_bytes().len() + limits::ENTRY_BYTES;
+            receiver.need(number, directory)?;
+            receiver.compared(number);
+        }
+        receiver.questions();
+        Ok::<(), Violation>(())
+    };
+    tell(b"").unwrap();
+    let refused = (0..1_000_000).find_map(|number| tell(format!("{number:0200}").as_bytes()).err());
+    assert!(refused.is_some(), "{grant:?}: directories without end are taken");
+    told
+}
+
+#[test]
+fn a_sender_that_lists_nothing_takes_no_memory_without_end() {
+    for grant in [Grant::AsAsked, Grant::All] {
+        let told = directories_without_end(grant);
+        let most = limits::AWAITED_BYTES_MAX;
+        assert!((most - 1000..most + 1000).contains(&told), "{grant:?}: {told}");
+    }
 }
 
 #[test]

@@ -238,7 +238,7 @@ impl ReceiverEnd {
                     let equal = self.before.0.contains_key(&directory.path)
                         && self.before.record(&directory.path).digest == directory.digest;
                     if !equal {
-                        self.machine.need(number, directory);
+                        self.machine.need(number, directory)?;
                     }
                     self.machine.compared(number);
                     // In a long row of directories the sender is told in between.

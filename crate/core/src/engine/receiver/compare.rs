@@ -87,19 +87,19 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         match old {
             // Its listing says what does not arrive.
-            _ if self.failed.covering(&directory.path).is_some() => self.need(number, directory, None),
+            _ if self.failed.covering(&directory.path).is_some() => self.need(number, directory, None)?,
             Some(Found::Listed(scan)) => self.both(number, directory, scan)?,
             Some(Found::Failed(_, error)) => {
                 let path = &directory.path;
                 self.fail(path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
                 self.failed.insert(path.clone(), IssueKind::Write);
-                self.need(number, directory, None);
+                self.need(number, directory, None)?;
             }
             None => match self.left_out_directory(&directory.path)? {
                 Some(scan) => self.both(number, directory, scan)?,
                 None => match self.linked_directory(&directory.path)? {
                     Some(scan) => self.both(number, directory, scan)?,
-                    None => self.need(number, directory, None),
+                    None => self.need(number, directory, None)?,
                 },
             },
         }
@@ -197,7 +197,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             self.sweep(&old, |_| false, meta);
         } else {
-            self.need(number, directory, Some(old));
+            self.need(number, directory, Some(old))?;
         }
         Ok(())
     }
@@ -222,13 +222,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    fn need(&mut self, number: u32, directory: Directory, old: Option<Box<Scan>>) {
+    fn need(&mut self, number: u32, directory: Directory, old: Option<Box<Scan>>) -> Result<()> {
         self.session.count(Counter::directories_listed, 1);
         self.undecided += 1;
         if let Some(old) = old {
             self.old.insert(number, old);
         }
-        self.machine.need(number, directory);
+        Ok(self.machine.need(number, directory)?)
     }
 }
 

@@ -15,7 +15,8 @@ use crate::storage::{CallError, Errno, Widened, WriteDirectory, WriteStorage, op
 
 impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
-        if self.has_attributes_of(path)
+        if !self.options.dry_run
+            && self.has_attributes_of(path)
             && (is_new || !self.options.rules.append_only)
             && self.final_attrs.last().is_none_or(|(last, ..)| last != path)
         {

@@ -137,7 +137,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Asks for the content that a directory lacks, or puts the question off.
     pub(super) fn ask_now_or_later(&mut self, all: PutOff, xattrs: &Xattrs) -> Result<()> {
         if self.may_be_moved(&all) {
-            let weight = self.moves.weight + all.listing.weight(xattrs);
+            let weight = self.moves.weight + all.listing.weight(&all.path, xattrs);
             if weight <= PUT_OFF_MAX {
                 self.moves.weight = weight;
                 self.moves.put_off.push(all);
