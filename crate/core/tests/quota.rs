@@ -40,6 +40,22 @@ async fn bytes_are_counted_over_all_that_the_key_holds() {
 }
 
 #[tokio::test]
+async fn what_a_file_has_beyond_its_listing_is_counted() {
+    let site = Site::new("allow=read,write quota=1M").await;
+    put(&site.root(), "dst/there", "x");
+    let raw = site.raw().await;
+    let literal = noise(100_000, 1);
+    for beyond in [vec![Record::Literal(&literal); 11], vec![Record::Hole { bytes: 2 << 20 }]] {
+        let mut control = reserves(&raw, "dst", 10).await;
+        let mut lane = control.lane(0).await;
+        lane.records(&[Record::Begin { file: FIRST }]).await;
+        lane.records(&beyond).await;
+        let error = control.abort().await;
+        assert_eq!(error.kind, ErrorKind::Limit, "{} for {} records", error.message, beyond.len());
+    }
+}
+
+#[tokio::test]
 async fn entries_are_counted_too() {
     let site = Site::new("allow=read,write entries=10").await;
     let client = site.client().await;

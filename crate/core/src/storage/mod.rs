@@ -47,7 +47,7 @@ pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use union::{Part, Union};
 pub(crate) use walk::{Walk, WalkItem, walk};
 pub(crate) use widen::{OWNER_BITS, Widened};
-pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, open_to_adjust};
+pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, may_reach, open_to_adjust};
 pub(crate) use xattrs::{XATTR_NAMES_BYTES_MAX, carried_names};
 
 /// The reason of a failed call, by the system's own numbers. Storages that are no file systems use them, too.

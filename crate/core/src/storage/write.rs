@@ -19,6 +19,16 @@ pub(crate) fn end_in_hole(file: &impl WriteFile, bytes: u64) -> Result<()> {
     file.sync()
 }
 
+/// Asks whether a file can be as long as `bytes`, which its file system may refuse. The file stays as it is.
+pub(crate) fn may_reach(file: &impl WriteFile, bytes: u64) -> Result<()> {
+    let size = file.status()?.size;
+    if size >= bytes {
+        return Ok(());
+    }
+    file.set_length(bytes)?;
+    file.set_length(size)
+}
+
 /// Makes a directory, in place of something else when that stands there and `replaces` is set. The owner may always
 /// enter it until its own mode is set at the end.
 pub(crate) fn make_directory(

@@ -246,7 +246,35 @@ async fn sizes_that_no_sum_can_hold_do_no_harm(over: Over) {
     serves_on(&site).await;
 }
 
+async fn a_hole_that_no_file_can_have_costs_its_file_alone(over: Over) {
+    const BYTES: u64 = 1 << 60;
+    let (site, before) = victim(over, "").await;
+    let takes_all = |path: &std::path::Path| {
+        let file = std::fs::File::create(path).unwrap();
+        let taken = file.set_len(BYTES).is_ok();
+        std::fs::remove_file(path).unwrap();
+        taken
+    };
+    // Some file systems have files of any length.
+    if takes_all(&site.root().join("probe")) {
+        return;
+    }
+    let mut control = site.raw().await.session(push_to("dst")).await;
+    asked_for(&mut control, BYTES).await;
+    // Its zeros would take years to hash.
+    let records =
+        [Record::Begin { file: FIRST }, Record::Hole { bytes: BYTES }, Record::End { meta: None, digest: [0; 32] }];
+    control.lane(0).await.records(&records).await;
+    let issue = control.issue().await;
+    assert_eq!((issue.kind, issue.path.as_slice()), (IssueKind::Write, &b"new"[..]), "{}", issue.message);
+    control.finished().await;
+    assert_eq!(contents(&site.root()), timeless(&before));
+    outside_untouched(&site);
+    serves_on(&site).await;
+}
+
 on_every_transport!(
+    a_hole_that_no_file_can_have_costs_its_file_alone,
     content_that_was_not_asked_for_ends_the_session,
     content_that_comes_twice_ends_the_session_and_the_first_stays,
     content_with_another_digest_does_not_get_its_name,

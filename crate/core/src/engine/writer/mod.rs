@@ -131,6 +131,13 @@ impl<S: WriteStorage> Writing<'_, S> {
         })
     }
 
+    /// Takes the room of content that comes at `at` beyond the `listed` bytes of its file. A file may grow between its
+    /// listing and its content, and a key with a quota pays for that too.
+    pub(super) fn take_growth(&self, listed: u64, at: u64, bytes: u64) -> Result<()> {
+        let beyond = at.saturating_add(bytes).saturating_sub(at.max(listed));
+        self.quota.filter(|_| beyond > 0).map_or(Ok(()), |quota| quota.take_bytes(beyond))
+    }
+
     /// Takes room for content that is about to be written. Fails where that room is reserved for others.
     pub(super) fn take_space(&self, bytes: u64) -> Result<()> {
         self.reserve.map_or(Ok(()), |reserve| reserve.take(bytes))

@@ -16,7 +16,13 @@ use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::progress::Announced;
 use crate::engine::zeros::hash_zeros;
 use crate::error::{Error, Result};
-use crate::storage::{self, Directory, Errno, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
+use crate::storage::{
+    self, Directory, Errno, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix, may_reach,
+};
+
+/// Bytes of a hole from which on its file system is asked whether it holds so long a file, before zeros are hashed that
+/// it refuses in the end. It is longer than any file of a file system with a lower limit.
+const LONG_HOLE_BYTES: u64 = 1 << 40;
 
 /// The file whose recipe is arriving.
 pub(super) enum Open<D: WriteDirectory> {
@@ -86,6 +92,11 @@ impl<D: WriteDirectory> Arriving<D> {
             }
             Ok(_) | Err(_) => Ok(()),
         }
+    }
+
+    /// How long the file was when it was listed.
+    fn listed(&self) -> u64 {
+        self.incoming.file(self.file.index).map_or(0, |(_, _, size)| size)
     }
 
     fn write(&mut self, at: u64, bytes: &[u8], sparse: bool) -> storage::Result<()> {
@@ -293,14 +304,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         let count = bytes.len() as u64;
         open.announced.moved(self.writing.session, Counter::bytes_transferred, count);
-        // A file may grow between its listing and its content; a key with a quota pays for that too.
-        if let Some(quota) = self.writing.quota {
-            let announced = open.incoming.file(open.file.index).map_or(0, |(_, _, size)| size);
-            let beyond = (at + count).saturating_sub(at.max(announced));
-            if beyond > 0 {
-                quota.take_bytes(beyond)?;
-            }
-        }
+        self.writing.take_growth(open.listed(), at, count)?;
         self.writing.take_space(count)?;
         self.clock.enter(Phase::hash);
         open.hasher.update(bytes);
@@ -326,8 +330,12 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         self.clock.enter(Phase::hash);
         open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+        self.writing.take_growth(open.listed(), at, bytes)?;
         // The next write leaves the hole behind it.
         let mut result = open.give_up_part(at);
+        if let (Ok(()), true, Ok(new)) = (result, bytes >= LONG_HOLE_BYTES, &open.new) {
+            result = may_reach(&new.file, at.saturating_add(bytes));
+        }
         if let (Ok(()), Some(_), Ok(new)) = (result, self.writing.in_place, &open.new) {
             // In a file that is written over, old content must not show through a hole.
             result = open.zeros.clear(&new.file, at..at.saturating_add(bytes));

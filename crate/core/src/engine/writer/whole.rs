@@ -34,9 +34,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         Announced::new(size).moved(writing.session, Counter::bytes_transferred, content.len() as u64);
         let meta = meta.map_or(*listed, |meta| writing.owners.meta(&meta));
-        if let Some(quota) = writing.quota {
-            quota.take_bytes((content.len() as u64).saturating_sub(size))?;
-        }
+        writing.take_growth(size, 0, content.len() as u64)?;
         writing.take_space(content.len() as u64)?;
         self.clock.enter(Phase::hash);
         if !writing.trusts_sender && blake3::hash(content).as_bytes() != digest {
