@@ -36,7 +36,8 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Reque
     }
     // A single file is put beside other entries, and its destination is no directory that could be deleted.
     let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
-    let trees: Vec<_> = source.root.parts().iter().filter_map(Tree::of).collect();
+    // Each is opened when it is looked at: there may be more of them than a process may hold open.
+    let trees = || source.root.parts().iter().filter_map(Tree::of);
     // Onto itself there is nothing to do, which a run finds out.
     let is_onto_itself = |tree: &Tree<'_>| tree.goes_to.is_root() && identity(root.fd()) == identity(tree.root().fd());
     // A destination inside a part of the source that is not sent does not overlap.
@@ -51,15 +52,15 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Reque
             place.is_none_or(|place| judge.matcher.may_send_directory(&place))
         })
     };
-    if trees.iter().any(|tree| !is_onto_itself(tree) && lies_inside(tree)) {
+    if trees().any(|tree| !is_onto_itself(&tree) && lies_inside(&tree)) {
         return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
     }
     let deletion = &request.deletion;
     // If the destination is one of the sources, all its entries are in the source, too.
-    if deletion.allow_mass || !(deletion.delete || deletion.force) || trees.iter().any(is_onto_itself) {
+    if deletion.allow_mass || !(deletion.delete || deletion.force) || trees().any(|tree| is_onto_itself(&tree)) {
         return Ok(());
     }
-    for tree in &trees {
+    for tree in trees() {
         let is_lost = |place: &Place| {
             // Entries that do not belong to the run are not deleted, nor the directories above them.
             judge.deletes_directory(root, &place.path)

@@ -152,7 +152,7 @@ fn judge<'a>(
 /// The judge of a sender.
 pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<'_>) -> Result<Judge> {
     let is_single = source.file_name.is_some();
-    let roots = source.root.parts().iter().map(|part| (&part.root, is_single || part.name.is_some()));
+    let roots = source.root.parts().iter().map(|part| (&*part.root, is_single || part.name.is_some()));
     let judge = judge((request, End::Sender), roots, place)?;
     let protects = || Filter::new(&request.filter, End::Receiver, None);
     // A directory that is only passed over is told of.

@@ -1,6 +1,8 @@
 //! The sources of a run, found in the file system before anything is sent.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use sparsync_proto::limits::PATHS_BYTES_MAX;
@@ -76,6 +78,25 @@ fn check_gone(gone: &[RelPath]) -> Result<()> {
 
 fn too_long() -> Error {
     Error::new(ErrorKind::Limit, "the paths of the sources are too long")
+}
+
+/// The directories that hold sources, or lead to them, by their paths: each is held once, whatever is in it.
+#[derive(Default)]
+pub(crate) struct Held(RefCell<HashMap<Vec<u8>, Arc<Root>>>);
+
+impl Held {
+    fn get<E>(
+        &self,
+        path: &[u8],
+        open: impl FnOnce() -> std::result::Result<Root, E>,
+    ) -> std::result::Result<Arc<Root>, E> {
+        if let Some(held) = self.0.borrow().get(path) {
+            return Ok(Arc::clone(held));
+        }
+        let root = Arc::new(open()?);
+        self.0.borrow_mut().insert(path.to_vec(), Arc::clone(&root));
+        Ok(root)
+    }
 }
 
 /// One of several sources.
@@ -159,13 +180,13 @@ pub struct LocalSource {
 
 /// Finds the operator's own sources.
 pub(crate) fn own_sources(sources: &[LocalSource], request: &Request) -> Result<Source> {
-    let themselves = request.into;
+    let (themselves, held) = (request.into, Held::default());
     let named = |source: &LocalSource| match source.below.as_bytes() {
         b"" => source.path.clone(),
         below => [trim_slashes(&source.path), b"/", below].concat(),
     };
     let part = |source: &LocalSource| {
-        if source.below.is_root() { own_part(&source.path, themselves) } else { own_part_below(source) }
+        if source.below.is_root() { own_part(&source.path, themselves, &held) } else { own_part_below(source, &held) }
     };
     let arrives_at = |source: &LocalSource| {
         if themselves && source.below.is_root() {
@@ -190,29 +211,35 @@ pub(crate) fn arrives_as(path: &[u8]) -> Option<RelPath> {
 
 /// An entry of the user's that arrives under its path below another one. Symlinks on the way are followed, and arrive
 /// as directories.
-fn own_part_below(source: &LocalSource) -> Result<FsPart> {
+fn own_part_below(source: &LocalSource, held: &Held) -> Result<FsPart> {
     let own = |at: &RelPath| match at.as_bytes() {
         b"" => source.path.clone(),
         at => [&source.path[..], b"/", at].concat(),
     };
-    let reach = |at: &RelPath| Root::reach(&own(at)).map_err(|error| own_failure(error, &own(at)));
+    let reach = |at: &RelPath| {
+        let path = own(at);
+        held.get(&path, || Root::reach(&path)).map_err(|error| own_failure(error, &path))
+    };
     if source.is_directory {
         let (above, path) = (way_to(&source.below, reach)?, own(&source.below));
         let root = Root::open(&path).map_err(|error| own_failure(error, &path))?;
-        return Ok(Part { above, root, name: None });
+        return Ok(Part { above, root: Arc::new(root), name: None });
     }
     part_below(&source.below, reach, |error| own_failure(error, source.below.as_bytes()))
 }
 
 /// The entry `below` of the directory at `place`, which arrives under that path.
-pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath) -> Result<FsPart> {
-    let joined = |at: &RelPath| place.path.join_path(at);
+pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath, held: &Held) -> Result<FsPart> {
     let failure = |error| failure(error, below);
-    part_below(below, |at| place.top.descend_to_reach(&joined(at)).map_err(failure), failure)
+    let reach = |at: &RelPath| {
+        let path = place.path.join_path(at);
+        held.get(path.as_bytes(), || place.top.descend_to_reach(&path)).map_err(failure)
+    };
+    part_below(below, reach, failure)
 }
 
 /// The directories on the way to `path`, which `open` opens, each with the name that leads on.
-fn way_to(path: &RelPath, open: impl Fn(&RelPath) -> Result<Root>) -> Result<Vec<(Root, Vec<u8>)>> {
+fn way_to(path: &RelPath, open: impl Fn(&RelPath) -> Result<Arc<Root>>) -> Result<Vec<(Arc<Root>, Vec<u8>)>> {
     let mut at = RelPath::root();
     let steps = path.components().map(|name| {
         let above = open(&at)?;
@@ -226,7 +253,7 @@ fn way_to(path: &RelPath, open: impl Fn(&RelPath) -> Result<Root>) -> Result<Vec
 /// missing one.
 fn part_below(
     path: &RelPath,
-    open: impl Fn(&RelPath) -> Result<Root>,
+    open: impl Fn(&RelPath) -> Result<Arc<Root>>,
     absent: impl FnOnce(CallError) -> Error,
 ) -> Result<FsPart> {
     let mut above = way_to(path, open)?;
@@ -269,18 +296,19 @@ pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
 
 /// One of several sources of the operator's. A slash at its end stands for the content of the directory. Otherwise the
 /// source is the entry, or with `itself` off a directory's content.
-fn own_part(path: &[u8], itself: bool) -> Result<FsPart> {
+fn own_part(path: &[u8], itself: bool, held: &Held) -> Result<FsPart> {
     let trimmed = trim_slashes(path);
     let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
     let (true, false, Ok(name)) = (itself, path.ends_with(b"/"), Name::new(&trimmed[cut..])) else {
         return own_source(path, itself);
     };
-    let root = Root::reach(if cut == 0 { b"." } else { &trimmed[..cut] }).map_err(|error| own_failure(error, path))?;
-    entry_of(root, name).map_err(|error| own_failure(error, path))
+    let above = if cut == 0 { b"." } else { &trimmed[..cut] };
+    let root = held.get(above, || Root::reach(above));
+    root.and_then(|root| entry_of(root, name)).map_err(|error| own_failure(error, path))
 }
 
 /// The entry `name` of a directory, if it is there.
-fn entry_of(root: Root, name: Name<'_>) -> storage::Result<FsPart> {
+fn entry_of(root: Arc<Root>, name: Name<'_>) -> storage::Result<FsPart> {
     crate::fs::status(root.fd(), name.as_bytes())?;
     Ok(Part::at_top(root, Some(name.as_bytes().to_vec())))
 }
@@ -288,8 +316,14 @@ fn entry_of(root: Root, name: Name<'_>) -> storage::Result<FsPart> {
 fn own_failure(error: CallError, path: &[u8]) -> Error {
     match error.errno {
         Errno::NOENT | Errno::NOTDIR => not_there(MISSING, path),
+        Errno::MFILE | Errno::NFILE => too_many(path),
         _ => Error::io("cannot open the source", path, error.into()),
     }
+}
+
+fn too_many(path: &[u8]) -> Error {
+    const WHY: &str = "the sources are in more directories than this process may hold open (ulimit -n)";
+    Error::new(ErrorKind::Limit, WHY).at(path)
 }
 
 /// Finds the operator's own source. Its last name may be a symlink: with `itself` the source is the link, otherwise the
@@ -323,7 +357,7 @@ pub(crate) fn entry(place: &Place<'_>) -> Result<FsPart> {
     let Some((parent, name)) = place.path.split_last() else {
         return Ok(Part::at_top(place.top.descend(&place.path).map_err(failure)?, None));
     };
-    place.top.descend_to_reach(&parent).and_then(|root| entry_of(root, name)).map_err(failure)
+    place.top.descend_to_reach(&parent).and_then(|root| entry_of(Arc::new(root), name)).map_err(failure)
 }
 
 /// The content of the directory at `place`: one of several sources.
@@ -338,6 +372,7 @@ fn failure(error: CallError, path: &RelPath) -> Error {
         Errno::LOOP | Errno::XDEV => {
             Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
         }
+        Errno::MFILE | Errno::NFILE => too_many(path.as_bytes()),
         _ => Error::io("cannot open the source", path.as_bytes(), error.into()),
     }
 }

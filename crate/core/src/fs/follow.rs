@@ -44,8 +44,8 @@ pub(crate) struct Following {
 /// How far symlinks lead.
 #[derive(Debug)]
 pub(crate) enum Reach {
-    /// Anywhere, from this directory, which is the tree's top.
-    Anywhere(OwnedFd),
+    /// Anywhere, from the tree's top.
+    Anywhere,
     /// Below a directory.
     Below(Limit),
 }
@@ -91,7 +91,7 @@ impl Following {
     /// Opens the directory at `path` below `root`, with its path below the served root where symlinks led to it.
     pub(super) fn open(&self, root: &Root, path: &RelPath, access: Access) -> Result<(OwnedFd, Option<RelPath>)> {
         match &self.reach {
-            Reach::Anywhere(top) => open_led(top.as_fd(), path, flags(access)).map(|fd| (fd, None)),
+            Reach::Anywhere => open_led(root.fd(), path, flags(access)).map(|fd| (fd, None)),
             Reach::Below(limit) => match root.open_unled(path, access) {
                 Err(CallError { errno: Errno::LOOP | Errno::NOTDIR, .. }) => limit.open(path, access),
                 opened => opened.map(|fd| (fd, None)),
@@ -137,7 +137,7 @@ impl Place {
             return Ok(None);
         }
         let opened = match &self.following.reach {
-            Reach::Anywhere(_) => rustix::fs::openat(fd, name, flags, Mode::empty()),
+            Reach::Anywhere => rustix::fs::openat(fd, name, flags, Mode::empty()),
             Reach::Below(limit) => {
                 let led = limit.lead(&self.whole(limit, name)?)?;
                 rustix::fs::openat(&led.directory, &led.name, flags | OFlags::NOFOLLOW, Mode::empty())
@@ -149,7 +149,7 @@ impl Place {
     /// Follows the entry `name` by the symlinks that it is made of. Symlinks on the way to the directory do not count.
     fn lead(&self, fd: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<Led> {
         match &self.following.reach {
-            Reach::Anywhere(_) => {
+            Reach::Anywhere => {
                 let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
                 let directory = rustix::fs::openat(fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
                 Ok(Led { directory, name: Vec::new(), real: None })
@@ -392,9 +392,8 @@ mod tests {
         }
         let bottom = root.open_directory(&path, Access::Reach).unwrap();
         rustix::fs::symlinkat(c".", &bottom, c"l").unwrap();
-        let held = root.open_directory(&RelPath::root(), Access::Reach).unwrap();
         let followed = Followed { directories: true, ..Followed::default() };
-        let following = Some(Arc::new(Following::new(followed, 0, Reach::Anywhere(held))));
+        let following = Some(Arc::new(Following::new(followed, 0, Reach::Anywhere)));
         root = root.with_view(View { following, ..View::default() });
         assert_eq!(root.open(&path, Access::Read).unwrap().status(b"l").unwrap().kind, Kind::Directory);
         let top = path.components().next().unwrap();

@@ -48,7 +48,7 @@ impl Space {
 /// A directory that a run may not leave.
 #[derive(Debug)]
 pub(crate) struct Root {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     /// Whether `openat2` works. A sandbox may forbid it, so the first use finds out.
     has_openat2: AtomicBool,
     view: View,
@@ -111,7 +111,13 @@ impl Root {
     }
 
     fn from_fd(fd: OwnedFd) -> Self {
+        let fd = Arc::new(fd);
         Self { fd, has_openat2: AtomicBool::new(true), view: View::default(), versions: None, flushes: None }
+    }
+
+    /// The same tree by the same descriptor, seen in this way.
+    pub(crate) fn seen(&self, view: View) -> Self {
+        self.by(Arc::clone(&self.fd)).with_view(view)
     }
 
     /// The same tree, seen in this way.
@@ -151,7 +157,7 @@ impl Root {
 
     /// The directory that holds this one, and this one's name there; none for a directory without a name.
     pub(crate) fn parent(&self) -> Result<Option<(Self, RelPath)>> {
-        let parent = rustix::fs::openat(&self.fd, c"..", flags(Access::Read), Mode::empty());
+        let parent = rustix::fs::openat(self.fd(), c"..", flags(Access::Read), Mode::empty());
         let parent = self.like(parent.map_err(CallError::of("openat"))?);
         let path = self.absolute_path()?;
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
@@ -176,6 +182,10 @@ impl Root {
 
     /// A directory of this tree as a root of its own, in which no symlink is followed.
     fn like(&self, fd: OwnedFd) -> Self {
+        self.by(Arc::new(fd))
+    }
+
+    fn by(&self, fd: Arc<OwnedFd>) -> Self {
         let has_openat2 = AtomicBool::new(self.has_openat2.load(Ordering::Relaxed));
         let view = View { following: None, ..self.view.clone() };
         let flushes = self.flushes.as_ref().map(|shared| SharedFlushes::from_now(&shared.flushes));
@@ -198,11 +208,11 @@ impl Root {
     /// Opens a directory below the root, following no symlink on the way.
     pub(super) fn open_unled(&self, path: &RelPath, access: Access) -> Result<OwnedFd> {
         if path.is_root() {
-            return rustix::fs::openat(&self.fd, c".", flags(access), Mode::empty()).map_err(CallError::of("openat"));
+            return rustix::fs::openat(self.fd(), c".", flags(access), Mode::empty()).map_err(CallError::of("openat"));
         }
         let bytes = path.as_bytes();
         if bytes.len() <= SEGMENT_BYTES_MAX && self.has_openat2.load(Ordering::Relaxed) {
-            match open_beneath(self.fd.as_fd(), bytes, flags(access)) {
+            match open_beneath(self.fd(), bytes, flags(access)) {
                 Err(Errno::NOSYS | Errno::PERM) => self.has_openat2.store(false, Ordering::Relaxed),
                 // The lookup raced with renames again and again. The walk below does not fail because of those.
                 Err(Errno::AGAIN) => {}
@@ -213,7 +223,7 @@ impl Root {
         let mut names = path.components().peekable();
         while let Some(name) = names.next() {
             let access = if names.peek().is_some() { Access::Reach } else { access };
-            let parent = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+            let parent = at.as_ref().map_or(self.fd(), AsFd::as_fd);
             at = Some(open_child(parent, name, access)?);
         }
         at.ok_or(Errno::INVAL.into())
@@ -242,7 +252,7 @@ impl Root {
 
     /// Free and used space of the root's file system.
     pub(crate) fn space(&self) -> Result<Space> {
-        let stat = rustix::fs::fstatvfs(&self.fd).map_err(CallError::of("fstatfs"))?;
+        let stat = rustix::fs::fstatvfs(self.fd()).map_err(CallError::of("fstatfs"))?;
         let entries = stat.f_files;
         Ok(Space {
             // ramfs and others report no size, and btrfs and others no count of entries; both must not look full.
@@ -285,7 +295,7 @@ impl WriteStorage for Root {
         {
             return shared.flush();
         }
-        match rustix::fs::syncfs(&self.fd) {
+        match rustix::fs::syncfs(self.fd()) {
             // `syncfs` does not take a descriptor that only reaches the directory, and there is no other name for the
             // file system.
             Err(Errno::BADF) => {

@@ -34,7 +34,7 @@ use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
 use crate::snapshot;
-use crate::sources::{self, Named, Source};
+use crate::sources::{self, Held, Named, Source};
 use crate::storage::Part;
 use crate::transport::SessionLanes;
 use crate::views::{self, Stored};
@@ -238,9 +238,10 @@ impl Answer<'_> {
             let name = request.path.last_name().filter(|_| request.into);
             return sources::single_or_gone(sources::source(&place, follow), name, request.missing_sources);
         }
+        let held = Held::default();
         let part = |source: &SourcePath| {
             if let Some((above, below)) = source.relative().filter(|(_, below)| !below.is_root()) {
-                return sources::entry_below(&place(&above)?, &below);
+                return sources::entry_below(&place(&above)?, &below, &held);
             }
             let place = place(&source.path)?;
             let follow = |target: &[u8]| Some(self.follow(request, &source.path, target));

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::CStr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
@@ -19,17 +21,17 @@ use super::{
 pub(crate) struct Part<S> {
     /// The directories on the way from the union's top to `root`: of each the one name is seen that leads on, whatever
     /// has that name there.
-    pub(crate) above: Vec<(S, Vec<u8>)>,
+    pub(crate) above: Vec<(Arc<S>, Vec<u8>)>,
     /// The tree.
-    pub(crate) root: S,
+    pub(crate) root: Arc<S>,
     /// The only name of its top that is seen, with everything below it; without it, all are.
     pub(crate) name: Option<Vec<u8>>,
 }
 
 impl<S> Part<S> {
     /// A tree at the top of the union, of which everything is seen, or one entry.
-    pub(crate) fn at_top(root: S, name: Option<Vec<u8>>) -> Self {
-        Self { above: Vec::new(), root, name }
+    pub(crate) fn at_top(root: impl Into<Arc<S>>, name: Option<Vec<u8>>) -> Self {
+        Self { above: Vec::new(), root: root.into(), name }
     }
 
     /// The path below the union's top at which the tree, or its entry, is seen; none when its name is no path.
@@ -43,12 +45,15 @@ impl<S> Part<S> {
         self.above.first().map_or(&self.root, |(directory, _)| directory)
     }
 
-    /// The directory of this part that is the union's directory at `path`; none when the part has no such directory.
+    /// What this part has of the union's directory at `path`; none when it has no such directory.
     fn reach<'a>(&'a self, path: &'a RelPath) -> Option<Reached<'a, S>> {
         let mut names = path.components();
-        for (directory, name) in &self.above {
+        for (depth, (directory, name)) in self.above.iter().enumerate() {
             match names.next() {
-                None => return Some(Reached { root: directory, below: Cow::Owned(RelPath::root()), only: Some(name) }),
+                None => {
+                    let next = self.above.get(depth + 1).map_or(&self.root, |(directory, _)| directory);
+                    return Some(Reached::Name { top: directory, name, leads_to: Some(next) });
+                }
                 Some(next) if next.as_bytes() == name => {}
                 Some(_) => return None,
             }
@@ -60,27 +65,19 @@ impl<S> Part<S> {
         };
         let first = rest.components().next().map(|first| Some(first.as_bytes()) == self.name.as_deref());
         match (&self.name, first) {
-            (Some(name), None) => Some(Reached { root: &self.root, below: rest, only: Some(name) }),
+            (Some(name), None) => Some(Reached::Name { top: &self.root, name, leads_to: None }),
             (Some(_), Some(false)) => None,
-            _ => Some(Reached { root: &self.root, below: rest, only: None }),
+            _ => Some(Reached::Directory(rest)),
         }
-    }
-
-    /// The directory that the name in the one on the way at `depth` stands for.
-    fn next_on_the_way(&self, depth: usize) -> Option<&S> {
-        let next = self.above.get(depth + 1).map(|(directory, _)| directory);
-        self.above.get(depth).map(|_| next.unwrap_or(&self.root))
     }
 }
 
-/// A directory of a [`Part`].
-struct Reached<'a, S> {
-    /// The tree that it is in.
-    root: &'a S,
-    /// Its path there.
-    below: Cow<'a, RelPath>,
-    /// The only name of it that is seen.
-    only: Option<&'a Vec<u8>>,
+/// What a [`Part`] has of a directory.
+enum Reached<'a, S> {
+    /// All of the directory at this path of its tree.
+    Directory(Cow<'a, RelPath>),
+    /// One name of a tree's top, which may stand for the top of another tree.
+    Name { top: &'a Arc<S>, name: &'a Vec<u8>, leads_to: Option<&'a Arc<S>> },
 }
 
 /// Trees that lie over each other; the first is the uppermost.
@@ -110,27 +107,33 @@ impl<S> Union<S> {
     }
 }
 
-impl<S: WriteStorage> Storage for Union<S> {
-    type Directory = UnionDirectory<S::Directory>;
+impl<S: WriteStorage + Send> Storage for Union<S> {
+    type Directory = UnionDirectory<S>;
 
     fn open(&self, path: &RelPath, access: Access) -> Result<Self::Directory> {
         let mut layers = Vec::with_capacity(1);
         let mut unread = Vec::new();
         let mut absent = CallError::from(Errno::NOENT);
         for (tree, part) in self.parts.iter().enumerate() {
-            let Some(Reached { root, below, only }) = part.reach(path) else { continue };
-            match root.open(&below, access) {
-                Ok(directory) => {
-                    let leads_to = match part.next_on_the_way(path.components().count()) {
-                        Some(next) => Some(next.open(&RelPath::root(), Access::Reach)?.status(b"")?),
-                        None => None,
-                    };
-                    layers.push(Layer { directory, tree, only: only.cloned(), leads_to });
+            let seen = match part.reach(path) {
+                None => continue,
+                Some(Reached::Name { top, name, leads_to }) => {
+                    Seen::Name { top: Arc::clone(top), name: name.clone(), leads_to: leads_to.cloned() }
                 }
-                // Another tree has the directory; this one has nothing there, or something that it comes before.
-                Err(error @ CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => absent = error,
-                Err(error) => unread.push(error),
-            }
+                Some(Reached::Directory(below)) => match part.root.open(&below, access) {
+                    Ok(directory) => Seen::Whole(directory),
+                    // Another tree has the directory; this one has nothing there, or something that it comes before.
+                    Err(error @ CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => {
+                        absent = error;
+                        continue;
+                    }
+                    Err(error) => {
+                        unread.push(error);
+                        continue;
+                    }
+                },
+            };
+            layers.push(Layer { tree, seen });
         }
         if layers.is_empty() && !(self.parts.is_empty() && path.is_root()) {
             return Err(unread.into_iter().next().unwrap_or(absent));
@@ -142,13 +145,16 @@ impl<S: WriteStorage> Storage for Union<S> {
         let Some((parent, name)) = path.split_last() else { return Err(Errno::ISDIR.into()) };
         let directory = self.open(&parent, Access::Reach)?;
         let (layer, status) = directory.find(name.as_bytes())?;
-        if layer.leads_to.is_some() || !is_meant(&status) {
+        if matches!(layer.seen, Seen::Name { leads_to: Some(_), .. }) || !is_meant(&status) {
             return Ok(false);
         }
         // The symlinks on the way are not followed here: an entry behind one is not the source's own, though the run
         // takes it for that.
-        let Some(Reached { root, below, .. }) = self.parts.get(layer.tree).and_then(|part| part.reach(&parent)) else {
-            return Err(Errno::NOENT.into());
+        let part = self.parts.get(layer.tree);
+        let (root, below) = match part.and_then(|part| Some((part, part.reach(&parent)?))) {
+            Some((part, Reached::Directory(below))) => (&part.root, below),
+            Some((_, Reached::Name { top, .. })) => (top, Cow::Owned(RelPath::root())),
+            None => return Err(Errno::NOENT.into()),
         };
         root.open_below(&RelPath::root(), &below, Access::Reach)?.remove(name.as_bytes()).map(|()| true)
     }
@@ -167,53 +173,94 @@ const EMPTY: Status = Status {
 };
 
 /// The directories of one path, and which of them a name is looked for in.
-#[derive(Debug)]
-pub(crate) struct UnionDirectory<D> {
-    layers: Vec<Layer<D>>,
+pub(crate) struct UnionDirectory<S: Storage> {
+    layers: Vec<Layer<S>>,
     unread: Vec<CallError>,
 }
 
 /// One of the directories that lie over each other.
-#[derive(Debug)]
-struct Layer<D> {
-    directory: D,
+struct Layer<S: Storage> {
     /// The number of its tree.
     tree: usize,
-    /// The one name of it that is seen.
-    only: Option<Vec<u8>>,
-    /// The status of that name, if it is on the way to a tree.
-    leads_to: Option<Status>,
+    seen: Seen<S>,
 }
 
-impl<D: Directory> Layer<D> {
-    fn status(&self, name: &[u8]) -> Result<Status> {
-        if self.only.as_ref().is_some_and(|only| only != name) {
-            return Err(Errno::NOENT.into());
-        }
-        match self.leads_to {
-            Some(status) => Ok(status),
-            None => self.directory.status(name),
+/// What is seen of a directory.
+enum Seen<S: Storage> {
+    /// All of it.
+    Whole(S::Directory),
+    /// One name of a tree's top. The top is opened when that name is asked for, since a run may have more sources than
+    /// a process may hold open.
+    Name {
+        top: Arc<S>,
+        name: Vec<u8>,
+        /// The tree that the name stands for, if it is on the way to one.
+        leads_to: Option<Arc<S>>,
+    },
+}
+
+/// A directory that is held, or was opened for one call.
+enum Opened<'a, D> {
+    Held(&'a D),
+    Now(D),
+}
+
+impl<D> Deref for Opened<'_, D> {
+    type Target = D;
+
+    fn deref(&self) -> &D {
+        match self {
+            Self::Held(directory) => directory,
+            Self::Now(directory) => directory,
         }
     }
 }
 
-impl<D: Directory> UnionDirectory<D> {
+impl<S: Storage> Layer<S> {
+    fn directory(&self) -> Result<Opened<'_, S::Directory>> {
+        match &self.seen {
+            Seen::Whole(directory) => Ok(Opened::Held(directory)),
+            Seen::Name { top, .. } => top.open(&RelPath::root(), Access::Reach).map(Opened::Now),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.seen, Seen::Whole(_))
+    }
+
+    fn status(&self, name: &[u8]) -> Result<Status> {
+        match &self.seen {
+            Seen::Name { name: only, .. } if only != name => Err(Errno::NOENT.into()),
+            Seen::Name { leads_to: Some(next), .. } => next.open(&RelPath::root(), Access::Reach)?.status(b""),
+            Seen::Whole(_) | Seen::Name { .. } => self.directory()?.status(name),
+        }
+    }
+}
+
+impl<S: Storage> UnionDirectory<S> {
     /// The only directory of this path, when all of it is seen.
-    fn single(&self) -> Option<&D> {
+    fn single(&self) -> Option<&S::Directory> {
         match &self.layers[..] {
-            [Layer { directory, only: None, .. }] => Some(directory),
+            [Layer { seen: Seen::Whole(directory), .. }] => Some(directory),
             _ => None,
         }
     }
 
     /// The directory of the tree of this number.
-    fn of_tree(&self, tree: usize) -> Result<&D> {
-        let layer = self.layers.iter().find(|layer| layer.tree == tree).ok_or(Errno::NOENT)?;
-        Ok(&layer.directory)
+    fn of_tree(&self, tree: usize) -> Result<Opened<'_, S::Directory>> {
+        self.layers.iter().find(|layer| layer.tree == tree).ok_or(Errno::NOENT)?.directory()
+    }
+
+    /// The directory in which `name` is seen.
+    fn holding(&self, name: &[u8]) -> Result<Opened<'_, S::Directory>> {
+        match self.single() {
+            Some(directory) => Ok(Opened::Held(directory)),
+            None => self.find(name)?.0.directory(),
+        }
     }
 
     /// The layer in which `name` is seen, and its status there.
-    fn find(&self, name: &[u8]) -> Result<(&Layer<D>, Status)> {
+    fn find(&self, name: &[u8]) -> Result<(&Layer<S>, Status)> {
         let mut first = None;
         for layer in &self.layers {
             match layer.status(name) {
@@ -226,39 +273,38 @@ impl<D: Directory> UnionDirectory<D> {
         first.ok_or(Errno::NOENT.into())
     }
 
-    /// Where the attributes of `name` are, or those of the directory itself when it is empty.
-    fn with_attributes(&self, name: &[u8]) -> Result<Option<&D>> {
-        if let Some(directory) = self.single() {
-            return Ok(Some(directory));
-        }
-        if !name.is_empty() {
-            return self.find(name).map(|(layer, _)| Some(&layer.directory));
-        }
-        let whole = self.layers.iter().find(|layer| layer.only.is_none());
-        Ok(whole.or(self.layers.first()).map(|layer| &layer.directory))
+    /// The layer whose attributes are those of the directory itself: the uppermost one that is seen in full.
+    fn own(&self) -> Option<&Layer<S>> {
+        self.layers.iter().find(|layer| layer.is_whole()).or(self.layers.first())
     }
 
-    /// The status of the directory itself: that of the uppermost layer that is seen in full. Whether attributes of a
-    /// layer with single names belong to the run is decided elsewhere.
+    /// Where the attributes of `name` are, or those of the directory itself when it is empty.
+    fn with_attributes(&self, name: &[u8]) -> Result<Option<Opened<'_, S::Directory>>> {
+        if !name.is_empty() {
+            return self.holding(name).map(Some);
+        }
+        self.own().map(Layer::directory).transpose()
+    }
+
+    /// The status of the directory itself. Whether attributes of a layer with single names belong to the run is decided
+    /// elsewhere.
     fn own_status(&self) -> Result<Status> {
-        let whole = self.layers.iter().find(|layer| layer.only.is_none());
-        let Some(layer) = whole.or(self.layers.first()) else { return Ok(EMPTY) };
-        let mut status = layer.directory.status(b"")?;
-        let others = self.layers.iter().filter(|layer| layer.only.is_none()).skip(1);
-        for other in others {
+        let Some(layer) = self.own() else { return Ok(EMPTY) };
+        let mut status = layer.directory()?.status(b"")?;
+        for other in self.layers.iter().filter(|layer| layer.is_whole()).skip(1) {
             // Each may have been mounted, and each may have gone.
-            let mounted = other.directory.status(b"")?.is_mount_point;
+            let mounted = other.directory()?.status(b"")?.is_mount_point;
             status.is_mount_point = status.is_mount_point.zip(mounted).map(|(one, other)| one || other);
         }
-        if layer.only.is_some() {
+        if !layer.is_whole() {
             status.is_mount_point = Some(false);
         }
         Ok(status)
     }
 }
 
-impl<D: Directory> Directory for UnionDirectory<D> {
-    type File = D::File;
+impl<S: Storage + Send> Directory for UnionDirectory<S> {
+    type File = <S::Directory as Directory>::File;
 
     fn names(&self, buffer: &mut NameBuffer, mut each: impl FnMut(&CStr, Option<Kind>) -> Result<()>) -> Result<()> {
         if let Some(directory) = self.single() {
@@ -268,9 +314,9 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         for layer in &self.layers {
             // Entries of the other directories decide what kind a name is, so none is passed on.
             let mut once = |name: &CStr| if seen.insert(name.to_owned()) { each(name, None) } else { Ok(()) };
-            match &layer.only {
-                Some(only) => once(&listed_name(only)?)?,
-                None => layer.directory.names(buffer, |name, _| once(name))?,
+            match &layer.seen {
+                Seen::Name { name, .. } => once(&listed_name(name)?)?,
+                Seen::Whole(directory) => directory.names(buffer, |name, _| once(name))?,
             }
         }
         Ok(())
@@ -279,9 +325,10 @@ impl<D: Directory> Directory for UnionDirectory<D> {
     fn is_boundary(&self, name: &[u8], status: &Status) -> bool {
         match self.single() {
             Some(directory) => directory.is_boundary(name, status),
-            None => self
-                .find(name)
-                .is_ok_and(|(layer, _)| layer.only.is_none() && layer.directory.is_boundary(name, status)),
+            None => self.find(name).is_ok_and(|(layer, _)| match &layer.seen {
+                Seen::Whole(directory) => directory.is_boundary(name, status),
+                Seen::Name { .. } => false,
+            }),
         }
     }
 
@@ -305,10 +352,7 @@ impl<D: Directory> Directory for UnionDirectory<D> {
     }
 
     fn access_time(&self, name: &[u8]) -> Result<Time> {
-        match self.single() {
-            Some(directory) => directory.access_time(name),
-            None => self.find(name)?.0.directory.access_time(name),
-        }
+        self.holding(name)?.access_time(name)
     }
 
     fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
@@ -326,23 +370,17 @@ impl<D: Directory> Directory for UnionDirectory<D> {
     }
 
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
-        match self.single() {
-            Some(directory) => directory.read_link(name),
-            None => self.find(name)?.0.directory.read_link(name),
-        }
+        self.holding(name)?.read_link(name)
     }
 
-    fn open_file(&self, name: &[u8]) -> Result<D::File> {
-        match self.single() {
-            Some(directory) => directory.open_file(name),
-            None => self.find(name)?.0.directory.open_file(name),
-        }
+    fn open_file(&self, name: &[u8]) -> Result<Self::File> {
+        self.holding(name)?.open_file(name)
     }
 
-    fn freeze(&self, file: &D::File) -> Result<D::File> {
+    fn freeze(&self, file: &Self::File) -> Result<Self::File> {
         let mut frozen = Err(Errno::OPNOTSUPP.into());
         for layer in &self.layers {
-            frozen = layer.directory.freeze(file);
+            frozen = layer.directory().and_then(|directory| directory.freeze(file));
             if frozen.is_ok() {
                 break;
             }
@@ -354,7 +392,7 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         &self.unread
     }
 
-    fn open_own_file(&self, tree: usize, name: &[u8]) -> Result<D::File> {
+    fn open_own_file(&self, tree: usize, name: &[u8]) -> Result<Self::File> {
         self.of_tree(tree)?.open_own_file(tree, name)
     }
 
@@ -367,5 +405,71 @@ impl<D: Directory> Directory for UnionDirectory<D> {
             [layer] => layer.tree,
             _ => self.find(name).map_or(0, |(layer, _)| layer.tree),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::mem::MaybeUninit;
+    use std::sync::Arc;
+
+    use sparsync_proto::RelPath;
+
+    use super::{Part, Union};
+    use crate::storage::memory::{Body, Call, MemoryStorage, Node, Strike};
+    use crate::storage::{Access, Directory as _, Errno, Storage as _};
+
+    /// A tree with one file.
+    fn tree(name: &str) -> MemoryStorage {
+        let file = Node::new(Body::File(b"content".to_vec()), 0o644);
+        MemoryStorage::new(Node::new(Body::Directory(BTreeMap::from([(name.as_bytes().to_vec(), file)])), 0o755))
+    }
+
+    /// A tree whose top cannot be opened.
+    fn broken(name: &str) -> MemoryStorage {
+        let tree = tree(name);
+        let call = Call { operation: "open directory", path: Vec::new(), nth: 0 };
+        tree.faults.begin(Some((call, Strike::Fail(Errno::STALE))));
+        tree
+    }
+
+    fn part(tree: MemoryStorage, name: Option<&str>) -> Part<MemoryStorage> {
+        Part::at_top(tree, name.map(|name| name.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn a_tree_that_cannot_be_opened_costs_what_it_has_alone() {
+        let behind = |top| Part { above: vec![(Arc::new(tree("a")), b"a".to_vec())], ..part(top, Some("c")) };
+        for (one, is_whole) in
+            [(part(broken("a"), Some("a")), false), (part(broken("a"), None), true), (behind(broken("c")), false)]
+        {
+            let union = Union::new(vec![one, part(tree("b"), Some("b")), part(tree("d"), None)]);
+            let directory = union.open(&RelPath::root(), Access::Read).unwrap();
+            let mut names = Vec::new();
+            let each = |name: &std::ffi::CStr, _| {
+                names.push(name.to_bytes().to_vec());
+                Ok(())
+            };
+            directory.names(&mut [MaybeUninit::uninit(); 1 << 10], each).unwrap();
+            assert_eq!(names.contains(&b"a".to_vec()), !is_whole);
+            assert_eq!(directory.unread().len(), usize::from(is_whole));
+            let failed = if is_whole { Errno::NOENT } else { Errno::STALE };
+            assert_eq!(directory.status(b"a").unwrap_err().errno, failed);
+            for name in [b"b", b"d"] {
+                assert_eq!(directory.status(name).unwrap().size, 7);
+                directory.open_file(name).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_tree_of_which_one_name_is_seen_is_open_only_while_somebody_asks_for_that() {
+        let union = Union::new(vec![part(tree("a"), Some("a")), part(tree("b"), Some("b"))]);
+        let directory = union.open(&RelPath::root(), Access::Read).unwrap();
+        let calls = |tree: usize| union.parts()[tree].root.faults.calls().len();
+        assert_eq!((calls(0), calls(1)), (0, 0));
+        directory.status(b"a").unwrap();
+        assert!(calls(0) > 0 && calls(1) == 0);
     }
 }
