@@ -4,13 +4,14 @@
 //! make before that is written, and when it ends, what it has really left takes the place of what it had reserved.
 
 use std::ops::{Add, Sub};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sparsync_proto::{Attributes, Kind, Name, RelPath};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Access, Directory, Judge, ScanOptions, Storage, WalkItem, entries, walk};
 
+use super::budget::WAIT;
 use super::session::Session;
 
 /// An amount of stored bytes and entries, or a change of it.
@@ -140,7 +141,22 @@ pub(crate) fn held_at(
 
 /// The stored bytes and entries of a key, known for as long as one of its runs is under way.
 #[derive(Debug, Default)]
-pub(crate) struct Account(Mutex<Option<Stored>>);
+pub(crate) struct Account {
+    count: Mutex<Count>,
+    counted: Condvar,
+}
+
+/// How far the room of a key is known.
+#[derive(Debug, Default)]
+enum Count {
+    /// Nobody has counted it.
+    #[default]
+    Unknown,
+    /// One run counts it; the number grows with that.
+    Counting(u64),
+    /// It is known.
+    Known(Stored),
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
@@ -151,8 +167,63 @@ struct Stored {
 }
 
 impl Account {
-    fn lock(&self) -> MutexGuard<'_, Option<Stored>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is stored; none before it was counted.
+    fn with<T>(&self, change: impl FnOnce(&mut Stored) -> T) -> Option<T> {
+        if let Count::Known(stored) = &mut *self.lock() { Some(change(stored)) } else { None }
+    }
+
+    /// Notes that the count goes on, which is work of every run that waits for it.
+    pub(crate) fn goes_on(&self) {
+        if let Count::Counting(done) = &mut *self.lock() {
+            *done += 1;
+        }
+    }
+
+    /// Gives the task of counting to the first run that asks; further ones wait until all is counted, for as long as
+    /// they themselves go on. None says that it is.
+    fn to_count(&self, session: &Session) -> Result<Option<Counting<'_>>> {
+        let mut count = self.lock();
+        let mut seen = 0;
+        loop {
+            match &mut *count {
+                Count::Known(_) => return Ok(None),
+                Count::Unknown => {
+                    *count = Count::Counting(0);
+                    return Ok(Some(Counting(self)));
+                }
+                Count::Counting(done) => {
+                    if std::mem::replace(&mut seen, *done) != *done {
+                        session.worked(1);
+                    }
+                }
+            }
+            session.check()?;
+            count = self.counted.wait_timeout(count, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The task of counting an account. If it is given up, another run has to do it.
+struct Counting<'a>(&'a Account);
+
+impl Counting<'_> {
+    fn ends(self, used: Room) {
+        *self.0.lock() = Count::Known(Stored { used, reserved: Room::default() });
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        let mut count = self.0.lock();
+        if matches!(*count, Count::Counting(_)) {
+            *count = Count::Unknown;
+        }
+        drop(count);
+        self.0.counted.notify_all();
     }
 }
 
@@ -189,21 +260,14 @@ impl Quota {
         own_part: impl FnOnce() -> Result<Held>,
         session: &Session,
     ) -> Result<Self> {
-        let mut stored = session.long_work(|| account.lock());
-        let held = if stored.is_none() {
+        let held = if let Some(counting) = account.to_count(session)? {
             let held = everything()?;
-            *stored = Some(Stored { used: held.all, reserved: Room::default() });
+            counting.ends(held.all);
             held
         } else {
-            drop(stored);
-            let held = own_part()?;
-            stored = account.lock();
-            held
+            own_part()?
         };
-        if let Some(stored) = &mut *stored {
-            stored.used = stored.used - held.own_unfinished;
-        }
-        drop(stored);
+        account.with(|stored| stored.used = stored.used - held.own_unfinished);
         let own = Own {
             before: held.own,
             grown: Room::default(),
@@ -230,9 +294,7 @@ impl Quota {
         let room = Room::of_entry(bytes, old);
         let mut own = self.own();
         (own.net, own.grown) = (own.net - room, own.grown - room.growth());
-        if let Some(stored) = &mut *self.account.lock() {
-            stored.reserved = stored.reserved - room.growth();
-        }
+        self.account.with(|stored| stored.reserved = stored.reserved - room.growth());
     }
 
     /// Takes room for content beyond the announced bytes.
@@ -243,8 +305,8 @@ impl Quota {
     fn take(&self, room: Room) -> Result<()> {
         let mut own = self.own();
         let (net, grown) = (own.net + room, own.grown + room.growth());
-        let mut stored = self.account.lock();
-        let Some(stored) = &mut *stored else { return Err(Error::internal("an account that was not counted")) };
+        let mut count = self.account.lock();
+        let Count::Known(stored) = &mut *count else { return Err(Error::internal("an account that was not counted")) };
         let reserved = stored.reserved + room.growth();
         // Room that this run gives back counts for itself at once, and for others when it has ended. A run that is cut
         // off may have removed nothing of what it replaced, and so leave twice the quota stored; the key must then
@@ -278,13 +340,15 @@ impl Quota {
     }
 
     fn put_in_place(&self, own: &mut Own, left: Room) {
-        if !own.is_settled
-            && let Some(stored) = &mut *self.account.lock()
-        {
-            stored.used = stored.used + left;
-            stored.reserved = stored.reserved - own.grown;
-            own.is_settled = true;
+        if own.is_settled {
+            return;
         }
+        let grown = own.grown;
+        let settled = self.account.with(|stored| {
+            stored.used = stored.used + left;
+            stored.reserved = stored.reserved - grown;
+        });
+        own.is_settled = settled.is_some();
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
@@ -307,14 +371,50 @@ fn signed(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex, mpsc};
 
     use super::{Account, Held, Quota, Room};
     use crate::engine::session::Session;
+    use crate::error::{Error, ErrorKind, Result};
 
     fn begin(account: &Arc<Account>, held: Held) -> Quota {
         let (account, session) = (Arc::clone(account), Session::new(false));
         Quota::begin(account, "key", (Some(100), None), || Ok(held), || Ok(held), &session).unwrap()
+    }
+
+    #[test]
+    fn who_waits_for_the_count_of_another_run_may_end_and_takes_it_over_where_that_fails() {
+        let account: Arc<Account> = Arc::default();
+        let begin = |session: &Session, everything: &dyn Fn() -> Result<Held>| {
+            let own_part = || Ok(Held::default());
+            Quota::begin(Arc::clone(&account), "key", (Some(100), None), everything, own_part, session)
+        };
+        let sessions = [(); 3].map(|()| Session::new(false));
+        let (is_counting, counting) = mpsc::channel();
+        let (fails, failing) = mpsc::channel::<()>();
+        let failing = Mutex::new(failing);
+        std::thread::scope(|scope| {
+            let [first, second, third] = &sessions;
+            let counts = move || {
+                is_counting.send(()).unwrap();
+                account_fails(&failing)
+            };
+            let first = scope.spawn(move || begin(first, &counts).map(drop));
+            counting.recv().unwrap();
+            let waits = scope.spawn(move || begin(second, &|| panic!("somebody counts already")).map(drop));
+            second.fail(Error::new(ErrorKind::Aborted, "canceled"));
+            assert_eq!(waits.join().unwrap().unwrap_err().kind(), ErrorKind::Aborted);
+            let takes_over = scope.spawn(move || begin(third, &|| Ok(Held::default())).map(drop));
+            fails.send(()).unwrap();
+            assert!(first.join().unwrap().is_err());
+            takes_over.join().unwrap().unwrap();
+        });
+    }
+
+    /// A count that fails when it is told to.
+    fn account_fails(when: &Mutex<mpsc::Receiver<()>>) -> Result<Held> {
+        when.lock().unwrap().recv().unwrap();
+        Err(Error::new(ErrorKind::Io, "the disk is gone"))
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What keys with a quota have stored, counted once for all runs of a key that are under way.
 
+use std::sync::Arc;
+
 use sparsync_proto::{RelPath, Request};
 
 use super::roots::path_of;
@@ -37,7 +39,12 @@ impl Answer<'_> {
             self.session.worked(1);
             self.session.check()
         };
+        let account = self.shared.registry.accounts.get(self.client.key(), Account::default);
         let everything = || {
+            let goes_on = || {
+                account.goes_on();
+                goes_on()
+            };
             let mut all = Held::default();
             let own = path_of(&part.top)?;
             for (top, path) in self.tops()? {
@@ -46,8 +53,8 @@ impl Answer<'_> {
             }
             Ok(if part.name.is_some() { Held { own: part.held(goes_on)?.own, ..all } } else { all })
         };
-        let account = self.shared.registry.accounts.get(self.client.key(), Account::default);
-        Quota::begin(account, &scope.name, limits, everything, || part.held(goes_on), self.session).map(Some)
+        Quota::begin(Arc::clone(&account), &scope.name, limits, everything, || part.held(goes_on), self.session)
+            .map(Some)
     }
 
     /// Settles the account after a run, whether it succeeded or not: what it has left counts for other runs of the key.
