@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-import { cli, exit, startCli } from './helpers/cli.js';
+import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { judged, judgedWhere, rsync, rsyncSays } from './helpers/judge.js';
 import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
@@ -94,6 +94,16 @@ judged(
     t.true(pruned > 0, 'something was left out');
   },
 );
+
+judged('a directory of many that are empty is left out, as by rsync', async (t) => {
+  const { work, client: user } = await setup(t);
+  for (let at = 0; at < 12_000; at += 1) mkdirSync(`${work}/source/many/${at % 9}/${at}`, { recursive: true });
+  mkdirSync(`${work}/source/some`);
+  writeFileSync(`${work}/source/some/file`, '');
+  rsync('-am', `${work}/source/`, `${work}/judge/`);
+  await quietly(t, user, ['-am', `${work}/source/`, `${work}/ours/`]);
+  t.deepEqual([...walk(`${work}/ours`).keys()], [...walk(`${work}/judge`).keys()]);
+});
 
 judged('sources, implied directories, lists and -d are pruned as by rsync', async (t) => {
   const { work, client: user } = await setup(t);

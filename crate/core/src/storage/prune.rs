@@ -79,10 +79,6 @@ impl Pruner {
         };
         let mut looked_at = 0;
         while let Some(level) = levels.last_mut() {
-            looked_at += 1;
-            if looked_at > LOOKED_AT_MAX {
-                return Ok(true);
-            }
             let Some(name) = level.left.pop() else {
                 let done = levels.pop();
                 if let (Some(done), Some(above)) = (done, levels.last_mut()) {
@@ -95,6 +91,10 @@ impl Pruner {
             };
             let Ok(name) = Name::new(&name) else { continue };
             let path = level.path.join(name);
+            looked_at += 1;
+            if looked_at > LOOKED_AT_MAX {
+                return Ok(true);
+            }
             match self.look(place, path.clone(), &level.in_force)? {
                 Inside::Directories(below) => levels.push(below),
                 Inside::Something => {
