@@ -541,6 +541,8 @@ export interface NativeRule {
   isFile: boolean
   /** When it says for neither end that it is for that one, it is for the sender alone. */
   senderOnly: boolean
+  /** A NUL ends a rule, and not a line, in each file that it names. */
+  from0: boolean
 }
 
 /** One thing that happened on a server. What does not belong to its kind is absent. */

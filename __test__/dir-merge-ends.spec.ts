@@ -5,7 +5,7 @@ import { chmodSync, lchownSync, mkdirSync, readFileSync, symlinkSync, writeFileS
 import test from 'ava';
 
 import { ConfigError, connect, sync } from '../dist/index.js';
-import { cli, exit } from './helpers/cli.js';
+import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client as makeClient, program } from './helpers/product.js';
@@ -44,6 +44,9 @@ const FILES = {
   'home/.cvsignore': 'home.x',
   more: 'include,! *.tmp\n- e?\n',
   words: 'a.o  +\tcore\n!',
+  nul: '# a\0- *.tmp\0+ a\n\0\0- e?\0',
+  'nul.words': 'a.o\ncore\0e1 e2',
+  split: '-_a.o +_core -_c*',
 } as const;
 
 judged('command lines that name files of rules do what they do with rsync', async (t) => {
@@ -67,6 +70,10 @@ judged('command lines that name files of rules do what they do with rsync', asyn
     ['-f', `.e ${here}/rules`, '-f', ': ../.rsync-filter'],
     ['-f', 'dir-merge,e .rsync-filter', '-f', '-! */'],
     [`--exclude-from=${here}/more`, '-f', ':n- .cvsignore'],
+    ['-0', '-f', `. ${here}/nul`],
+    ['-0', '-f', `.w- ${here}/nul.words`],
+    ['-0', `--exclude-from=${here}/nul`, '-C', '-FF'],
+    ['-f', `.w ${here}/split`],
     ['-f', `-/ ${here}/src/sub`],
   ]) {
     number += 1;
@@ -85,6 +92,38 @@ judged('command lines that name files of rules do what they do with rsync', asyn
       const expected = [...walk(theirs).keys()].sort();
       t.true(expected.length > 1, label);
       for (const tree of trees) t.deepEqual([...walk(tree).keys()].sort(), expected, label);
+    }
+  }
+});
+
+judged('a ! of the user’s own patterns for CVS forgets CVS’s, and no rule of the run', async (t) => {
+  const { work, client: user } = await setup(t);
+  for (const name of ['secret', 'a.o', 'core', 'b']) fill(work, { [`src/${name}`]: '' });
+  let number = 0;
+  for (const [mine, variable] of [
+    ['', '!'],
+    ['!\n', ''],
+    ['b\n', '! a.o'],
+    ['! b', 'a.o'],
+    ['', 'b !'],
+  ] as const) {
+    fill(work, { 'home/.cvsignore': mine });
+    const env = { HOME: `${work}/home`, CVSIGNORE: variable };
+    for (const words of [
+      ['-aC', '--exclude=/secret'],
+      ['-a', '-f', '- /secret', '-f', '-C', '-f', '- core'],
+    ]) {
+      number += 1;
+      for (const to of ['theirs', 'ours']) {
+        fill(work, { [`${to}${number}/secret`]: 'kept', [`${to}${number}/gone`]: '' });
+      }
+      const args = [...words, '--delete', `${work}/src/`];
+      const ran = spawnSync('rsync', [...args, `${work}/theirs${number}`], { env: { ...process.env, ...env } });
+      t.is(ran.status, 0, String(ran.stderr));
+      await quietly(t, user, [...args, '--allow-mass-delete', `${work}/ours${number}`], { env });
+      const [theirs, ours] = [walk(`${work}/theirs${number}`), walk(`${work}/ours${number}`)];
+      t.deepEqual([...ours.keys()], [...theirs.keys()], `${mine} ${variable} ${words.join(' ')}`);
+      t.is(readFileSync(`${work}/ours${number}/secret`, 'utf8'), 'kept');
     }
   }
 });
@@ -116,29 +155,31 @@ test('a run without a change takes one round trip with files of rules, whatever 
 });
 
 const judgedByStrace = hasStrace ? test.serial : test.serial.skip;
-judgedByStrace('a directory that a file of rules excludes is not walked, at either end', async (t) => {
-  const { work, client: user } = await setup(t);
-  for (const tree of ['source', 'target']) {
-    fill(`${work}/${tree}`, {
-      '.f': '- secret\n',
-      'secret/below/x': '',
-      'open/y': '',
-    });
-  }
-  const trace = `${work}/trace`;
-  const [strace = '', ...words] = straced(trace, ['-s', '4096', '-e', 'trace=openat,openat2,statx,newfstatat']);
-  const args = [program, '-a', '--delete', '-f', ': .f', `${work}/source/`, `${work}/target`];
-  const ran = await start(t, strace, [...words, process.execPath, ...args], {
-    env: user.env,
-  }).ended;
-  t.deepEqual([ran.code, ran.stderr], [0, '']);
-  const seen = readFileSync(trace, 'latin1').split('\n');
-  t.true(seen.some((line) => line.includes('"open"')));
-  t.deepEqual(
-    seen.filter((line) => line.includes('secret') && !line.includes('execve')),
-    [],
-  );
-});
+for (const rule of ['--filter=: .f', '--exclude=secret', '--exclude=/secret/']) {
+  judgedByStrace(`a directory that ${rule} leaves out is not walked, at either end`, async (t) => {
+    const { work, client: user } = await setup(t);
+    for (const tree of ['source', 'target']) {
+      fill(`${work}/${tree}`, {
+        '.f': '- secret\n',
+        'secret/below/x': '',
+        'open/y': '',
+      });
+    }
+    const trace = `${work}/trace`;
+    const [strace = '', ...words] = straced(trace, ['-s', '4096', '-e', 'trace=openat,openat2,statx,newfstatat']);
+    const args = [program, '-a', '--delete', rule, `${work}/source/`, `${work}/target`];
+    const ran = await start(t, strace, [...words, process.execPath, ...args], {
+      env: user.env,
+    }).ended;
+    t.deepEqual([ran.code, ran.stderr], [0, '']);
+    const seen = readFileSync(trace, 'latin1').split('\n');
+    t.true(seen.some((line) => line.includes('"open"')));
+    t.deepEqual(
+      seen.filter((line) => line.includes('secret') && !line.includes('execve')),
+      [],
+    );
+  });
+}
 
 judged(
   'a symlink leads to rules when it is not a stranger’s (CVE-2026-53802, CVE-2026-53803); what cannot be read is told',

@@ -38,32 +38,53 @@ const FILES: readonly (readonly [string, string, Written])[] = [
   [':C', '.cvsignore', 'cvs'],
 ];
 
+/** What a file of rules has besides patterns. What `.` names is everywhere; docs/filters.md tells which of its rules differ. */
+const IN_FILES = ['!', '# - a', '; x', '', ': .g2', ':n .g2', ': .f', ':e .g2', ':s .m', ':r .m', ':p .g2']
+  .concat([':/ .g2', ':en .g2', ':- .g', ':+ .g', ':s- .g', ':w- .h', ':w .w', ':C', '-C'])
+  .concat(['. ./.m', '.p ./.m', '.e ./.m', '.n ./.m', '.- ./.l', '.+ ./.l', '.w- ./.l', '.C ./.l']);
+
 function pattern(random: Random): string {
   return Array.from({ length: 1 + random.below(3) }, () => random.pick(PIECES)).join('');
 }
 
+const unanchored = (random: Random): string => pattern(random).replace(/^\/+/, '') || 'a';
+
+/** What files are written for: what is left out at the destination is deleted, and a NUL ends each rule. */
+interface Run {
+  readonly deleteExcluded: boolean;
+  readonly from0: boolean;
+}
+
 /** What a file of rules says. */
-function content(random: Random, written: Written): string {
+function content(random: Random, written: Written, run: Run): string {
   const line = (): string => {
     if (written !== 'rules') return written === 'cvs' && random.oneIn(5) ? '!' : pattern(random);
-    if (random.oneIn(9)) return random.pick(['!', '# - a', '; x', '', ': .g2', ':n .g2', ': .f']);
+    // Of these docs/filters.md tells what differs with --delete-excluded.
+    if (random.oneIn(7)) return random.pick(IN_FILES.filter((rule) => !(run.deleteExcluded && rule.startsWith('.'))));
     return `${random.pick(['-', '+', '-', 'H', 'S', 'P', 'R', '-s', '-r', '-!', '-p', 'hide'])} ${pattern(random)}`;
   };
   const lines = Array.from({ length: 1 + random.below(3) }, line);
   return lines.join(written === 'words' || written === 'cvs' ? random.pick([' ', '\n', '\t ']) : '\n');
 }
 
-function grow(random: Random, root: string, depth: number): void {
+function grow(random: Random, root: string, depth: number, run: Run): void {
+  const write = (name: string, text: string): void => {
+    writeFileSync(`${root}/${name}`, run.from0 ? text.replaceAll('\n', '\0') : text);
+  };
   mkdirSync(root, { recursive: true });
   for (const name of NAMES) {
     if (random.oneIn(2)) continue;
     if (!DIRECTORIES.has(name)) writeFileSync(`${root}/${name}`, '');
-    else if (depth > 0) grow(random, `${root}/${name}`, depth - 1);
+    else if (depth > 0) grow(random, `${root}/${name}`, depth - 1, run);
   }
   for (const [, name, written] of [FILES[0], FILES[8], FILES[12], FILES[13]] as typeof FILES) {
-    if (random.oneIn(3)) writeFileSync(`${root}/${name}`, content(random, written));
+    if (random.oneIn(3)) write(name, content(random, written, run));
   }
-  if (random.oneIn(6)) writeFileSync(`${root}/.g2`, content(random, 'rules').replaceAll(/^:.*$/gm, '- x'));
+  // Their rules name no further files. Those of `.m`, which `.` names too, are for both ends and begin nowhere.
+  if (random.oneIn(3)) write('.g2', content(random, 'rules', run).replaceAll(/^[:.].*$/gm, '- x'));
+  if (random.oneIn(3)) write('.w', `-_${pattern(random)} +_${pattern(random)}`);
+  write('.m', `${random.pick(['-', '+', '-!', '-p'])} ${unanchored(random)}\n`);
+  write('.l', `${unanchored(random)}\n${unanchored(random)}\n`);
 }
 
 /** Rules for a command line, of which at least one names files. */
@@ -132,17 +153,23 @@ judgedEachWay(
         rmSync(tree, { recursive: true, force: true });
         mkdirSync(`${tree}/..`, { recursive: true });
       }
-      grow(random, source, 3);
-      grow(random, judge, 3);
+      const run = { deleteExcluded: random.oneIn(4), from0: random.oneIn(4) };
+      for (const tree of [source, judge]) grow(random, tree, 3, run);
       for (const tree of [local, pulled, pushed]) rsync('-a', `${judge}/`, `${tree}/`);
       const rules = list(random);
-      const deleteExcluded = random.oneIn(4);
-      const label = `round ${round}, seed ${seed}, ${deleteExcluded}: ${JSON.stringify(rules)}`;
+      const { deleteExcluded, from0 } = run;
+      const label = `round ${round}, seed ${seed}, ${JSON.stringify(run)}: ${JSON.stringify(rules)}`;
       const before = walk(judge).size;
-      const flags = ['-r', '--ignore-times', '--delete', ...(deleteExcluded ? ['--delete-excluded'] : [])];
+      const flags = [
+        '-r',
+        '--ignore-times',
+        deleteExcluded ? '--delete-excluded' : '--delete',
+        ...(from0 ? ['-0'] : []),
+      ];
       const ran = spawnSync('rsync', [...flags, ...rules.map((rule) => `--filter=${rule}`), `${source}/`, `${judge}/`]);
       const options = {
         filter: rules,
+        from0,
         delete: true,
         deleteExcluded,
         allowMassDelete: true,
@@ -159,10 +186,7 @@ judgedEachWay(
         continue;
       }
       t.is(ran.status, 0, `${label}: ${String(ran.stderr)}`);
-      const told = await explained(random, source, local, {
-        filter: rules,
-        deleteExcluded,
-      });
+      const told = await explained(random, source, local, { filter: rules, from0, deleteExcluded });
       await sync(source, local, loose);
       await connection.push(source, named('pushed/tree'), loose);
       await connection.pull(named('source'), pulled, loose);

@@ -68,6 +68,7 @@ judged('a list of standard input selects what a file of it does, and rsync by it
     ['nul', ['-a0'], listed.replaceAll('\n', '\0')],
     ['bare', ['-a'], 'a/b/f'],
     ['empty', ['-a'], ''],
+    ['ends', ['-a'], '#x\ra/b/f\r\n;y\n\r\rc/g\0rest\ne/i\r'],
     ['deep', ['-ar'], 'c\n'],
   ] as const) {
     const words = [...flags, '--files-from=-', `${source}/`];

@@ -33,7 +33,7 @@ judged('no option that rsync lists is unknown: it does something, or a sentence 
   );
   for (const [words, told] of [
     [['--iconv=utf8,latin1'], /--iconv=utf8,latin1 is not supported: names are bytes/],
-    [['--cc=md5'], /--cc takes auto, not "md5": content is hashed with BLAKE3/],
+    [['--cc=md5'], /--checksum-choice takes auto, not "md5": content is hashed with BLAKE3/],
     [['--crtimes'], /--crtimes is not supported: Linux lets nobody/],
     [['-aN?9'], /-N is not supported: .*; unknown flag -\?; unknown flag -9/],
     [['-aN?'], /-N is not supported: .*; unknown flag -\?/],

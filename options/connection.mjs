@@ -61,15 +61,9 @@ export const rows = [
   {
     kind: own({ value: 'PROGRAM' }),
     flag: 'rsync-path',
+    aliases: ['remote-path'],
     shared: true,
     help: 'what is started at the other end of HOST:PATH, for its shell (default: sparsync-remote)',
-  },
-  {
-    kind: own({ value: 'PROGRAM' }),
-    flag: 'remote-path',
-    hidden: true,
-    shared: true,
-    help: 'the same as --rsync-path',
   },
   {
     kind: own({ value: 'HOW' }),

@@ -27,8 +27,7 @@ export const rows = [
     help: 'remove what the rules leave out, too',
   },
   when('delete-before', 'the same as --delete: nothing is removed before both sides are known in full'),
-  when('delete-during', 'the same as --delete', { hidden: true }),
-  when('del', 'the same as --delete', { hidden: true }),
+  when('delete-during', 'the same as --delete', { hidden: true, aliases: ['del'] }),
   when('delete-delay', 'the same as --delete', { hidden: true }),
   {
     name: 'deleteAfter',

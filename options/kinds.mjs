@@ -280,7 +280,7 @@ export function rules() {
     command: {
       value: 'RULE',
       many: true,
-      read: () => 'await filterOf(flags)',
+      read: () => 'filterOf(flags)',
       needs: { './filter-flags.js': ['filterOf'] },
     },
     document: { range: 'rules, 256 KiB in all', standard: 'none' },

@@ -109,8 +109,12 @@ export const rows = [
     many: true,
     help: 'do nothing but say which filter rule decides about PATH, a path of the transfer',
   },
-  { kind: own({ value: 'FORMAT' }), flag: 'out-format', help: 'list each change in this form, as in "%i %n%L"' },
-  { kind: own({ value: 'FORMAT' }), flag: 'log-format', hidden: true, help: 'the same as --out-format' },
+  {
+    kind: own({ value: 'FORMAT' }),
+    flag: 'out-format',
+    aliases: ['log-format'],
+    help: 'list each change in this form, as in "%i %n%L"',
+  },
   { kind: own({ value: 'FILE' }), flag: 'log-file', help: 'write what is done to the end of FILE, with the time' },
   {
     kind: own({ value: 'FILE' }),

@@ -71,12 +71,16 @@ export const rows = [
   {
     kind: own({ value: 'NAME' }),
     flag: 'compress-choice',
+    aliases: ['zc'],
     choices: { list: 'CODECS', from: './flag-values.js' },
     help: 'lz4 (compress always), none or auto',
   },
-  { kind: own({ value: 'NAME' }), flag: 'zc', hidden: true, help: 'the same as --compress-choice' },
-  { kind: own({ value: 'NUM' }), flag: 'compress-level', help: '0: compress nothing; else the one level that LZ4 has' },
-  { kind: own({ value: 'NUM' }), flag: 'zl', hidden: true, help: 'the same as --compress-level' },
+  {
+    kind: own({ value: 'NUM' }),
+    flag: 'compress-level',
+    aliases: ['zl'],
+    help: '0: compress nothing; else the one level that LZ4 has',
+  },
   {
     name: 'skipCompress',
     kind: suffixes(),
@@ -149,8 +153,13 @@ export const rows = [
     help: 'end at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM',
     verify: true,
   },
-  { kind: own({ value: 'MINUTES' }), flag: 'stop-after', help: 'end after so many minutes, done or not', verify: true },
-  { kind: own({ value: 'MINUTES' }), flag: 'time-limit', hidden: true, help: 'the same as --stop-after', verify: true },
+  {
+    kind: own({ value: 'MINUTES' }),
+    flag: 'stop-after',
+    aliases: ['time-limit'],
+    help: 'end after so many minutes, done or not',
+    verify: true,
+  },
   {
     name: 'bwlimit',
     kind: rate(),

@@ -75,7 +75,10 @@ export const rows = [
     verify: true,
   },
   {
-    kind: own(),
+    name: 'from0',
+    kind: own({ read: "flags.on('from0')", standard: '`false`' }),
+    calls: EVERY,
+    meaning: 'A NUL ends each rule of the files that rules of `filter` name, and not a line.',
     flag: 'from0',
     short: '0',
     help: 'lists of files and rules end their entries with NUL',

@@ -13,7 +13,11 @@ export interface NativeRule {
   include?: boolean;
   isFile: boolean;
   senderOnly: boolean;
+  from0: boolean;
 }
+
+/** The rule that a text is. */
+export const ruleOf = (text: Uint8Array): NativeRule => ({ text, isFile: false, senderOnly: false, from0: false });
 
 /** What a rule can do, and the letter that says so. */
 const LETTERS = {
@@ -66,14 +70,12 @@ export const filterRules: Check<FilterRules> = (value, name) => {
 /** The rules in the form of the engine. */
 export function nativeRules(rules: FilterRules): NativeRule[] {
   return rules.map((rule) => {
-    if (isText(rule)) return { text: bytes(rule), isFile: false, senderOnly: false };
+    if (isText(rule)) return ruleOf(bytes(rule));
     for (const from of ['excludeFrom', 'includeFrom'] as const) {
       const file = rule[from];
-      if (file !== undefined) {
-        return { text: bytes(file), include: PATTERN_FILES[from], isFile: true, senderOnly: false };
-      }
+      if (file !== undefined) return { ...ruleOf(bytes(file)), include: PATTERN_FILES[from], isFile: true };
     }
-    return { text: textOfRule(rule), isFile: false, senderOnly: false };
+    return ruleOf(textOfRule(rule));
   });
 }
 

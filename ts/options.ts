@@ -800,6 +800,14 @@ export interface TransferOptions {
    */
   filter?: readonly (string | Uint8Array | FilterRule)[] | undefined;
   /**
+   * A NUL ends each rule of the files that rules of {@link TransferOptions.filter} name, in trees too, and not a line.
+   *
+   * Default: `false`.
+   *
+   * @example `filter: [{ excludeFrom: 'names' }], from0: true`
+   */
+  from0?: boolean | undefined;
+  /**
    * Leave out what git ignores where no rule of {@link TransferOptions.filter} decides: by the files `.gitignore` of the
    * tree and of the repository that holds it, and `.git/info/exclude`. Each end reads its own; see docs/filters.md.
    *

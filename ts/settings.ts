@@ -1,6 +1,7 @@
 import { checkOptions, extend, flag, group, instance, integer, listOf, oneOf, secret, text, without } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
+import { ruleOf } from './filter.js';
 import { ownerAndGroup, ownersOf } from './owners.js';
 import { CONGESTIONS } from './congestion.js';
 import { TRANSPORT_CHOICES } from './transports.js';
@@ -155,6 +156,7 @@ const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
   into: flag,
   relative: flag,
   impliedDirs: flag,
+  from0: flag,
   filesFrom: instance<readonly PathLike[]>(
     (value): value is readonly PathLike[] => Array.isArray(value),
     'an array of paths',
@@ -248,6 +250,7 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
     engine.delete = true;
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
   }
+  if (given.from0 === true) engine.filter = engine.filter.map((rule) => ({ ...rule, from0: true }));
   engine.delete ||= engine.deleteAfter;
   engine.backup ||= engine.backupDir.length > 0;
   // As with rsync: a directory in which a backup is made would get a new time, and then the old one again, at each run.
@@ -264,7 +267,7 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
     if (engine.partialDir[0] !== 0x2f) {
       // As with rsync what is kept there is no part of the tree.
       const text = Buffer.concat([Buffer.from('-p '), engine.partialDir, Buffer.from('/')]);
-      engine.filter = [...engine.filter, { text, isFile: false, senderOnly: false }];
+      engine.filter = [...engine.filter, ruleOf(text)];
     }
   }
 }

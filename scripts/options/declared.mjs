@@ -54,7 +54,7 @@ once(
   'the option',
 );
 once(
-  flags.map(({ flag }) => flag),
+  flags.flatMap(({ flag, aliases = [] }) => [flag].concat(aliases)),
   'the flag',
 );
 once(

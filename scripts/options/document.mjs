@@ -2,9 +2,10 @@
 import { members, options, placeOf, STRUCTS } from './declared.mjs';
 import { GROUPS } from '../../options/table.mjs';
 
-function spelled({ flag, short, value, bare }) {
+function spelled({ flag, short, aliases = [], value, bare }) {
   const shown = value === undefined ? '' : bare === undefined ? `=${value}` : `[=${value}]`;
-  return `\`--${flag}${shown}\`${short === undefined ? '' : `, \`-${short}\``}`;
+  const others = [...(short === undefined ? [] : [`-${short}`]), ...aliases.map((name) => `--${name}`)];
+  return [`--${flag}${shown}`, ...others].map((name) => `\`${name}\``).join(', ');
 }
 
 /** How a flag is taken back: what is off, or the default, is what it says then. */

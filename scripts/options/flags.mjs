@@ -16,6 +16,7 @@ function declaration(row) {
   const parts = {
     name: quoted(row.flag),
     short: row.short && quoted(row.short),
+    aliases: row.aliases && `[${row.aliases.map(quoted).join(', ')}]`,
     value: row.value && quoted(row.value),
     bare: row.bare && quoted(row.bare),
     off: row.off && quoted(row.off),

@@ -24,7 +24,7 @@ export function withOptionList(text) {
   const [before, rest] = text.split(BEGIN);
   const [, after] = (rest ?? '').split(END);
   if (after === undefined) throw new Error('docs/rsync.md has no place for the options of rsync');
-  const names = new Set(flags.flatMap(({ flag }) => (flag === undefined ? [] : [flag])));
+  const names = new Set(flags.flatMap(({ flag, aliases = [] }) => [flag].concat(aliases)));
   const said = ALL.map((name) =>
     Object.assign(
       { name },

@@ -17,9 +17,9 @@ export function checkAccepted(flags: ParsedFlags): void {
   if (block > BLOCK_BYTES_MAX) throw new ConfigError('--block-size must be at most 128K');
   const memory = sizeOf(flags, 'max-alloc') ?? 0;
   if (memory > 0 && memory < ALLOC_BYTES_MIN) throw new ConfigError('--max-alloc must be 0 or at least 1M');
-  for (const name of ['checksum-seed', 'compress-threads', 'zt']) flags.number(name, Number.MIN_SAFE_INTEGER);
+  for (const name of ['checksum-seed', 'compress-threads']) flags.number(name, Number.MIN_SAFE_INTEGER);
   checkBuffering(flags.text('outbuf'));
-  for (const name of ['checksum-choice', 'cc']) checkHash(name, flags.text(name));
+  checkHash(flags.text('checksum-choice'));
   checkConversion(flags.text('iconv'));
   if (flags.on('old-args') && flags.on('secluded-args')) {
     throw new ConfigError('--secluded-args and --old-args exclude each other: give one of them');
@@ -31,10 +31,10 @@ function checkBuffering(mode: string | undefined): void {
   throw new ConfigError(`--outbuf must be None, Line or Block, or the first letter of it, not ${JSON.stringify(mode)}`);
 }
 
-function checkHash(name: string, hashes: string | undefined): void {
+function checkHash(hashes: string | undefined): void {
   if (hashes === undefined || /^auto(?:,auto)?$/i.test(hashes)) return;
   throw new ConfigError(
-    `--${name} takes auto, not ${JSON.stringify(hashes)}: content is hashed with BLAKE3 at both ends, and no other hash is known`,
+    `--checksum-choice takes auto, not ${JSON.stringify(hashes)}: content is hashed with BLAKE3 at both ends, and no other hash is known`,
   );
 }
 

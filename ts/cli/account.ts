@@ -469,7 +469,6 @@ function walksAsItGoes(flags: ParsedFlags): boolean {
     flags.on('recursive') &&
     !isListed &&
     flags.given('inc-recursive') !== false &&
-    flags.given('i-r') !== false &&
     !needsAll.some((name) => flags.on(name))
   );
 }

@@ -12,7 +12,7 @@ import { SYNC_FLAGS } from './transfer-flags.js';
 /** Flags that a batch contains already, or that only concern the run that writes it. */
 const NOT_IN_SCRIPT = new Set(
   `write-batch only-write-batch filter exclude include exclude-from include-from files-from from0 cvs-exclude gitignore relative
-  implied-dirs rsh rsync-path remote-path remote-option chmod log-file profile`.split(/\s+/),
+  implied-dirs rsh rsync-path remote-option chmod log-file profile`.split(/\s+/),
 );
 
 /** The ends of a run that writes a batch or reads one. */

@@ -26,11 +26,8 @@ const DECIDING: Readonly<Partial<Record<Table, Readonly<Record<string, string>>>
 
 /** Groups of flags of which only one may be given: one on the command line overrides those of files. */
 const EXCLUSIVE: readonly (readonly string[])[] = [
-  ['delete-before', 'delete-during', 'del', 'delete-delay', 'delete-after'],
+  ['delete-before', 'delete-during', 'delete-delay', 'delete-after'],
   ['compare-dest', 'copy-dest', 'link-dest', 'reflink-dest'],
-  ['rsync-path', 'remote-path'],
-  ['out-format', 'log-format'],
-  ['stop-after', 'time-limit'],
 ];
 
 /** Rules of a project that would say what is deleted. */

@@ -26,7 +26,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     localAddress: flags.text('address'),
     quicPorts: flags.text('quic-ports'),
     rsh: flags.text('rsh'),
-    remotePath: flags.latest(['rsync-path', 'remote-path']),
+    remotePath: flags.text('rsync-path'),
     bootstrap: bootstrapOf(flags),
   };
 }

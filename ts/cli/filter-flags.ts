@@ -1,6 +1,5 @@
 import type { FilterRule } from '../options.js';
 import { bytesOf, textOf } from '../paths.js';
-import { readList } from './lists.js';
 import type { ParsedFlags, Word } from './parse.js';
 
 /** The flags that add rules where they stand. */
@@ -9,23 +8,15 @@ const RULE_FLAGS = ['filter', 'exclude', 'include', 'exclude-from', 'include-fro
 type Rule = string | Uint8Array | FilterRule;
 
 /** The rules of a command line, in its order. */
-export async function filterOf(flags: ParsedFlags): Promise<readonly Rule[]> {
+export function filterOf(flags: ParsedFlags): readonly Rule[] {
   const named = new Map<string, number>();
-  const rules: (readonly Rule[])[] = [];
-  // One after another, for each of them may read standard input.
-  for (const [name, word] of flags.ordered(RULE_FLAGS)) rules.push(await rulesOf(flags, name, word, named));
+  const rules = flags.ordered(RULE_FLAGS).flatMap(([name, word]) => rulesOf(name, word, named));
   // The rules of CVS come last, wherever the flag stands: rules of the command line take precedence over them.
-  if (flags.on('cvs-exclude')) rules.push([':C', '-C']);
-  return rules.flat();
+  return flags.on('cvs-exclude') ? [...rules, ':C', '-C'] : rules;
 }
 
 /** The rules that one flag adds. */
-async function rulesOf(
-  flags: ParsedFlags,
-  flag: (typeof RULE_FLAGS)[number],
-  word: Word,
-  named: Map<string, number>,
-): Promise<readonly Rule[]> {
+function rulesOf(flag: (typeof RULE_FLAGS)[number], word: Word, named: Map<string, number>): readonly Rule[] {
   switch (flag) {
     // As in rsync what is empty is no rule.
     case 'filter':
@@ -34,9 +25,9 @@ async function rulesOf(
     case 'include':
       return word.length === 0 ? [] : [patternRule(flag, word)];
     case 'exclude-from':
-      return flags.on('from0') ? listed(flags, 'exclude', word) : [{ excludeFrom: word }];
+      return [{ excludeFrom: word }];
     case 'include-from':
-      return flags.on('from0') ? listed(flags, 'include', word) : [{ includeFrom: word }];
+      return [{ includeFrom: word }];
     case 'rsync-filter':
       return filesOf(word, named);
   }
@@ -59,10 +50,4 @@ function patternRule(action: 'exclude' | 'include', pattern: Word): Rule {
   const text = textOf(pattern);
   if (text === '!' || /^[-+] /.test(text)) return pattern;
   return action === 'exclude' ? { exclude: pattern } : { include: pattern };
-}
-
-/** The patterns of a file that are separated by NUL. */
-async function listed(flags: ParsedFlags, action: 'exclude' | 'include', file: Word): Promise<Rule[]> {
-  const patterns = await readList(flags, `${action}-from`, file);
-  return patterns.map((pattern) => patternRule(action, pattern));
 }

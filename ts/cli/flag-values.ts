@@ -40,8 +40,7 @@ const TIME = /^(?:(?:(?:(\d{4})[-/])?(\d{1,2})[-/])?(\d{1,2})(?:T|$))?(?:(\d{1,2
  * the next moment that matches the others.
  */
 export function stopAtOf(flags: ParsedFlags, now = new Date()): Date | undefined {
-  const [given = 'stop-after'] = flags.ordered(['stop-after', 'time-limit']).at(-1) ?? [];
-  const minutes = flags.number(given, 1);
+  const minutes = flags.number('stop-after', 1);
   const text = flags.text('stop-at');
   if (text === undefined) return minutes === undefined ? undefined : new Date(now.getTime() + minutes * 60_000);
   const [matched, year, month, day, hour, minute] = TIME.exec(text) ?? [];
@@ -134,15 +133,14 @@ export const CODECS: readonly string[] = ['lz4', 'none', 'auto'];
 
 /** When content is compressed. As in rsync, a choice of the method or of a level implies `--compress`. */
 export function compressionOf(flags: ParsedFlags): Compression {
-  const choice = flags.text('zc') ?? flags.text('compress-choice');
+  const choice = flags.text('compress-choice');
   if (choice !== undefined && !CODECS.includes(choice)) {
     throw new ConfigError(
       `--compress-choice takes lz4, none or auto, which there are here, not ${JSON.stringify(choice)}`,
     );
   }
   // As in rsync a level beyond those that there are is the nearest one.
-  const least = Number.MIN_SAFE_INTEGER;
-  const level = flags.number('zl', least) ?? flags.number('compress-level', least);
+  const level = flags.number('compress-level', Number.MIN_SAFE_INTEGER);
   if (choice === 'none' || level === 0) return 'never';
   const when = flags.choice('compress', COMPRESSIONS);
   return when ?? (choice === 'lz4' || level !== undefined ? 'always' : 'auto');

@@ -125,7 +125,7 @@ function unknown(flag: string, word: string): ConfigError {
 
 /** The format of the lines, where there is one. */
 export function formatOf(flags: ParsedFlags): string | undefined {
-  return flags.latest(['out-format', 'log-format']) ?? (flags.on('itemize-changes') ? '%i %n%L' : undefined);
+  return flags.text('out-format') ?? (flags.on('itemize-changes') ? '%i %n%L' : undefined);
 }
 
 /** How numbers are shown: 0 as digits, 1 with thousands apart, 2 and 3 with units. */

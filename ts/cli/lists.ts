@@ -1,23 +1,18 @@
 import { closeSync, readFileSync } from 'node:fs';
 
-import { ConfigError, ioError, messageOf } from '../errors.js';
+import { ConfigError, messageOf } from '../errors.js';
 import { bytesOf, textOf } from '../paths.js';
 import type { ParsedFlags, Word } from './parse.js';
 
-/**
- * The entries of a list that a flag names (`-` is standard input): one a line, or with `--from0` one before each NUL. Empty ones
- * and those that begin with `#` or `;` are left out, as rsync does it in both.
- */
-export async function readList(flags: ParsedFlags, flag: string, file: Word): Promise<Buffer[]> {
+/** The entries of the list that `--files-from` names (`-` is standard input). */
+async function readList(flags: ParsedFlags, file: Word): Promise<Buffer[]> {
   const path = typeof file === 'string' ? bytesOf(file) : file;
   let content: Buffer;
   try {
     content = textOf(path) === '-' ? readFileSync(0) : await contentOf(path);
   } catch (error) {
-    const why = messageOf(error);
     // As in rsync, a missing file is a mistake in the command.
-    if (flag === 'files-from') throw new ConfigError(`cannot read the list of --${flag}: ${why}`, { cause: error });
-    throw ioError(`cannot read the list of --${flag}`, error);
+    throw new ConfigError(`cannot read the list of --files-from: ${messageOf(error)}`, { cause: error });
   }
   return entriesOf(flags, content);
 }
@@ -33,22 +28,27 @@ async function contentOf(path: Uint8Array): Promise<Buffer> {
   }
 }
 
-/** The entries of a list with this content. */
+/**
+ * The entries of a list with this content: one a line, or with `--from0` one before each NUL. As in rsync, LF and CR both end a line,
+ * what stands in it behind a NUL is passed over, and so are entries that are empty or begin with `#` or `;`.
+ */
 export function entriesOf(flags: ParsedFlags, content: Buffer): Buffer[] {
   const entries = flags.on('from0')
-    ? parts(content, 0)
-    : parts(content, 0x0a).map((line) => (line.at(-1) === 0x0d ? line.subarray(0, -1) : line));
+    ? parts([content], 0)
+    : parts(parts([content], 0x0a), 0x0d).map((line) => parts([line], 0)[0] ?? line);
   return entries.filter((entry) => entry.length > 0 && entry[0] !== 0x23 && entry[0] !== 0x3b);
 }
 
 /** What stands between the bytes of this value. */
-function parts(content: Buffer, separator: number): Buffer[] {
+function parts(contents: readonly Buffer[], separator: number): Buffer[] {
   const all: Buffer[] = [];
-  for (let start = 0; start < content.length;) {
-    const found = content.indexOf(separator, start);
-    const end = found === -1 ? content.length : found;
-    all.push(content.subarray(start, end));
-    start = end + 1;
+  for (const content of contents) {
+    for (let start = 0; start < content.length;) {
+      const found = content.indexOf(separator, start);
+      const end = found === -1 ? content.length : found;
+      all.push(content.subarray(start, end));
+      start = end + 1;
+    }
   }
   return all;
 }
@@ -59,7 +59,7 @@ function parts(content: Buffer, separator: number): Buffer[] {
 export async function filesFromOf(flags: ParsedFlags): Promise<readonly Uint8Array[] | undefined> {
   const file = flags.words('files-from').at(-1);
   if (file === undefined) return undefined;
-  return remoteListOf(flags) === undefined ? readList(flags, 'files-from', file) : [];
+  return remoteListOf(flags) === undefined ? readList(flags, file) : [];
 }
 
 /** The value of `--files-from` for a list on the server: a URL, or a colon and the path below the root. */

@@ -8,6 +8,8 @@ export interface Flag {
   readonly name: string;
   /** The short form, one character. */
   readonly short?: string;
+  /** Other long names of the same flag. */
+  readonly aliases?: readonly string[];
   /** The name of the value in the help; a flag without it is on or off. */
   readonly value?: string;
   /** The value of a flag that is given without one; a value can then only follow `=`. */
@@ -182,12 +184,6 @@ export class ParsedFlags {
     return this.all(name).at(-1);
   }
 
-  /** The value of a flag that has several names: the one that was given last. */
-  latest(names: readonly string[]): string | undefined {
-    const [name] = this.ordered(names).at(-1) ?? [];
-    return name === undefined ? undefined : this.text(name);
-  }
-
   /** The value of a flag that is one of a few words. */
   choice<const Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
     const text = this.text(name);
@@ -248,22 +244,26 @@ function parseLong(
   const equals = text.indexOf('=');
   const name = text.slice(2, equals === -1 ? undefined : equals);
   const attached = equals === -1 ? undefined : afterEquals(word);
-  const flag = flags.find((each) => each.name === name);
+  const flag = flags.find((each) => hasName(each, name));
   if (flag !== undefined) {
     if (flag.value !== undefined) parsed.add(flag, attached ?? flag.bare ?? nextWord(flag, `--${name}`, queue));
     else if (attached === undefined) parsed.turn(flag, true);
     else throw new ConfigError(`--${name} takes no value`);
     return;
   }
-  const negated = name.startsWith('no-') ? flags.find((each) => sameFlag(each, name.slice(3))) : undefined;
+  const negated = name.startsWith('no-') ? flags.find((each) => isNegated(each, name.slice(3))) : undefined;
   if (negated === undefined || attached !== undefined) throw unknownFlag(flags, `--${name}`, foreign);
   if (negated.value === undefined) parsed.turn(negated, false);
   else parsed.remove(negated);
 }
 
+function hasName(flag: Flag, name: string): boolean {
+  return flag.name === name || flag.aliases?.includes(name) === true;
+}
+
 /** As in rsync, short names may follow `--no-`, too. */
-function sameFlag(flag: Flag, name: string): boolean {
-  return flag.name === name || flag.short === name;
+function isNegated(flag: Flag, name: string): boolean {
+  return hasName(flag, name) || flag.short === name;
 }
 
 function parseBundle(

@@ -7,7 +7,7 @@ import { reporter } from './reporter.js';
 import { flaggedOptions } from './transfer-flags.js';
 
 /** Flags for the time of deletions while the run goes on: of these the last one counts, as in rsync. */
-const DELETE_MEANWHILE = ['delete-during', 'del', 'delete-delay'] as const;
+const DELETE_MEANWHILE = ['delete-during', 'delete-delay'] as const;
 
 /** Flags for the time of deletions; those of one group may stand together. */
 const DELETE_WHEN = [['delete-before'], DELETE_MEANWHILE, ['delete-after']] as const;

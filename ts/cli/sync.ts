@@ -37,7 +37,7 @@ import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
 
 /** Flags that change nothing, but whose values are checked. */
 const ACCEPTED_FLAGS =
-  'block-size max-alloc outbuf checksum-choice cc checksum-seed compress-threads zt iconv old-args'.split(' ');
+  'block-size max-alloc outbuf checksum-choice checksum-seed compress-threads iconv old-args'.split(' ');
 
 /** Flags of batches. */
 const BATCH_FLAGS = ['write-batch', 'only-write-batch', 'read-batch'] as const;

@@ -87,8 +87,7 @@ export const MODIFY_WINDOW_FLAG: Flag = { name: 'modify-window', value: 'SECONDS
 export const RETRY_FLAG: Flag = { name: 'retry', value: 'NUM', project: true };
 export const TIMEOUT_FLAG: Flag = { name: 'timeout', value: 'SECONDS', off: '0', project: true };
 export const STOP_AT_FLAG: Flag = { name: 'stop-at', value: 'TIME' };
-export const STOP_AFTER_FLAG: Flag = { name: 'stop-after', value: 'MINUTES' };
-export const TIME_LIMIT_FLAG: Flag = { name: 'time-limit', value: 'MINUTES', hidden: true };
+export const STOP_AFTER_FLAG: Flag = { name: 'stop-after', aliases: ['time-limit'], value: 'MINUTES' };
 export const BWLIMIT_FLAG: Flag = { name: 'bwlimit', value: 'RATE', project: true };
 export const VERBOSE_FLAG: Flag = { name: 'verbose', short: 'v', project: true };
 export const QUIET_FLAG: Flag = { name: 'quiet', short: 'q' };
@@ -106,8 +105,7 @@ export const IPV4_FLAG: Flag = { name: 'ipv4', short: '4' };
 export const IPV6_FLAG: Flag = { name: 'ipv6', short: '6' };
 export const ADDRESS_FLAG: Flag = { name: 'address', value: 'ADDRESS' };
 export const RSH_FLAG: Flag = { name: 'rsh', short: 'e', value: 'COMMAND' };
-export const RSYNC_PATH_FLAG: Flag = { name: 'rsync-path', value: 'PROGRAM' };
-export const REMOTE_PATH_FLAG: Flag = { name: 'remote-path', value: 'PROGRAM', hidden: true };
+export const RSYNC_PATH_FLAG: Flag = { name: 'rsync-path', aliases: ['remote-path'], value: 'PROGRAM' };
 export const BOOTSTRAP_FLAG: Flag = { name: 'bootstrap', value: 'HOW', bare: 'keep', off: 'no', choices: BOOTSTRAPS };
 export const CONGESTION_FLAG: Flag = { name: 'congestion', value: 'NAME', choices: CONGESTIONS };
 export const TRANSPORT_FLAG: Flag = { name: 'transport', value: 'NAME', choices: TRANSPORT_CHOICES };
@@ -126,7 +124,6 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   ADDRESS_FLAG,
   RSH_FLAG,
   RSYNC_PATH_FLAG,
-  REMOTE_PATH_FLAG,
   BOOTSTRAP_FLAG,
   CONGESTION_FLAG,
   TRANSPORT_FLAG,
@@ -233,8 +230,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'delete' },
   { name: 'delete-excluded', implies: ['delete'] },
   { name: 'delete-before', implies: ['delete'] },
-  { name: 'delete-during', implies: ['delete'], hidden: true },
-  { name: 'del', implies: ['delete'], hidden: true },
+  { name: 'delete-during', aliases: ['del'], implies: ['delete'], hidden: true },
   { name: 'delete-delay', implies: ['delete'], hidden: true },
   { name: 'delete-after', implies: ['delete'] },
   { name: 'delete-missing-args' },
@@ -249,10 +245,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'partial' },
   { name: 'preallocate' },
   { name: 'compress', short: 'z', value: 'WHEN', bare: 'always', off: 'never', choices: COMPRESSIONS, project: true },
-  { name: 'compress-choice', value: 'NAME', choices: CODECS },
-  { name: 'zc', value: 'NAME', hidden: true },
-  { name: 'compress-level', value: 'NUM' },
-  { name: 'zl', value: 'NUM', hidden: true },
+  { name: 'compress-choice', aliases: ['zc'], value: 'NAME', choices: CODECS },
+  { name: 'compress-level', aliases: ['zl'], value: 'NUM' },
   { name: 'skip-compress', value: 'LIST', project: true },
   { name: 'changing', value: 'HOW', choices: CHANGINGS },
   { name: 'snapshot-read' },
@@ -262,7 +256,6 @@ export const SYNC_FLAGS: readonly Flag[] = [
   TIMEOUT_FLAG,
   STOP_AT_FLAG,
   STOP_AFTER_FLAG,
-  TIME_LIMIT_FLAG,
   BWLIMIT_FLAG,
   { name: 'port', value: 'PORT' },
   { name: 'lanes', value: 'NUM', project: true },
@@ -276,8 +269,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'only-write-batch', value: 'FILE' },
   { name: 'read-batch', value: 'FILE' },
   { name: 'explain', value: 'PATH', many: true },
-  { name: 'out-format', value: 'FORMAT' },
-  { name: 'log-format', value: 'FORMAT', hidden: true },
+  { name: 'out-format', aliases: ['log-format'], value: 'FORMAT' },
   { name: 'log-file', value: 'FILE' },
   { name: 'textfile', value: 'FILE' },
   { name: 'log-file-format', value: 'FORMAT' },
@@ -296,22 +288,18 @@ export const SYNC_FLAGS: readonly Flag[] = [
   HELP_FLAG,
   { name: 'version', short: 'V' },
   { name: 'debug', value: 'FLAGS', many: true, hidden: true },
-  { name: 'inc-recursive', hidden: true },
-  { name: 'i-r', implies: ['inc-recursive'], hidden: true },
+  { name: 'inc-recursive', aliases: ['i-r'], hidden: true },
   { name: 'block-size', short: 'B', value: 'SIZE', hidden: true },
   { name: 'max-alloc', value: 'SIZE', hidden: true },
   { name: 'outbuf', value: 'MODE', hidden: true },
-  { name: 'checksum-choice', value: 'NAME', hidden: true },
-  { name: 'cc', value: 'NAME', hidden: true },
+  { name: 'checksum-choice', aliases: ['cc'], value: 'NAME', hidden: true },
   { name: 'checksum-seed', value: 'NUM', hidden: true },
-  { name: 'compress-threads', value: 'NUM', hidden: true },
-  { name: 'zt', value: 'NUM', hidden: true },
+  { name: 'compress-threads', aliases: ['zt'], value: 'NUM', hidden: true },
   { name: 'iconv', value: 'CONVERT', off: '-', hidden: true },
   { name: 'motd', hidden: true },
   { name: 'blocking-io', hidden: true },
   { name: 'old-args', hidden: true },
-  { name: 'secluded-args', short: 's', hidden: true },
-  { name: 'protect-args', implies: ['secluded-args'], hidden: true },
+  { name: 'secluded-args', short: 's', aliases: ['protect-args'], hidden: true },
   { name: 'trust-sender', hidden: true },
   ...CONNECTING_FLAGS,
 ];
@@ -388,9 +376,10 @@ export async function flaggedOptions(flags: ParsedFlags) {
       relative: flags.given('relative'),
       impliedDirs: flags.given('implied-dirs'),
       filesFrom: await filesFromOf(flags),
+      from0: flags.on('from0'),
       remoteMungeLinks: remoteOption(flags, '--munge-links'),
       remoteFakeSuper: remoteOption(flags, '--fake-super'),
-      filter: await filterOf(flags),
+      filter: filterOf(flags),
       chmod: joinedOf(flags, 'chmod'),
       usermap: flags.text('usermap'),
       groupmap: flags.text('groupmap'),

@@ -11,7 +11,6 @@ mod engine;
 mod error;
 mod explain;
 mod fs;
-mod gitignore;
 mod job;
 mod marks;
 mod negotiation;

@@ -4,13 +4,11 @@
 use std::sync::Arc;
 
 use sparsync_proto::{
-    End, Filter, FilterRules, HiddenPaths, Hiding, IgnoreSyntax, Kind, Matcher, Name, RelPath, Request, TreeTop,
-    resolved,
+    End, Filter, FilterRules, HiddenPaths, Hiding, Kind, Matcher, Name, RelPath, Request, Symlinks, TreeTop, resolved,
 };
 
 use crate::error::{Error, Result};
 use crate::fs::{Root, below, trusts};
-use crate::gitignore::GitSyntax;
 use crate::sources::Source;
 use crate::storage::{self, Access, CallError, Directory as _, Errno, Judge, RulePlaces, Storage as _, read_rules};
 
@@ -53,7 +51,7 @@ impl Files {
 }
 
 impl RulePlaces for Files {
-    fn read(&self, tree: usize, path: &[u8]) -> storage::Result<Option<Vec<u8>>> {
+    fn read(&self, tree: usize, path: &[u8], symlinks: Symlinks) -> storage::Result<Option<Vec<u8>>> {
         let Some(Some(prefix)) = self.prefixes.get(tree) else { return Ok(None) };
         let mut path = path.to_vec();
         for _ in 0..SYMLINKS_MAX {
@@ -66,7 +64,7 @@ impl RulePlaces for Files {
             };
             match open.open_file(name.as_bytes()).and_then(|file| read_rules(&file)) {
                 Err(error @ CallError { errno: Errno::LOOP, .. }) => {
-                    if !trusts(open.status(name.as_bytes())?.meta.uid) {
+                    if symlinks == Symlinks::Refused || !trusts(open.status(name.as_bytes())?.meta.uid) {
                         return Err(error);
                     }
                     let target = open.read_link(name.as_bytes())?;
@@ -108,11 +106,6 @@ pub(crate) fn tree_path(root: &Root, above: &[u8]) -> Result<RelPath> {
     path.ok_or_else(|| failed(Errno::XDEV.into()))
 }
 
-/// The language of git's files.
-fn syntax() -> Arc<dyn IgnoreSyntax> {
-    Arc::new(GitSyntax)
-}
-
 /// The judge of an end of `request`, whose trees are `roots`: each with whether it is one entry of its top.
 fn judge<'a>(
     (request, end): (&Request, End),
@@ -123,7 +116,7 @@ fn judge<'a>(
         Place::Served { hidden, .. } if !hidden.is_empty() => Some(Arc::clone(hidden)),
         Place::Served { .. } | Place::Own => None,
     };
-    let mut matcher = request.matcher(end, syntax);
+    let mut matcher = request.matcher(end);
     if let Some(hidden) = &hidden {
         matcher = Box::new(Hiding::new(Arc::clone(hidden), matcher));
     }
@@ -163,13 +156,13 @@ pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<
 /// The judge of a batch, as a source from which everything is sent. The request is that of the batch's run.
 pub(crate) fn judge_of_batch(request: &Request) -> Judge {
     let (filter, gitignore) = (FilterRules::default(), false);
-    Judge::new(Request { filter, gitignore, ..request.clone() }.matcher(End::Sender, syntax))
+    Judge::new(Request { filter, gitignore, ..request.clone() }.matcher(End::Sender))
 }
 
 /// The judge of a receiver, whose destination may be missing.
 pub(crate) fn judge_of_destination(root: Option<&Root>, request: &Request, place: &Place<'_>) -> Result<Judge> {
     match root {
         Some(root) => judge((request, End::Receiver), std::iter::once((root, false)), place),
-        None => Ok(Judge::new(request.matcher(End::Receiver, syntax))),
+        None => Ok(Judge::new(request.matcher(End::Receiver))),
     }
 }

@@ -23,6 +23,8 @@ pub struct GivenRule {
     pub is_file: bool,
     /// Rules that say nothing of an end are for the sender alone.
     pub sender_unless_said: bool,
+    /// A NUL ends a rule, and not a line, in each file that the rule names.
+    pub from0: bool,
 }
 
 /// Where a rule of a request was written: the place among the rules that were given, from 0, and the file and line
@@ -33,7 +35,7 @@ pub struct RuleOrigin {
     pub given: usize,
     /// The file, and its line from 1.
     pub line: Option<(Vec<u8>, u32)>,
-    /// What was given stands for what CVS leaves alone.
+    /// It is one of those that stand for what CVS leaves alone.
     pub cvs: bool,
 }
 
@@ -52,19 +54,18 @@ impl RuleList {
     /// # Errors
     /// A rule cannot be taken, a file cannot be read, or they are more than a request holds.
     pub fn read(given: &[GivenRule]) -> Result<Self> {
-        let mut list = Reading { rules: Vec::new(), origins: Vec::new() };
+        let mut list = Reading { rules: Vec::new(), origins: Vec::new(), start: 0 };
         for (number, rule) in given.iter().enumerate() {
             let prefixes = rule.patterns.map_or(Prefixes::Rules, |include| Prefixes::Optional { include });
-            let style = Style { prefixes, sender_unless_said: rule.sender_unless_said, ..Style::default() };
+            let GivenRule { sender_unless_said, from0, .. } = *rule;
+            let style = Style { prefixes, sender_unless_said, from0, ..Style::default() };
             if rule.is_file {
                 list.merge(number, &rule.text, &style, 0)?;
                 continue;
             }
             let failed = |error: ParseError| Error::new(ErrorKind::Config, error.to_string());
-            let said = parse_rule(&rule.text, &style).map_err(failed)?;
-            let cvs = said.iter().any(|said| matches!(said, Said::CvsOfUser(_)));
-            for said in said {
-                list.add(said, &RuleOrigin { given: number, line: None, cvs }, 0)?;
+            for said in parse_rule(&rule.text, &style).map_err(failed)? {
+                list.add(said, &RuleOrigin { given: number, ..RuleOrigin::default() }, 0)?;
             }
         }
         let too_many =
@@ -77,6 +78,8 @@ impl RuleList {
 struct Reading {
     rules: Vec<Rule>,
     origins: Vec<RuleOrigin>,
+    /// Where the list begins that is being read.
+    start: usize,
 }
 
 impl Reading {
@@ -85,16 +88,23 @@ impl Reading {
             Said::Rule(rule) => {
                 self.rules.push(rule);
                 self.origins.push(origin.clone());
-                Ok(())
             }
             Said::Clear => {
-                self.rules.clear();
-                self.origins.clear();
-                Ok(())
+                self.rules.truncate(self.start);
+                self.origins.truncate(self.start);
             }
-            Said::Merge { file, style } => self.merge(origin.given, &file, &style, depth + 1),
-            Said::CvsOfUser(style) => self.cvs_of_user(origin, &style),
+            Said::Merge { file, style } => self.merge(origin.given, &file, &style, depth + 1)?,
+            Said::Cvs { patterns, of_user } => {
+                let origin = RuleOrigin { cvs: true, ..origin.clone() };
+                // As in rsync, these are a list of their own, and nothing in it clears the one where it stands.
+                let start = std::mem::replace(&mut self.start, self.rules.len());
+                self.origins.extend(patterns.iter().map(|_| origin.clone()));
+                self.rules.extend(patterns);
+                self.cvs_of_user(&origin, &of_user)?;
+                self.start = start;
+            }
         }
+        Ok(())
     }
 
     fn merge(&mut self, given: usize, file: &[u8], style: &Style, depth: usize) -> Result<()> {

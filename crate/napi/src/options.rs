@@ -374,6 +374,8 @@ pub struct NativeRule {
     pub is_file: bool,
     /// When it says for neither end that it is for that one, it is for the sender alone.
     pub sender_only: bool,
+    /// A NUL ends a rule, and not a line, in each file that it names.
+    pub from0: bool,
 }
 
 /// Rules as the core takes them.
@@ -383,6 +385,7 @@ fn given_rules(all: &[NativeRule]) -> Vec<GivenRule> {
         patterns: rule.include,
         is_file: rule.is_file,
         sender_unless_said: rule.sender_only,
+        from0: rule.from0,
     };
     all.iter().map(given).collect()
 }

@@ -53,9 +53,9 @@ pub use entry::{ContentDigest, Kind, Meta, Time};
 pub use entry_fields::{Device, EntryFields};
 pub use fake_super::{FAKE_STAT, FakeStat, acl_of_stored, name_of_stored, stored_acl, stored_name};
 pub use filter::{
-    At, Decider, End, Filter, FilterRules, HiddenPaths, Hiding, IgnoreFile, IgnoreSyntax, IgnoreVerdict, Ignores,
-    InForce, Origin, ParseError, Pattern, PerDirectory, Prefixes, Rule, RuleFile, RuleFileError, RuleFiles, Said,
-    Style, TreeTop, parse_file, parse_rule, resolved,
+    At, Decider, End, Filter, FilterRules, HiddenPaths, Hiding, Ignores, InForce, Origin, ParseError, Pattern,
+    PerDirectory, Prefixes, Rule, RuleFile, RuleFileError, RuleFiles, Said, Style, Symlinks, TreeTop, parse_file,
+    parse_rule, resolved,
 };
 pub use frame::{
     Accept, Action, Arrived, Basis, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item,

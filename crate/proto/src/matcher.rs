@@ -5,10 +5,9 @@
 //! both sides, and a directory of the destination that holds something protected stays.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use crate::entry::Kind;
-use crate::filter::{At, Decider, End, Filter, IgnoreSyntax, Ignores, InForce, RuleFileError, RuleFiles, TreeTop};
+use crate::filter::{At, Decider, End, Filter, Ignores, InForce, RuleFileError, RuleFiles, TreeTop};
 use crate::path::RelPath;
 use crate::request::Request;
 
@@ -148,10 +147,10 @@ impl Request {
         !self.selection.leaves_new_out() && !has_basis
     }
 
-    /// The matcher of the run, as one of its ends sees it; `syntax` gives the language of git's files.
+    /// The matcher of the run, as one of its ends sees it.
     #[must_use]
-    pub fn matcher(&self, end: End, syntax: impl FnOnce() -> Arc<dyn IgnoreSyntax>) -> Box<dyn Matcher> {
-        let ignores = self.gitignore.then(|| Ignores { syntax: syntax(), may_be_deleted: self.deletion.excluded });
+    pub fn matcher(&self, end: End) -> Box<dyn Matcher> {
+        let ignores = self.gitignore.then_some(Ignores { may_be_deleted: self.deletion.excluded });
         let filtered: Box<dyn Matcher> = if self.filter.is_empty() && ignores.is_none() {
             Box::new(Everything)
         } else {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use sparsync_proto::limits::FILTER_BYTES_IN_FORCE_MAX;
 use sparsync_proto::{
     At, End, Everything, Explanation, InForce, Issue, IssueKind, Kind, Matcher, Name, RelPath, RuleFile, RuleFileError,
-    RuleFiles, TreeTop, resolved,
+    RuleFiles, Symlinks, TreeTop, resolved,
 };
 
 use super::{Access, CallError, Directory, Errno, File, Result, Storage};
@@ -15,7 +15,7 @@ use super::{Access, CallError, Directory, Errno, File, Result, Storage};
 pub(crate) trait RulePlaces: Debug + Send + Sync {
     /// The content of a regular file, without a slash before its path; none if it is missing or may not be read. `tree`
     /// is the number of the tree that asks for it.
-    fn read(&self, tree: usize, path: &[u8]) -> Result<Option<Vec<u8>>>;
+    fn read(&self, tree: usize, path: &[u8], symlinks: Symlinks) -> Result<Option<Vec<u8>>>;
 
     /// Whether a symlink of this owner may lead to a file of rules.
     fn trusts(&self, uid: u32) -> bool;
@@ -32,7 +32,7 @@ pub(crate) trait RulePlaces: Debug + Send + Sync {
 pub(crate) struct Nowhere;
 
 impl RulePlaces for Nowhere {
-    fn read(&self, _: usize, _: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn read(&self, _: usize, _: &[u8], _: Symlinks) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
 
@@ -263,8 +263,8 @@ impl Outside<'_> {
         RuleFile::Unread
     }
 
-    fn read(&mut self, tree: usize, path: &[u8], told: &[u8]) -> RuleFile {
-        match self.places.read(tree, path) {
+    fn read(&mut self, tree: usize, (path, symlinks): (&[u8], Symlinks), told: &[u8]) -> RuleFile {
+        match self.places.read(tree, path, symlinks) {
             Ok(Some(content)) => RuleFile::Content(content),
             Ok(None) => RuleFile::Missing,
             Err(error) => self.unread(told, error),
@@ -273,12 +273,12 @@ impl Outside<'_> {
 }
 
 impl RuleFiles for Outside<'_> {
-    fn own(&mut self, _: usize, _: &[u8]) -> RuleFile {
+    fn own(&mut self, _: usize, _: &[u8], _: Symlinks) -> RuleFile {
         RuleFile::Missing
     }
 
-    fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile {
-        self.read(tree, path, path)
+    fn by_path(&mut self, tree: usize, path: &[u8], symlinks: Symlinks) -> RuleFile {
+        self.read(tree, (path, symlinks), path)
     }
 
     fn own_exists(&mut self, _: usize, _: &[u8]) -> bool {
@@ -318,7 +318,7 @@ impl<D: Directory> Held<'_, D> {
 }
 
 impl<D: Directory> RuleFiles for Held<'_, D> {
-    fn own(&mut self, tree: usize, name: &[u8]) -> RuleFile {
+    fn own(&mut self, tree: usize, name: &[u8], symlinks: Symlinks) -> RuleFile {
         if self.is_hidden(tree, name) {
             return RuleFile::Missing;
         }
@@ -326,16 +326,18 @@ impl<D: Directory> RuleFiles for Held<'_, D> {
         match read {
             Ok(Some(content)) => RuleFile::Content(content),
             Ok(None) | Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::NXIO, .. }) => RuleFile::Missing,
-            Err(CallError { errno: Errno::LOOP, .. }) => match self.follow(tree, name) {
-                Ok(path) => self.outside.read(tree, &path, &self.path.join_bytes(name)),
-                Err(error) => self.outside.unread(&self.path.join_bytes(name), error),
-            },
+            Err(CallError { errno: Errno::LOOP, .. }) if symlinks == Symlinks::Followed => {
+                match self.follow(tree, name) {
+                    Ok(path) => self.outside.read(tree, (&path, symlinks), &self.path.join_bytes(name)),
+                    Err(error) => self.outside.unread(&self.path.join_bytes(name), error),
+                }
+            }
             Err(error) => self.outside.unread(&self.path.join_bytes(name), error),
         }
     }
 
-    fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile {
-        self.outside.by_path(tree, path)
+    fn by_path(&mut self, tree: usize, path: &[u8], symlinks: Symlinks) -> RuleFile {
+        self.outside.by_path(tree, path, symlinks)
     }
 
     fn own_exists(&mut self, tree: usize, name: &[u8]) -> bool {

@@ -109,7 +109,8 @@ pub(super) fn filter(data: &[u8]) {
         1 => Prefixes::Optional { include },
         _ => Prefixes::Rules,
     };
-    let style = Style { prefixes, word_split: habits & 8 == 8, cvs: habits & 16 == 16, ..Style::default() };
+    let (word_split, cvs, from0) = (habits & 8 == 8, habits & 16 == 16, habits & 32 == 32);
+    let style = Style { prefixes, word_split, cvs, from0, ..Style::default() };
     let Ok(rules) = parse_file(content, &style) else { return };
     let lines = content.iter().filter(|byte| matches!(byte, b'\n' | b'\r' | 0)).count() + 1;
     let path = [b"/", content.get(..200).unwrap_or(content), b"/"].concat();

@@ -31,7 +31,7 @@ impl HiddenPaths {
                     }
                     Said::Clear => elements.clear(),
                     // Patterns name no files.
-                    Said::Merge { .. } | Said::CvsOfUser(_) => {}
+                    Said::Merge { .. } | Said::Cvs { .. } => {}
                 }
             }
         }
@@ -123,7 +123,7 @@ impl Matcher for Hiding {
             return self.matcher.above(trees, files);
         }
         // The place of a tree decides which of its entries are hidden.
-        InForce::above(trees, Sought { files: &[], syntax: None }, files)
+        InForce::above(trees, Sought { files: &[], ignored: false }, files)
     }
 
     fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {

@@ -1,13 +1,11 @@
-//! Files that say in a language of their own what is left alone, as git's `.gitignore`: where they apply, and which
-//! decides.
-//!
-//! What one file says of a path is asked of [`IgnoreSyntax`]; it is a program that others keep.
+//! Files that say what git ignores: where they apply, and which decides.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::Decider;
 use super::compiled::Origin;
-use super::in_force::{RuleFile, RuleFiles, begin_below, joined};
+use super::git::GitFile;
+use super::in_force::{RuleFile, RuleFiles, Symlinks, begin_below, joined};
 use crate::limits::FILTER_BYTES_IN_FORCE_MAX;
 use crate::path::RelPath;
 
@@ -20,36 +18,10 @@ const REPOSITORY: &[u8] = b".git";
 /// The patterns of a repository that are not in its tree.
 const EXCLUDE: &[u8] = b".git/info/exclude";
 
-/// The verdict of a file on a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IgnoreVerdict {
-    /// The path is ignored; otherwise it is not, whatever files above say.
-    pub ignored: bool,
-    /// The pattern.
-    pub pattern: Vec<u8>,
-    /// Its line, from 1.
-    pub line: u32,
-}
-
-/// A file that was read.
-pub trait IgnoreFile: Debug + Send + Sync {
-    /// The verdict on the path, which is relative to the file's directory; none when no pattern matches.
-    fn verdict(&self, path: &[u8], is_directory: bool) -> Option<IgnoreVerdict>;
-
-    /// Whether the path is ignored or not; none when no pattern matches.
-    fn ignores(&self, path: &[u8], is_directory: bool) -> Option<bool>;
-}
-
-/// Reads such files.
-pub trait IgnoreSyntax: Debug + Send + Sync {
-    /// The patterns of a file.
-    fn read(&self, content: &[u8]) -> Arc<dyn IgnoreFile>;
-}
-
 /// Files that apply in a directory: the deepest, and those above it.
 #[derive(Debug)]
 pub(super) struct Ignored {
-    file: Arc<dyn IgnoreFile>,
+    file: GitFile,
     path: Arc<[u8]>,
     /// Where the path below its directory begins in a path between slashes.
     begin: usize,
@@ -60,27 +32,26 @@ pub(super) struct Ignored {
 impl Ignored {
     /// Whether the entry is left alone.
     pub(super) fn ignores(this: Option<&Arc<Self>>, buffer: &[u8], is_directory: bool) -> bool {
-        let verdict = |each: &Self| each.file.ignores(&buffer[each.begin..buffer.len() - 1], is_directory);
-        std::iter::successors(this, |each| each.above.as_ref()).find_map(|each| verdict(each)).unwrap_or_default()
+        let decides = |each: &Self| Some(each.file.decider(each.below(buffer), is_directory)?.ignored);
+        std::iter::successors(this, |each| each.above.as_ref()).find_map(|each| decides(each)).unwrap_or_default()
     }
 
-    /// The pattern that decides, and where it stands.
-    pub(super) fn decider(
-        this: Option<&Arc<Self>>,
-        buffer: &[u8],
-        is_directory: bool,
-    ) -> Option<(IgnoreVerdict, Origin)> {
+    /// The pattern that decides.
+    pub(super) fn decider(this: Option<&Arc<Self>>, buffer: &[u8], is_directory: bool) -> Option<Decider> {
         std::iter::successors(this, |each| each.above.as_ref()).find_map(|each| {
-            let verdict = each.file.verdict(&buffer[each.begin..buffer.len() - 1], is_directory)?;
-            let origin = Origin::File(Arc::clone(&each.path), verdict.line);
-            Some((verdict, origin))
+            let line = each.file.decider(each.below(buffer), is_directory)?;
+            let origin = Origin::File(Arc::clone(&each.path), line.number);
+            Some(Decider { include: !line.ignored, text: line.text.clone(), origin })
         })
+    }
+
+    fn below<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        &buffer[self.begin..buffer.len() - 1]
     }
 }
 
 /// The files that are in force, while they are found.
 pub(super) struct Search<'a> {
-    pub(super) syntax: &'a dyn IgnoreSyntax,
     pub(super) tree: usize,
     pub(super) reader: &'a mut dyn RuleFiles,
 }
@@ -119,28 +90,35 @@ impl Search<'_> {
             found = self.by_path(&here, EXCLUDE, None);
             changed = above.is_some() || found.is_some();
         }
-        if let RuleFile::Content(content) = self.reader.own(self.tree, FILE) {
-            found = Some(self.add(&here, FILE, &content, found));
+        if let RuleFile::Content(content) = self.reader.own(self.tree, FILE, symlinks(FILE)) {
+            found = Some(Self::add(&here, FILE, &content, found));
             changed = true;
         }
         (found, changed)
     }
 
     fn by_path(&mut self, directory: &[u8], name: &[u8], above: Option<Arc<Ignored>>) -> Option<Arc<Ignored>> {
-        match self.reader.by_path(self.tree, &joined(directory, name)) {
-            RuleFile::Content(content) => Some(self.add(directory, name, &content, above)),
+        match self.reader.by_path(self.tree, &joined(directory, name), symlinks(name)) {
+            RuleFile::Content(content) => Some(Self::add(directory, name, &content, above)),
             RuleFile::Missing | RuleFile::Unread => above,
         }
     }
 
-    fn add(&self, directory: &[u8], name: &[u8], content: &[u8], above: Option<Arc<Ignored>>) -> Arc<Ignored> {
+    fn add(directory: &[u8], name: &[u8], content: &[u8], above: Option<Arc<Ignored>>) -> Arc<Ignored> {
         let bytes = content.len() + above.as_ref().map_or(0, |above| above.bytes);
         // Patterns beyond the limit are not read, so the entries that they match belong to the run.
         let room = FILTER_BYTES_IN_FORCE_MAX.saturating_sub(bytes - content.len()).min(content.len());
+        let is_end = |&at: &usize| at == content.len() || content[at] == b'\n';
+        let room = (0..=room).rev().find(is_end).unwrap_or_default();
         let begin = begin_below(directory);
-        let file = self.syntax.read(&content[..room]);
+        let file = GitFile::read(&content[..room]);
         Arc::new(Ignored { file, path: joined(directory, name).into(), begin, above, bytes })
     }
+}
+
+/// As in git, a symlink in the tree is no file of patterns.
+fn symlinks(name: &[u8]) -> Symlinks {
+    if name == FILE { Symlinks::Refused } else { Symlinks::Followed }
 }
 
 /// The length of the directory's path above a path; none for the root.

@@ -6,8 +6,9 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
 use super::compiled::{Compiled, Element, Files, Origin, Said};
-use super::ignored::{IgnoreSyntax, Ignored, Search};
+use super::ignored::{Ignored, Search};
 use super::parse::{self, ParseError, Style, parse_file};
+use super::rule::Rule;
 use crate::limits::{FILTER_BYTES_IN_FORCE_MAX, FILTER_FILES_MAX, FILTER_MERGE_DEPTH_MAX};
 use crate::path::RelPath;
 
@@ -22,13 +23,22 @@ pub enum RuleFile {
     Unread,
 }
 
+/// Whether a symlink in the place of a file of rules leads to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// It does, if it is nobody else's.
+    Followed,
+    /// The file is unread, and this is told.
+    Refused,
+}
+
 /// Reads files of rules, at the end that has them.
 pub trait RuleFiles {
     /// The file `name` of the directory that is entered, of the tree `tree`.
-    fn own(&mut self, tree: usize, name: &[u8]) -> RuleFile;
+    fn own(&mut self, tree: usize, name: &[u8], symlinks: Symlinks) -> RuleFile;
 
     /// A file by its path in the file system, without a slash before it; it has no `.` or `..` in it.
-    fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile;
+    fn by_path(&mut self, tree: usize, path: &[u8], symlinks: Symlinks) -> RuleFile;
 
     /// Whether the directory that is entered has an entry of this name.
     fn own_exists(&mut self, tree: usize, name: &[u8]) -> bool;
@@ -72,7 +82,7 @@ struct Directory {
     files: Vec<Arc<Files>>,
     /// The rules that each of them has here.
     said: Vec<Option<Arc<Said>>>,
-    /// The files of another language that apply here.
+    /// Files that say what git ignores here.
     ignored: Option<Arc<Ignored>>,
 }
 
@@ -81,8 +91,8 @@ struct Directory {
 pub(super) struct Sought<'a> {
     /// Files of rules.
     pub(super) files: &'a [Arc<Files>],
-    /// The language of files that name ignored entries, where those count.
-    pub(super) syntax: Option<&'a dyn IgnoreSyntax>,
+    /// Files that say what git ignores.
+    pub(super) ignored: bool,
 }
 
 /// The rules that files have in a directory, for each tree of the run; none where no rule names files.
@@ -97,9 +107,8 @@ impl InForce {
         reader: &mut dyn RuleFiles,
     ) -> Result<Self, RuleFileError> {
         let begin = |(number, tree): (usize, TreeTop)| {
-            let ignored = sought.syntax.and_then(|syntax| {
-                Search { syntax, tree: number, reader: &mut *reader }.above(&tree.path, tree.is_entry)
-            });
+            let mut search = Search { tree: number, reader: &mut *reader };
+            let ignored = if sought.ignored { search.above(&tree.path, tree.is_entry) } else { None };
             let (files, said) = (sought.files.to_vec(), vec![None; sought.files.len()]);
             let mut directory = Directory { top: Arc::new(tree), files, said, ignored };
             directory.search(number, reader).map(|()| Arc::new(directory))
@@ -120,7 +129,7 @@ impl InForce {
             if path.is_root() && tree.top.is_entry {
                 continue;
             }
-            if let Some(directory) = tree.enter(path, (number, sought.syntax), reader)? {
+            if let Some(directory) = tree.enter(path, (number, sought.ignored), reader)? {
                 entered.get_or_insert_with(|| trees.to_vec())[number] = Arc::new(directory);
             }
         }
@@ -137,7 +146,7 @@ impl Directory {
             let Some(begin) = files.search.as_ref().and_then(|search| resolved(&top.path, search)) else { continue };
             for directory in down_to(&top.path, &begin, top.is_entry) {
                 let path = joined(directory, &files.name);
-                if let RuleFile::Content(content) = reader.by_path(tree, &path) {
+                if let RuleFile::Content(content) = reader.by_path(tree, &path, Symlinks::Followed) {
                     let begin = begin_below(directory);
                     self.take(number, (tree, &content, path), begin, reader)?;
                 }
@@ -150,12 +159,12 @@ impl Directory {
     fn enter(
         &self,
         path: &RelPath,
-        (tree, syntax): (usize, Option<&dyn IgnoreSyntax>),
+        (tree, seeks_ignored): (usize, bool),
         reader: &mut dyn RuleFiles,
     ) -> Result<Option<Self>, RuleFileError> {
         let mut entered: Option<Self> = None;
-        if let Some(syntax) = syntax {
-            let mut search = Search { syntax, tree, reader: &mut *reader };
+        if seeks_ignored {
+            let mut search = Search { tree, reader: &mut *reader };
             let (ignored, changed) = search.enter((&self.top.path, path), self.ignored.as_ref());
             if changed {
                 entered = Some(Self { ignored, ..self.clone() });
@@ -163,7 +172,10 @@ impl Directory {
         }
         let mut number = 0;
         while let Some(files) = entered.as_ref().unwrap_or(self).files.get(number).cloned() {
-            let read = if files.name.is_empty() { RuleFile::Missing } else { reader.own(tree, &files.name) };
+            let read = match &files.name[..] {
+                b"" => RuleFile::Missing,
+                name => reader.own(tree, name, Symlinks::Followed),
+            };
             let said = entered.as_ref().unwrap_or(self).said.get(number).is_some_and(Option::is_some);
             if matches!(read, RuleFile::Content(_)) || (files.no_inherit && said) {
                 let directory = entered.get_or_insert_with(|| self.clone());
@@ -218,32 +230,11 @@ impl Directory {
                     taken.elements.clear();
                     taken.above = None;
                 }
-                parse::Said::Rule(rule) if rule.xattr => {
-                    let why = "rules for extended attributes stand in the list of the run alone";
-                    return Err(failed(format!("line {line}: {why}")));
-                }
-                parse::Said::Rule(rule) => match Files::of(&rule) {
-                    None => {
-                        let origin = Origin::File(Arc::clone(file), line);
-                        taken.elements.push(Element::Rule(Compiled::new(rule, Some(begin), origin)));
-                    }
-                    // A file that is looked for already keeps the place where it was named first.
-                    Some(files) if self.files.iter().any(|known| known.name == files.name) => {}
-                    Some(_) if self.files.len() >= FILTER_FILES_MAX => {
-                        return Err(failed(format!(
-                            "line {line}: more than {FILTER_FILES_MAX} names of files of rules"
-                        )));
-                    }
-                    Some(files) => {
-                        taken.elements.push(Element::Files(self.files.len()));
-                        self.files.push(Arc::new(files));
-                        self.said.push(None);
-                    }
-                },
+                parse::Said::Rule(rule) => self.add_rule(taken, rule, (file, line), begin)?,
                 parse::Said::Merge { file: merged, style } => {
                     let directory = file.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &file[..at]);
                     let path = resolved(directory, &merged);
-                    let content = path.as_ref().map(|path| reader.by_path(tree, path));
+                    let content = path.as_ref().map(|path| reader.by_path(tree, path, Symlinks::Followed));
                     let (Some(RuleFile::Content(content)), Some(path)) = (content, path) else {
                         return Err(failed(format!("line {line}: the file that it merges cannot be read")));
                     };
@@ -253,8 +244,40 @@ impl Directory {
                     taken.bytes += content.len();
                     self.add(taken, &style, (tree, &content, &Arc::from(path)), begin, (&mut *reader, depth + 1))?;
                 }
-                // They are the user's own, and the other end has other ones.
-                parse::Said::CvsOfUser(_) => {}
+                // The patterns of the user are not those of the other end's.
+                parse::Said::Cvs { patterns, of_user: _ } => {
+                    patterns.into_iter().try_for_each(|rule| self.add_rule(taken, rule, (file, line), begin))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_rule(
+        &mut self,
+        taken: &mut Taken,
+        rule: Rule,
+        (file, line): (&Arc<[u8]>, u32),
+        begin: usize,
+    ) -> Result<(), RuleFileError> {
+        let failed = |why: &str| Err(RuleFileError { file: file.to_vec(), why: format!("line {line}: {why}") });
+        if rule.xattr {
+            return failed("rules for extended attributes stand in the list of the run alone");
+        }
+        match Files::of(&rule) {
+            None => {
+                let origin = Origin::File(Arc::clone(file), line);
+                taken.elements.push(Element::Rule(Compiled::new(rule, Some(begin), origin)));
+            }
+            // A file that is looked for already keeps the place where it was named first.
+            Some(files) if self.files.iter().any(|known| known.name == files.name) => {}
+            Some(_) if self.files.len() >= FILTER_FILES_MAX => {
+                return failed(&format!("more than {FILTER_FILES_MAX} names of files of rules"));
+            }
+            Some(files) => {
+                taken.elements.push(Element::Files(self.files.len()));
+                self.files.push(Arc::new(files));
+                self.said.push(None);
             }
         }
         Ok(())
@@ -367,7 +390,7 @@ impl<'a> At<'a> {
         self.directory().map_or(&[], |directory| &directory.said)
     }
 
-    /// The files of another language that apply here.
+    /// Files that say what git ignores here.
     pub(super) fn ignored(&self) -> Option<&'a Arc<Ignored>> {
         self.directory().and_then(|directory| directory.ignored.as_ref())
     }

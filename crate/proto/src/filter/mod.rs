@@ -8,6 +8,7 @@
 
 mod compiled;
 mod cvs;
+mod git;
 mod hidden;
 mod ignored;
 mod in_force;
@@ -19,8 +20,7 @@ use std::sync::Arc;
 
 pub use compiled::Origin;
 pub use hidden::{HiddenPaths, Hiding};
-pub use ignored::{IgnoreFile, IgnoreSyntax, IgnoreVerdict};
-pub use in_force::{At, InForce, RuleFile, RuleFileError, RuleFiles, TreeTop, resolved};
+pub use in_force::{At, InForce, RuleFile, RuleFileError, RuleFiles, Symlinks, TreeTop, resolved};
 pub use parse::{ParseError, Prefixes, Said, Style, parse_file, parse_rule};
 pub use pattern::Pattern;
 pub use rule::{FilterRules, PerDirectory, Rule};
@@ -52,21 +52,19 @@ pub struct Filter {
     has_absolute: bool,
     /// Whether there are rules for names of extended attributes.
     has_xattr_rules: bool,
-    /// Files of another language name ignored entries, where no rule decides.
+    /// What git ignores is left alone where no rule decides.
     ignores: Option<Ignores>,
 }
 
-/// The use of files of another language in a filter.
-#[derive(Clone, Debug)]
+/// The use of files that say what git ignores.
+#[derive(Clone, Copy, Debug)]
 pub struct Ignores {
-    /// The language.
-    pub syntax: Arc<dyn IgnoreSyntax>,
-    /// Entries that they ignore may be deleted.
+    /// What they ignore may be deleted.
     pub may_be_deleted: bool,
 }
 
 impl Filter {
-    /// The matcher of an end, in which files of another language may count too. Patterns begin at the top of the
+    /// The matcher of an end, in which what git ignores may count too. Patterns begin at the top of the
     /// transfer.
     #[must_use]
     pub fn new(rules: &FilterRules, end: End, ignores: Option<Ignores>) -> Self {
@@ -117,7 +115,7 @@ impl Filter {
     }
 
     /// Whether the entry belongs to the run for an end: by the first rule that `applies` and matches, or else by the
-    /// files of another language.
+    /// what git ignores.
     fn includes(&self, at: &At<'_>, entry: (&[u8], Kind), end: End, applies: impl Fn(&Rule) -> bool) -> bool {
         match self.first(at, entry, applies) {
             Some(rule) => rule.rule.include,
@@ -130,11 +128,11 @@ impl Filter {
     }
 
     fn sought(&self) -> Sought<'_> {
-        Sought { files: &self.files, syntax: self.ignores.as_ref().map(|ignores| &*ignores.syntax) }
+        Sought { files: &self.files, ignored: self.ignores.is_some() }
     }
 }
 
-/// Whether files of another language leave an entry alone.
+/// Whether git ignores an entry.
 fn is_ignored(at: &At<'_>, (name, kind): (&[u8], Kind)) -> bool {
     let ignored = at.ignored();
     ignored.is_some() && at.with_path(name, |(path, _)| Ignored::ignores(ignored, path, kind == Kind::Directory))
@@ -210,8 +208,7 @@ impl Matcher for Filter {
         }
         let ignored = at.ignored().filter(|_| self.counts_ignored(end));
         let is_directory = kind == Kind::Directory;
-        let (verdict, origin) = at.with_path(name, |(path, _)| Ignored::decider(ignored, path, is_directory))?;
-        Some(Decider { include: !verdict.ignored, text: verdict.pattern, origin })
+        at.with_path(name, |(path, _)| Ignored::decider(ignored, path, is_directory))
     }
 
     fn takes_all_below(&self, _: &RelPath) -> bool {

@@ -69,6 +69,10 @@ pub struct Style {
     pub xattr: bool,
     /// Rules that say nothing of an end are for the sender alone.
     pub sender_unless_said: bool,
+    /// A NUL ends a rule, and not a line, here and in the files that the rules name.
+    pub from0: bool,
+    /// The list is a file of the tree.
+    pub in_tree: bool,
 }
 
 impl Style {
@@ -85,6 +89,8 @@ impl Style {
             absolute: rule.absolute,
             xattr: rule.xattr,
             sender_unless_said: files.sender_unless_said,
+            from0: files.from0,
+            in_tree: true,
         }
     }
 
@@ -117,8 +123,14 @@ pub enum Said {
         /// How its rules are written.
         style: Style,
     },
-    /// The place of the patterns that a user has for CVS in files and variables of their own.
-    CvsOfUser(Style),
+    /// What CVS leaves alone.
+    Cvs {
+        /// CVS's own patterns.
+        patterns: Vec<Rule>,
+        /// How those are written that a user has in files and variables of their own. They stand behind the patterns,
+        /// and a `!` among them drops CVS's alone.
+        of_user: Style,
+    },
 }
 
 /// Reads the rule `text`: `- PATTERN`, `+ PATTERN`, `hide`, `show`, `protect`, `risk`, `merge FILE`, `dir-merge FILE`,
@@ -130,7 +142,7 @@ pub fn parse_rule(text: &[u8], style: &Style) -> Result<Vec<Said>, ParseError> {
     said(text, style).map_err(|why| ParseError { rule: Some(text.to_vec()), line: 0, why })
 }
 
-/// Reads the rules of a file, each with its line.
+/// Reads the rules of a file, each with its line, or with its number where a NUL ends each.
 ///
 /// # Errors
 /// As for [`parse_rule`]; the error has the line, and nothing of its content.
@@ -142,9 +154,9 @@ pub fn parse_file(content: &[u8], style: &Style) -> Result<Vec<(u32, Said)>, Par
         all.extend(said.into_iter().map(|said| (line, said)));
         Ok(())
     };
-    for line in content.split(|&byte| byte == b'\n') {
+    for line in content.split(|&byte| byte == if style.from0 { 0 } else { b'\n' }) {
         number = number.saturating_add(1);
-        for line in line.split(|&byte| byte == b'\r') {
+        for line in line.split(|&byte| byte == b'\r' && !style.from0) {
             // As in rsync, the rest of a line behind a NUL is ignored.
             let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
             if style.word_split {
@@ -333,26 +345,26 @@ impl Modifiers {
     }
 
     fn said(self, sort: Sort, pattern: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
-        let ends = self.ends(sort, style);
+        let list = style;
         let style = Style {
-            ends,
+            ends: self.ends(sort, list),
             negated: self.negated,
-            perishable: self.perishable || style.perishable,
-            absolute: self.absolute || style.absolute,
-            xattr: self.xattr || style.xattr,
-            ..*style
+            perishable: self.perishable || list.perishable,
+            absolute: self.absolute || list.absolute,
+            xattr: self.xattr || list.xattr,
+            ..*list
         };
         match sort {
-            Sort::Both { .. } if self.cvs => Ok(cvs(&style)),
+            Sort::Both { .. } if self.cvs => Ok(vec![cvs(&style)]),
             Sort::Both { include } | Sort::One { include, .. } if !pattern.is_empty() => {
                 Ok(vec![Said::Rule(ended(style.rule(include, pattern), &style))])
             }
             Sort::Both { .. } | Sort::One { .. } => Err(NO_PATTERN),
-            Sort::Merge | Sort::PerDirectory => self.files(sort, pattern, &style),
+            Sort::Merge | Sort::PerDirectory => self.files(sort, pattern, (list, &style)),
         }
     }
 
-    fn files(self, sort: Sort, file: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
+    fn files(self, sort: Sort, file: &[u8], (list, style): (&Style, &Style)) -> Result<Vec<Said>, &'static str> {
         let file = match file {
             b"" if self.cvs => CVS_FILE,
             b"" => return Err("it names no file"),
@@ -364,9 +376,12 @@ impl Modifiers {
             if name.is_empty() {
                 return Err("it names no file");
             }
-            // It is for both ends, whatever the file's rules are for.
-            let own = Style { ends: None, absolute: false, xattr: false, perishable: false, ..*style };
-            said.push(Said::Rule(ended(own.rule(false, name), &own)));
+            // It is for both ends, whatever the file's rules are for. As in rsync, the lists of the tree and of the run
+            // differ in the rest.
+            let perishable = list.in_tree && list.perishable;
+            let own = Style { ends: None, absolute: false, xattr: false, perishable, ..*style };
+            let rule = own.rule(false, name);
+            said.push(Said::Rule(if list.in_tree { rule } else { ended(rule, &own) }));
         }
         if sort == Sort::Merge {
             let prefixes = self.no_prefixes.map_or(Prefixes::Rules, |include| Prefixes::None { include });
@@ -380,6 +395,7 @@ impl Modifiers {
             no_prefixes: self.no_prefixes.is_some(),
             cvs: self.cvs,
             sender_unless_said: false,
+            from0: style.from0,
         };
         let rule = style.rule(self.no_prefixes.unwrap_or_default(), file);
         said.push(Said::Rule(ended(Rule { per_directory: Some(files), ..rule }, style)));
@@ -388,14 +404,11 @@ impl Modifiers {
 }
 
 /// The rules of CVS for ignored files.
-fn cvs(style: &Style) -> Vec<Said> {
+fn cvs(style: &Style) -> Said {
     // Such rules are for files that can be made again, and protect no directory.
-    let rule = |pattern: &&[u8]| {
-        let rule = Rule { perishable: true, ..style.rule(false, pattern) };
-        Said::Rule(ended(rule, style))
-    };
+    let rule = |pattern: &&[u8]| ended(Rule { perishable: true, ..style.rule(false, pattern) }, style);
     let of_user = Style { prefixes: Prefixes::None { include: false }, word_split: true, cvs: true, ..*style };
-    CVS_PATTERNS.iter().map(rule).chain([Said::CvsOfUser(of_user)]).collect()
+    Said::Cvs { patterns: CVS_PATTERNS.iter().map(rule).collect(), of_user }
 }
 
 #[cfg(test)]
@@ -455,6 +468,15 @@ mod tests {
     }
 
     #[test]
+    fn that_a_file_is_excluded_itself_depends_on_its_list() {
+        for (in_tree, receiver, perishable) in [(true, true, true), (false, false, false)] {
+            let style = Style { in_tree, perishable: true, sender_unless_said: true, ..Style::default() };
+            let [Said::Rule(own), _] = &parse_rule(b":e .f", &style).unwrap()[..] else { panic!("two rules") };
+            assert_eq!((own.receiver, own.perishable), (receiver, perishable), "in the tree: {in_tree}");
+        }
+    }
+
+    #[test]
     fn what_says_nothing_of_an_end_is_for_the_sender_where_the_list_has_it_so() {
         let style = Style { sender_unless_said: true, ..Style::default() };
         for (text, receiver) in [("- a", false), ("P a", true), ("-r a", true), ("-s a", false), ("-sr a", true)] {
@@ -470,7 +492,7 @@ mod tests {
             let text = |said: &Said| match said {
                 Said::Rule(rule) => String::from_utf8_lossy(&rule.pattern).into_owned(),
                 Said::Clear => "!".to_owned(),
-                Said::Merge { .. } | Said::CvsOfUser(_) => "?".to_owned(),
+                Said::Merge { .. } | Said::Cvs { .. } => "?".to_owned(),
             };
             all.iter().map(|(line, said)| (*line, text(said))).collect()
         };
@@ -483,6 +505,12 @@ mod tests {
         assert_eq!(found, expected[..3]);
         let alone = Style { word_split: false, ..words };
         assert_eq!(patterns(b"- b\0x", &alone), [(1, expected[3].clone())]);
+        let nul = Style { from0: true, ..lines };
+        assert_eq!(patterns(b"# c\0- a\r\n\0\0!", &nul), [(2, "a\r\n".to_owned()), (4, "!".to_owned())]);
+        let found = patterns(b"a\nb\0c", &Style { from0: true, ..words });
+        assert_eq!(found, [(1, "a".to_owned()), (1, "b".to_owned()), (2, "c".to_owned())]);
+        let [Said::Rule(files)] = &parse_rule(b": .f", &nul).unwrap()[..] else { panic!("a rule") };
+        assert!(Style::of_files(files, files.per_directory.unwrap()).from0, "as its list");
         let error = parse_file(b"- a\nsecret\n", &lines).unwrap_err().to_string();
         assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
     }

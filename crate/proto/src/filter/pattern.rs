@@ -7,7 +7,7 @@ use crate::entry::Kind;
 
 /// A part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     /// This byte.
     Byte(u8),
     /// Any byte but a slash (`?`).
@@ -18,6 +18,8 @@ enum Token {
     Star,
     /// Any bytes, or none (`**`).
     DoubleStar,
+    /// Any components with the slashes behind them, or none (git's `**/`).
+    Components,
 }
 
 impl Token {
@@ -26,7 +28,115 @@ impl Token {
             Self::Byte(expected) => *expected == byte,
             Self::Any => byte != b'/',
             Self::Set(set) => set[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1,
-            Self::Star | Self::DoubleStar => false,
+            Self::Star | Self::DoubleStar | Self::Components => false,
+        }
+    }
+
+    /// How much more a star can take of the text behind what it has, at the least.
+    fn extends_by(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Self::Star => text.first().filter(|&&byte| byte != b'/').map(|_| 1),
+            Self::DoubleStar => text.first().map(|_| 1),
+            _ => text.iter().position(|&byte| byte == b'/').map(|at| at + 1),
+        }
+    }
+}
+
+/// What is compared with a text as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Glob(Vec<Token>);
+
+impl Glob {
+    /// A text that has no wildcards.
+    fn literal(text: &[u8]) -> Self {
+        Self(text.iter().map(|&byte| Token::Byte(byte)).collect())
+    }
+
+    /// Reads a pattern; none when it cannot be read. `stars` says what a run of so many stars is, by the text before
+    /// and behind it, and where the text goes on.
+    pub(super) fn parse<'a>(
+        text: &'a [u8],
+        stars: impl Fn(&'a [u8], usize, &'a [u8]) -> (Token, &'a [u8]),
+    ) -> Option<Self> {
+        let mut tokens = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((&byte, after)) = rest.split_first() {
+            let before = &text[..text.len() - rest.len()];
+            rest = after;
+            tokens.push(match byte {
+                b'*' => {
+                    let more = rest.iter().take_while(|&&byte| byte == b'*').count();
+                    let (token, after) = stars(before, 1 + more, &rest[more..]);
+                    rest = after;
+                    token
+                }
+                b'?' => Token::Any,
+                b'[' => {
+                    let (set, after) = class(rest)?;
+                    rest = after;
+                    Token::Set(Box::new(set))
+                }
+                // A backslash at the end of a pattern matches nothing that a name could hold.
+                b'\\' => {
+                    let (&escaped, after) = rest.split_first()?;
+                    rest = after;
+                    Token::Byte(escaped)
+                }
+                other => Token::Byte(other),
+            });
+        }
+        tokens.shrink_to_fit();
+        Some(Self(tokens))
+    }
+
+    /// The last byte of every name that matches, where that is certain.
+    pub(super) fn last_byte(&self) -> Option<u8> {
+        match self.0.last() {
+            Some(Token::Byte(byte)) if *byte != b'/' => Some(*byte),
+            _ => None,
+        }
+    }
+
+    /// Whether the whole of `text` is taken. When a star would have to take a slash, the last double star before it is
+    /// extended instead. Earlier stars need no second try, because they took the least that they can.
+    pub(super) fn matches(&self, text: &[u8]) -> bool {
+        let (mut token, mut at) = (0, 0);
+        // The position of a star in the pattern, and the end of the text that it takes.
+        let (mut star, mut double) = (None::<(usize, usize)>, None::<(usize, usize)>);
+        loop {
+            match self.0.get(token) {
+                Some(Token::Star) => {
+                    star = Some((token, at));
+                    token += 1;
+                    continue;
+                }
+                Some(Token::DoubleStar | Token::Components) => {
+                    (star, double) = (None, Some((token, at)));
+                    token += 1;
+                    continue;
+                }
+                Some(single) if at < text.len() && single.takes(text[at]) => {
+                    token += 1;
+                    at += 1;
+                    continue;
+                }
+                None if at == text.len() => return true,
+                _ => {}
+            }
+            let longer = |from: Option<(usize, usize)>| {
+                let (of, end) = from?;
+                let more = self.0[of].extends_by(text.get(end..)?)?;
+                Some((of, end + more))
+            };
+            if let Some((of, end)) = longer(star) {
+                star = Some((of, end));
+                (token, at) = (of + 1, end);
+            } else if let Some((of, end)) = longer(double) {
+                (star, double) = (None, Some((of, end)));
+                (token, at) = (of + 1, end);
+            } else {
+                return false;
+            }
         }
     }
 }
@@ -46,7 +156,7 @@ enum Begins {
 #[expect(clippy::struct_excessive_bools, reason = "what a pattern says, each apart from the others")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    tokens: Vec<Token>,
+    glob: Glob,
     /// Where in a path it begins.
     begins: Begins,
     /// It matches directories only.
@@ -70,8 +180,8 @@ impl Pattern {
         let directories = text.len() > 1 && text.last() == Some(&b'/');
         let text = if directories { &text[..text.len() - 1] } else { text };
         let has_wildcard = text.iter().any(|byte| b"*?[".contains(byte));
-        let tokens =
-            if has_wildcard { parse(text) } else { Some(text.iter().map(|&byte| Token::Byte(byte)).collect()) };
+        let stars = |_, count, after| (if count == 1 { Token::Star } else { Token::DoubleStar }, after);
+        let glob = if has_wildcard { Glob::parse(text, stars) } else { Some(Glob::literal(text)) };
         let begins = if anchored {
             Begins::Top
         } else if text.windows(2).any(|pair| pair == b"**") {
@@ -79,18 +189,14 @@ impl Pattern {
         } else {
             Begins::Slashes(text.split(|&byte| byte == b'/').count() - 1)
         };
-        let last = match tokens.as_deref().and_then(<[Token]>::last) {
-            Some(Token::Byte(byte)) if *byte != b'/' => Some(*byte),
-            _ => None,
-        };
         Self {
             begins,
             directories,
             with_content: text.ends_with(b"***"),
             open: !anchored && text.starts_with(b"**"),
-            broken: tokens.is_none(),
-            tokens: tokens.unwrap_or_default(),
-            last,
+            broken: glob.is_none(),
+            last: glob.as_ref().and_then(Glob::last_byte),
+            glob: glob.unwrap_or_default(),
         }
     }
 
@@ -126,91 +232,19 @@ impl Pattern {
         let text = &buffer[start..];
         let mut after_slashes = text.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at + 1);
         match self.begins {
-            Begins::Top => self.matches_all(text),
+            Begins::Top => self.glob.matches(text),
             Begins::Slashes(count) => {
                 // A path begins where it would behind a slash before it.
                 let start = after_slashes.rev().chain([0]).nth(count);
-                start.is_some_and(|start| self.matches_all(&text[start..]))
+                start.is_some_and(|start| self.glob.matches(&text[start..]))
             }
             Begins::Anywhere => {
-                self.matches_all(text)
-                    || (self.open && self.matches_all(&buffer[start - 1..]))
-                    || after_slashes.any(|start| start < text.len() && self.matches_all(&text[start..]))
+                self.glob.matches(text)
+                    || (self.open && self.glob.matches(&buffer[start - 1..]))
+                    || after_slashes.any(|start| start < text.len() && self.glob.matches(&text[start..]))
             }
         }
     }
-
-    /// Whether the whole of `text` is taken. When a star would have to take a slash, the last double star before it is
-    /// extended instead. Earlier stars need no second try, because they took the least that they can.
-    fn matches_all(&self, text: &[u8]) -> bool {
-        let (mut token, mut at) = (0, 0);
-        // The position of a star in the pattern, and the end of the text that it takes.
-        let (mut star, mut double) = (None::<(usize, usize)>, None::<(usize, usize)>);
-        loop {
-            match self.tokens.get(token) {
-                Some(Token::Star) => {
-                    star = Some((token, at));
-                    token += 1;
-                    continue;
-                }
-                Some(Token::DoubleStar) => {
-                    (star, double) = (None, Some((token, at)));
-                    token += 1;
-                    continue;
-                }
-                Some(single) if at < text.len() && single.takes(text[at]) => {
-                    token += 1;
-                    at += 1;
-                    continue;
-                }
-                None if at == text.len() => return true,
-                _ => {}
-            }
-            let longer = |from: Option<(usize, usize)>, over_slash: bool| {
-                from.filter(|&(_, end)| end < text.len() && (over_slash || text[end] != b'/'))
-            };
-            if let Some((of, end)) = longer(star, false) {
-                star = Some((of, end + 1));
-                (token, at) = (of + 1, end + 1);
-            } else if let Some((of, end)) = longer(double, true) {
-                (star, double) = (None, Some((of, end + 1)));
-                (token, at) = (of + 1, end + 1);
-            } else {
-                return false;
-            }
-        }
-    }
-}
-
-/// The tokens of a pattern that has a wildcard; none when a class has no end.
-fn parse(text: &[u8]) -> Option<Vec<Token>> {
-    let mut tokens = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        tokens.push(match byte {
-            b'*' => {
-                let more = rest.iter().take_while(|&&byte| byte == b'*').count();
-                rest = &rest[more..];
-                if more == 0 { Token::Star } else { Token::DoubleStar }
-            }
-            b'?' => Token::Any,
-            b'[' => {
-                let (set, after) = class(rest)?;
-                rest = after;
-                Token::Set(Box::new(set))
-            }
-            // A backslash at the end of a pattern matches nothing that a name could hold.
-            b'\\' => {
-                let (&escaped, after) = rest.split_first()?;
-                rest = after;
-                Token::Byte(escaped)
-            }
-            other => Token::Byte(other),
-        });
-    }
-    tokens.shrink_to_fit();
-    Some(tokens)
 }
 
 /// The set of a class, and the text behind it; `text` begins behind the `[`.

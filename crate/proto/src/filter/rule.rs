@@ -43,6 +43,8 @@ pub struct PerDirectory {
     pub cvs: bool,
     /// Rules of the file that name no end are for the sender only (`--delete-excluded`).
     pub sender_unless_said: bool,
+    /// A NUL ends a rule, and not a line (`--from0`).
+    pub from0: bool,
 }
 
 const INCLUDE: u16 = 1;
@@ -58,8 +60,9 @@ const WORD_SPLIT: u16 = 1 << 9;
 const NO_PREFIXES: u16 = 1 << 10;
 const CVS: u16 = 1 << 11;
 const SENDER_UNLESS_SAID: u16 = 1 << 12;
+const FROM0: u16 = 1 << 13;
 const OF_RULES: u16 = INCLUDE | NOT_SENDER | NOT_RECEIVER | NEGATED | PERISHABLE | ABSOLUTE | XATTR;
-const OF_FILES: u16 = PER_DIRECTORY | NO_INHERIT | WORD_SPLIT | NO_PREFIXES | CVS | SENDER_UNLESS_SAID;
+const OF_FILES: u16 = PER_DIRECTORY | NO_INHERIT | WORD_SPLIT | NO_PREFIXES | CVS | SENDER_UNLESS_SAID | FROM0;
 
 impl Rule {
     /// A rule for both ends.
@@ -118,6 +121,7 @@ impl Rule {
                 | flag(files.no_prefixes, NO_PREFIXES)
                 | flag(files.cvs, CVS)
                 | flag(files.sender_unless_said, SENDER_UNLESS_SAID)
+                | flag(files.from0, FROM0)
         });
         of_files
             | flag(self.include, INCLUDE)
@@ -149,6 +153,7 @@ impl Rule {
             no_prefixes: has(NO_PREFIXES),
             cvs: has(CVS),
             sender_unless_said: has(SENDER_UNLESS_SAID),
+            from0: has(FROM0),
         });
         Ok(Self {
             include: has(INCLUDE),
@@ -228,9 +233,9 @@ mod tests {
     fn rules_of_a_peer_are_checked() {
         let read = |bytes: &[u8]| FilterRules::get(&mut Reader::new(bytes), "filter").map(|rules| rules.iter().count());
         assert_eq!(read(b"\x00\x01a\x15\x02*b"), Ok(2));
-        assert_eq!(read(b"\x80\x3f\x02.f"), Ok(1));
+        assert_eq!(read(b"\x80\x7f\x02.f"), Ok(1));
         for (bytes, what) in [
-            (&b"\x80\x40\x01a"[..], "a flag of the future"),
+            (&b"\x80\x81\x01\x02.f"[..], "a flag of the future"),
             (b"\x80\x02\x01a", "a flag of files on a pattern"),
             (b"\x06\x01a", "a rule for no end"),
             (b"\x00\x00", "a rule without a pattern"),

@@ -127,8 +127,8 @@ fn rules(all: &[Rule]) -> FilterRules {
 }
 
 fn any_rule() -> impl Strategy<Value = Rule> {
-    let files = any::<[bool; 5]>().prop_map(|[no_inherit, word_split, no_prefixes, cvs, sender_unless_said]| {
-        PerDirectory { no_inherit, word_split, no_prefixes, cvs, sender_unless_said }
+    let files = any::<[bool; 6]>().prop_map(|[no_inherit, word_split, no_prefixes, cvs, sender_unless_said, from0]| {
+        PerDirectory { no_inherit, word_split, no_prefixes, cvs, sender_unless_said, from0 }
     });
     (any::<[bool; 7]>(), prop::option::of(files), vec(any::<u8>(), 1..20)).prop_map(
         |([include, sender, other, negated, perishable, absolute, xattr], per_directory, pattern)| Rule {
