@@ -71,6 +71,7 @@ judged('command lines that name files of rules do what they do with rsync', asyn
     ['-f', 'dir-merge,e .rsync-filter', '-f', '-! */'],
     [`--exclude-from=${here}/more`, '-f', ':n- .cvsignore'],
     ['-0', '-f', `. ${here}/nul`],
+    ['-f', `. ${here}/more`, `--exclude-from=${here}/words`, '-0', '-f', `. ${here}/nul`],
     ['-0', '-f', `.w- ${here}/nul.words`],
     ['-0', `--exclude-from=${here}/nul`, '-C', '-FF'],
     ['-f', `.w ${here}/split`],

@@ -158,6 +158,7 @@ judgedEachWay(
       for (const tree of [local, pulled, pushed]) rsync('-a', `${judge}/`, `${tree}/`);
       const rules = list(random);
       const { deleteExcluded, from0 } = run;
+      const filter = rules.map((rule) => ({ rule, from0 }));
       const label = `round ${round}, seed ${seed}, ${JSON.stringify(run)}: ${JSON.stringify(rules)}`;
       const before = walk(judge).size;
       const flags = [
@@ -168,8 +169,7 @@ judgedEachWay(
       ];
       const ran = spawnSync('rsync', [...flags, ...rules.map((rule) => `--filter=${rule}`), `${source}/`, `${judge}/`]);
       const options = {
-        filter: rules,
-        from0,
+        filter,
         delete: true,
         deleteExcluded,
         allowMassDelete: true,
@@ -186,7 +186,7 @@ judgedEachWay(
         continue;
       }
       t.is(ran.status, 0, `${label}: ${String(ran.stderr)}`);
-      const told = await explained(random, source, local, { filter: rules, from0, deleteExcluded });
+      const told = await explained(random, source, local, { filter, deleteExcluded });
       await sync(source, local, loose);
       await connection.push(source, named('pushed/tree'), loose);
       await connection.pull(named('source'), pulled, loose);

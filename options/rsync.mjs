@@ -135,7 +135,7 @@ const DIFFERS = {
   'cvs-exclude': 'as `--filter`',
   'exclude-from': 'a directory is no list',
   'include-from': 'as `--exclude-from`',
-  from0: 'files in the trees of both ends, wherever these are',
+  from0: 'for files in the trees of both ends, wherever these are',
   stats: 'what gives way to another kind of entry counts as deleted',
   mkpath: 'with `--dry-run` one line says what would be made',
   'rsync-path': 'a `sparsync-remote`',

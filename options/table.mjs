@@ -8,6 +8,7 @@
 //   meaning   one sentence for readers of the sources and of docs/options.md
 //   flag      the flag of the command, `short` its letter, `value` what its value is called, `bare` the value of the flag
 //             alone, `off` the value of `--no-FLAG` (without it the default), `many` whether it may be repeated, `help` one line
+//   placed    where the flag stands among others counts
 //   aliases   further long names of the flag, which the help does not show
 //   from      in place of a flag, the flag of another option that says it as well
 //   flags     in place of one flag, flags that each stand for one word

@@ -71,11 +71,13 @@ export const filterRules: Check<FilterRules> = (value, name) => {
 export function nativeRules(rules: FilterRules): NativeRule[] {
   return rules.map((rule) => {
     if (isText(rule)) return ruleOf(bytes(rule));
+    const from0 = rule.from0 ?? false;
+    if (rule.rule !== undefined) return { ...ruleOf(bytes(rule.rule)), from0 };
     for (const from of ['excludeFrom', 'includeFrom'] as const) {
       const file = rule[from];
-      if (file !== undefined) return { ...ruleOf(bytes(file)), include: PATTERN_FILES[from], isFile: true };
+      if (file !== undefined) return { ...ruleOf(bytes(file)), include: PATTERN_FILES[from], isFile: true, from0 };
     }
-    return ruleOf(textOfRule(rule));
+    return { ...ruleOf(textOfRule(rule)), from0 };
   });
 }
 
@@ -87,9 +89,9 @@ function isRule(value: unknown): value is FilterRules[number] {
   if (isText(value)) return true;
   if (!isPlain(value)) return false;
   const entries = Object.entries(value).filter(([, said]) => said !== undefined);
-  const actions = entries.filter(
-    ([key, said]) => (Object.hasOwn(LETTERS, key) || Object.hasOwn(PATTERN_FILES, key)) && isText(said),
-  );
+  const isAction = (key: string): boolean =>
+    key === 'rule' || Object.hasOwn(LETTERS, key) || Object.hasOwn(PATTERN_FILES, key);
+  const actions = entries.filter(([key, said]) => isAction(key) && isText(said));
   const [action, ...others] = actions.map(([key]) => key);
   if (action === undefined || others.length > 0) return false;
   return entries.every(([key, said]) => key === action || isModifier(key, said, action));
@@ -97,8 +99,10 @@ function isRule(value: unknown): value is FilterRules[number] {
 
 /** Whether a modifier exists, and is allowed for the action of the rule. */
 function isModifier(key: string, said: unknown, action: string): boolean {
-  if (Object.hasOwn(PATTERN_FILES, action)) return false;
   const isFile = FILES.includes(action);
+  const hasNoOther = action === 'rule' || Object.hasOwn(PATTERN_FILES, action);
+  if (key === 'from0') return (isFile || hasNoOther) && typeof said === 'boolean';
+  if (hasNoOther) return false;
   if (OF_FILES.includes(key) && !isFile) return false;
   if (key === 'negate' && isFile) return false;
   if (key === 'end') return typeof said === 'string' && Object.hasOwn(ENDS, said) && hasBothEnds(action);

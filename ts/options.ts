@@ -327,6 +327,10 @@ export interface FilterRule {
   excludeFrom?: string | Uint8Array | undefined;
   /** A file of this machine with a pattern on each line: all are included, but for those that begin with `- `. */
   includeFrom?: string | Uint8Array | undefined;
+  /** A rule in rsync's text, for `from0` beside it. */
+  rule?: string | Uint8Array | undefined;
+  /** A NUL ends each rule of the files that the rule names, and not a line. Default: `false`. */
+  from0?: boolean | undefined;
   /** The rule is for what the pattern does not match. Default: `false`. */
   negate?: boolean | undefined;
   /** The rule keeps nothing that lies in a directory which is deleted. Default: `false`. */
@@ -799,14 +803,6 @@ export interface TransferOptions {
    * @example `filter: [{ include: '*.keep.tmp' }, { exclude: '*.tmp' }, { mergeFile: '.syncignore' }, { dirMerge: '.rsync-filter' }]`
    */
   filter?: readonly (string | Uint8Array | FilterRule)[] | undefined;
-  /**
-   * A NUL ends each rule of the files that rules of {@link TransferOptions.filter} name, in trees too, and not a line.
-   *
-   * Default: `false`.
-   *
-   * @example `filter: [{ excludeFrom: 'names' }], from0: true`
-   */
-  from0?: boolean | undefined;
   /**
    * Leave out what git ignores where no rule of {@link TransferOptions.filter} decides: by the files `.gitignore` of the
    * tree and of the repository that holds it, and `.git/info/exclude`. Each end reads its own; see docs/filters.md.

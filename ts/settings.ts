@@ -156,7 +156,6 @@ const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
   into: flag,
   relative: flag,
   impliedDirs: flag,
-  from0: flag,
   filesFrom: instance<readonly PathLike[]>(
     (value): value is readonly PathLike[] => Array.isArray(value),
     'an array of paths',
@@ -250,7 +249,6 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
     engine.delete = true;
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
   }
-  if (given.from0 === true) engine.filter = engine.filter.map((rule) => ({ ...rule, from0: true }));
   engine.delete ||= engine.deleteAfter;
   engine.backup ||= engine.backupDir.length > 0;
   // As with rsync: a directory in which a backup is made would get a new time, and then the old one again, at each run.

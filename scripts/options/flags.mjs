@@ -28,6 +28,7 @@ function declaration(row) {
     twice: row.twice && quoted(row.twice),
     doubled: row.doubled && quoted(row.doubled),
     hidden: row.hidden && 'true',
+    placed: row.placed && 'true',
   };
   const shown = Object.entries(parts).filter(([, value]) => value !== undefined);
   return `{ ${shown.map(([name, value]) => `${name}: ${value}`).join(', ')} }`;

@@ -41,6 +41,8 @@ export interface Flag {
   readonly doubled?: string;
   /** Not shown in the help. */
   readonly hidden?: boolean;
+  /** Where it stands among flags with values counts: {@link ParsedFlags.ordered} has it, with an empty value for off. */
+  readonly placed?: boolean;
 }
 
 /** A word of the command line, as bytes if text cannot hold it. */
@@ -74,6 +76,7 @@ export class ParsedFlags {
     // The last one that was turned stands last.
     this.#switches.delete(flag.name);
     this.#switches.set(flag.name, on);
+    if (flag.placed === true) this.#values.push([flag.name, on ? flag.name : '']);
     this.#times.set(flag.name, on ? before + 1 : 0);
     if (flag.doubled !== undefined && (on ? before > 0 : before > 1)) this.#switches.set(flag.doubled, on);
     for (const name of flag.implies ?? []) this.#switches.set(name, on);
@@ -116,7 +119,9 @@ export class ParsedFlags {
     for (const [name, times] of lower.#times) if (!said.has(name)) this.#times.set(name, times);
     for (const [name, value] of lower.#values) {
       if (said.has(name)) continue;
-      this.#values.push([name, value]);
+      // A setting counts wherever others stand.
+      if (this.#known.get(name)?.placed === true) this.#values.unshift([name, value]);
+      else this.#values.push([name, value]);
       this.#filled.add(name);
     }
     for (const name of lower.#removed) this.#removed.add(name);

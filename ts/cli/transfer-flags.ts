@@ -28,7 +28,7 @@ import { REPORTERS } from './reporter.js';
 export const RELATIVE_FLAG: Flag = { name: 'relative', short: 'R' };
 export const IMPLIED_DIRS_FLAG: Flag = { name: 'implied-dirs' };
 export const FILES_FROM_FLAG: Flag = { name: 'files-from', value: 'FILE' };
-export const FROM0_FLAG: Flag = { name: 'from0', short: '0' };
+export const FROM0_FLAG: Flag = { name: 'from0', short: '0', placed: true };
 export const LINKS_FLAG: Flag = { name: 'links', short: 'l' };
 export const COPY_LINKS_FLAG: Flag = { name: 'copy-links', short: 'L' };
 export const COPY_DIRLINKS_FLAG: Flag = { name: 'copy-dirlinks', short: 'k' };
@@ -376,7 +376,6 @@ export async function flaggedOptions(flags: ParsedFlags) {
       relative: flags.given('relative'),
       impliedDirs: flags.given('implied-dirs'),
       filesFrom: await filesFromOf(flags),
-      from0: flags.on('from0'),
       remoteMungeLinks: remoteOption(flags, '--munge-links'),
       remoteFakeSuper: remoteOption(flags, '--fake-super'),
       filter: filterOf(flags),

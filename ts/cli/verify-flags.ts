@@ -125,7 +125,6 @@ export async function flaggedVerifyOptions(flags: ParsedFlags) {
     relative: flags.given('relative'),
     impliedDirs: flags.given('implied-dirs'),
     filesFrom: await filesFromOf(flags),
-    from0: flags.on('from0'),
     links: flags.given('links'),
     copyLinks: flags.given('copy-links'),
     copyDirLinks: flags.given('copy-dirlinks'),
