@@ -227,6 +227,24 @@ injected('what did not arrive is told apart from what arrived without all its at
   t.regex(ran.stderr, /: 1 path did not arrive, 3 paths arrived without all attributes, the first being /);
 });
 
+injected('a file is written whose close fails, as network file systems fail where there is no room: it is told', async (t) => {
+  const { work, client } = await setup(t);
+  const [source, destination] = [`${work}/source`, `${work}/destination`];
+  for (const root of [source, destination]) mkdirSync(root);
+  for (const name of ['one', 'two']) {
+    writeFileSync(`${source}/${name}`, `new ${name}`);
+    writeFileSync(`${destination}/${name}`, 'old');
+  }
+  // Of all closes those of one file: an injected one is not made.
+  const fault = ['-P', `${destination}/one`, ...inject({ call: 'close', error: 'ENOSPC', when: '1+' })];
+  const [strace = '', ...words] = straced(`${work}/trace`, [...fault, process.execPath, program]);
+  const ran = await start(t, strace, [...words, '-a', '--inplace', `${source}/`, destination], { env: client.env })
+    .ended;
+  t.true(wasInjected(`${work}/trace`));
+  t.is(ran.code, exit.io, ran.stderr);
+  t.regex(ran.stderr, /one\b.*close: No space left on device/);
+});
+
 const unfinished = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith('.sps-'));
 
 // Seen red with a lock that is refused for any other reason than that another holds it.

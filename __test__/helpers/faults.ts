@@ -16,8 +16,8 @@ export type ErrorName = keyof typeof errors;
 
 /**
  * The system calls that are made to fail. Not among them: what cannot fail so in life (futex, clocks, memory that is
- * given back, threads, `close`, which an injection leaves undone), and what Node waits in (epoll, poll, eventfd), whose
- * failure ends Node itself and says nothing about this package.
+ * given back, threads), what Node waits in (epoll, poll, eventfd), whose failure ends Node itself and says nothing about
+ * this package, and `close`, which an injection leaves undone: a lock would stay. The storage in memory fails that.
  */
 export const failing: readonly string[] =
   'openat openat2 statx newfstatat fstat statfs fstatfs getdents64 readlinkat lseek flock fcntl read pread64 readv pwrite64 writev ftruncate fallocate copy_file_range mkdir mkdirat symlinkat linkat mknodat renameat renameat2 rename unlink unlinkat utimensat fchmod fchmodat fchmodat2 fchown fchownat fsync fdatasync syncfs fgetxattr flistxattr fsetxattr fremovexattr socket bind setsockopt getsockname sendmsg sendmmsg sendto recvmsg recvmmsg'.split(

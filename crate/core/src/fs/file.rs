@@ -190,4 +190,8 @@ impl WriteFile for FsFile {
             synced => synced.map_err(CallError::of("fsync")),
         }
     }
+
+    fn close(self) -> Result<()> {
+        nix::unistd::close(self.fd).map_err(|error| CallError::of("close")(Errno::from_raw_os_error(error as i32)))
+    }
 }

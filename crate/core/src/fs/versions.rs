@@ -122,7 +122,7 @@ impl Versions {
         let made = to.create_file(&temp_name, 0o600).and_then(|copy| {
             copy_content(&file, &copy)?;
             set_like(&copy.handle(), &file.status()?, (&from, name));
-            Ok(())
+            copy.close()
         });
         place_copy(made, &to, &temp_name, name)
     }

@@ -148,7 +148,7 @@ pub(crate) fn copy_entry<D: WriteDirectory>(
         Kind::File => to.create_file(temp_name, 0o600).and_then(|file| {
             copy_content(&from.open_file(from_name)?, &file)?;
             set_like(&file.handle(), &status, (from, from_name));
-            Ok(())
+            file.close()
         }),
         Kind::Symlink => from.read_link(from_name).and_then(|target| {
             to.make_symlink(temp_name, &target)?;
@@ -247,6 +247,18 @@ mod tests {
             assert_eq!(xattrs.contains_key(CAPABILITY), capability, "{fails:?}");
             assert!(xattrs.contains_key(&b"user.note"[..]), "{fails:?}");
         }
+    }
+
+    #[test]
+    fn a_copy_whose_close_fails_gets_no_name() {
+        let storage = tree(b"content");
+        let call = Call { operation: "close", path: UNFINISHED.to_vec(), nth: 0 };
+        storage.faults.begin(Some((call, Strike::Fail(Errno::NOSPC))));
+        let top = storage.open(&RelPath::root(), Access::Read).expect("the top");
+        let made = copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next());
+        assert_eq!(made.map_err(|error| error.errno), Err(Errno::NOSPC));
+        let Body::Directory(entries) = storage.top.look().0 else { unreachable!("the top is a directory") };
+        assert_eq!(entries.keys().map(Vec::as_slice).collect::<Vec<_>>(), [b"file"]);
     }
 
     #[test]

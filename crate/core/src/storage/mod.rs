@@ -380,6 +380,9 @@ pub(crate) trait WriteFile: File {
 
     /// Writes its content and attributes to the device.
     fn sync(&self) -> Result<()>;
+
+    /// Closes it. A network file system may say only now that there was no room for what was written.
+    fn close(self) -> Result<()>;
 }
 
 /// An entry whose attributes are set, one at a time. The caller decides which ones, and in which order.

@@ -348,6 +348,7 @@ fn copy<S: WriteStorage>(
         if writing.durability >= Durability::Run {
             file.sync()?;
         }
+        file.close()?;
         Ok((unset, content))
     });
     match complete {

@@ -319,3 +319,15 @@ fn a_directory_that_is_gone_when_its_attributes_are_set_is_told() {
     let found = strike(&Fault { work, side, call, strike: Strike::Fail(Errno::NOENT) });
     assert_eq!(found, Some(Vec::new()));
 }
+
+#[test]
+fn a_file_whose_close_fails_gets_no_name() {
+    for work in WORKS {
+        let closed: Vec<_> = calls(work).into_iter().filter(|(_, call)| call.operation == "close").collect();
+        assert!(!closed.is_empty(), "{work:?} names a file whose close nobody looked at");
+        for (side, call) in closed {
+            let found = strike(&Fault { work, side, call, strike: Strike::Fail(Errno::IO) });
+            assert_eq!(found, Some(Vec::new()), "{work:?}");
+        }
+    }
+}

@@ -32,6 +32,11 @@ pub(super) struct Unnamed<D: WriteDirectory> {
 }
 
 impl<D: WriteDirectory> Unnamed<D> {
+    /// Closes the open file. Where that fails, not all of the content may be there.
+    fn close(&mut self) -> storage::Result<()> {
+        self.open.take().map_or(Ok(()), WriteFile::close)
+    }
+
     pub(super) fn discard(self) {
         drop(self.open);
         self.unplaced.discard();
@@ -55,8 +60,10 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 }
             }
             Durability::Run => {
-                if self.unnamed.len() >= FLUSHED_SINGLY_MAX {
-                    unnamed.open = None;
+                if self.unnamed.len() >= FLUSHED_SINGLY_MAX
+                    && let Err(error) = unnamed.close()
+                {
+                    return self.not_flushed(unnamed, error);
                 }
                 self.unnamed.push(unnamed);
                 self.writing.unflushed.fetch_add(1, Ordering::SeqCst);
@@ -113,15 +120,17 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 
     /// Gives a complete file its name.
-    fn name(&mut self, unnamed: Unnamed<S::Directory>) -> Result<()> {
+    fn name(&mut self, mut unnamed: Unnamed<S::Directory>) -> Result<()> {
         let writing = self.writing;
         // A session that was superseded changes nothing more.
         if let Err(error) = writing.session.check() {
             unnamed.discard();
             return Err(error);
         }
-        let Unnamed { incoming, file, unplaced, open, unset } = unnamed;
-        drop(open);
+        if let Err(error) = unnamed.close() {
+            return self.not_flushed(unnamed, error);
+        }
+        let Unnamed { incoming, file, unplaced, unset, .. } = unnamed;
         let Some((name, _, _)) = incoming.file(file.index) else {
             return Err(Error::internal("a file without a listing"));
         };

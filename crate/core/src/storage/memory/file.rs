@@ -88,4 +88,8 @@ impl WriteFile for Held {
     fn sync(&self) -> Result<()> {
         self.change("sync", b"", || Ok(()))
     }
+
+    fn close(self) -> Result<()> {
+        self.change("close", b"", || Ok(()))
+    }
 }
