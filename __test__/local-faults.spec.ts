@@ -227,22 +227,49 @@ injected('what did not arrive is told apart from what arrived without all its at
   t.regex(ran.stderr, /: 1 path did not arrive, 3 paths arrived without all attributes, the first being /);
 });
 
-injected('a file is written whose close fails, as network file systems fail where there is no room: it is told', async (t) => {
-  const { work, client } = await setup(t);
-  const [source, destination] = [`${work}/source`, `${work}/destination`];
-  for (const root of [source, destination]) mkdirSync(root);
-  for (const name of ['one', 'two']) {
-    writeFileSync(`${source}/${name}`, `new ${name}`);
-    writeFileSync(`${destination}/${name}`, 'old');
+injected(
+  'a file is written whose close fails, as network file systems fail where there is no room: it is told',
+  async (t) => {
+    const { work, client } = await setup(t);
+    const [source, destination] = [`${work}/source`, `${work}/destination`];
+    for (const root of [source, destination]) mkdirSync(root);
+    for (const name of ['one', 'two']) {
+      writeFileSync(`${source}/${name}`, `new ${name}`);
+      writeFileSync(`${destination}/${name}`, 'old');
+    }
+    // Of all closes those of one file: an injected one is not made.
+    const fault = ['-P', `${destination}/one`, ...inject({ call: 'close', error: 'ENOSPC', when: '1+' })];
+    const [strace = '', ...words] = straced(`${work}/trace`, [...fault, process.execPath, program]);
+    const ran = await start(t, strace, [...words, '-a', '--inplace', `${source}/`, destination], { env: client.env })
+      .ended;
+    t.true(wasInjected(`${work}/trace`));
+    t.is(ran.code, exit.io, ran.stderr);
+    t.regex(ran.stderr, /close: No space left on device .*\(one\)/);
+  },
+);
+
+injected('large files that changed and cannot be read are each told, however many, and the rest arrives', async (t) => {
+  const { work, served, client, url } = await setup(t);
+  const source = `${work}/source`;
+  const random = new Random(t.title);
+  for (const root of [source, `${served}/tree`]) mkdirSync(root);
+  const names = Array.from({ length: 20 }, (_, number) => `unreadable${number}`);
+  for (const name of [...names, 'readable']) {
+    writeFileSync(`${served}/tree/${name}`, random.bytes(1 << 20));
+    writeFileSync(`${source}/${name}`, random.bytes(1 << 20));
   }
-  // Of all closes those of one file: an injected one is not made.
-  const fault = ['-P', `${destination}/one`, ...inject({ call: 'close', error: 'ENOSPC', when: '1+' })];
-  const [strace = '', ...words] = straced(`${work}/trace`, [...fault, process.execPath, program]);
-  const ran = await start(t, strace, [...words, '-a', '--inplace', `${source}/`, destination], { env: client.env })
-    .ended;
-  t.true(wasInjected(`${work}/trace`));
-  t.is(ran.code, exit.io, ran.stderr);
-  t.regex(ran.stderr, /one\b.*close: No space left on device/);
+  const fault = names.flatMap((name) => ['-P', `${source}/${name}`]);
+  const read = inject({ call: 'pread64', error: 'EIO', when: '1+' });
+  const [strace = '', ...words] = straced(`${work}/trace`, [...fault, ...read, process.execPath, program]);
+  const args = ['-a', '--no-whole-file', '-I', `${source}/`, url('tree')];
+  const ran = await start(t, strace, [...words, ...args], { env: client.env }).ended;
+  t.is(ran.code, exit.partial, ran.stderr);
+  t.deepEqual(
+    names.filter((name) => !new RegExp(`${name}\\b.*Input/output error`).test(ran.stderr)),
+    [],
+    ran.stderr,
+  );
+  t.deepEqual(readFileSync(`${served}/tree/readable`), readFileSync(`${source}/readable`));
 });
 
 const unfinished = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith('.sps-'));

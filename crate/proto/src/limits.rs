@@ -168,9 +168,6 @@ pub const DELTA_GRAINS_BYTES_MAX: u64 = 32 << 20;
 /// The literal bytes of a file from which on grains are asked for: below, the round trip costs more than it saves.
 pub const DELTA_GRAINS_BYTES_MIN: u64 = 64 << 10;
 
-/// The most files of one lane that a sender has asked about and that have not begun.
-pub const DELTA_SIGNED_MAX: usize = 8;
-
 const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + XATTRS_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
 const _: () = assert!(PATHS_BYTES_MAX + FILTER_BYTES_MAX + SOURCE_MARKS_BYTES_MAX + (64 << 10) < FRAME_BYTES_MAX);
 const _: () = assert!(PATH_BYTES_MAX + MESSAGE_BYTES_MAX + 1024 < FRAME_BYTES_MAX);

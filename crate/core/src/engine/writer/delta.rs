@@ -1,7 +1,7 @@
 //! What stands in the place of a large file that changed: it is told to the sender, and the new file is made of it.
 
 use sparsync_proto::delta::{Chunk, Cutter};
-use sparsync_proto::limits::{BATCH_BYTES, DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, DELTA_PIECES_MAX, DELTA_SIGNED_MAX};
+use sparsync_proto::limits::{BATCH_BYTES, DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, DELTA_PIECES_MAX};
 use sparsync_proto::pack::FileId;
 use sparsync_proto::{ContentDigest, Frame, IssueKind, Kind, Phase, Time};
 
@@ -103,8 +103,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     /// Tells the sender the pieces of the file in the place of a new one. A file that cannot be read has none.
     pub(super) fn sign(&mut self, file: FileId, cutter: Cutter) -> Result<()> {
         self.enter(file.directory)?;
-        if self.bases.len() >= DELTA_SIGNED_MAX || self.bases.contains_key(&file) {
-            return Err(Error::protocol("more questions about files than a lane may ask").remote());
+        if self.asked.is_some() {
+            return Err(Error::protocol("a question about a file while another one has not begun").remote());
         }
         let Some(current) = &self.current else { return Err(Error::internal("no current directory")) };
         if !current.incoming.has_basis(file.index) {
@@ -136,13 +136,13 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let (state, below) = (seen(&status), cutter.below());
         let mut basis = Basis { file: opened, bytes, state, parts, digests, told: Vec::new(), below };
         basis.told = basis.ranges().map(|(start, part)| (start, *part)).collect();
-        self.bases.insert(file, basis);
+        self.asked = Some((file, basis));
         Ok(())
     }
 
     /// Tells the finer parts of some of the parts that were told last.
     pub(super) fn ask(&mut self, file: FileId, parts: &[u32]) -> Result<()> {
-        let basis = self.bases.get_mut(&file);
+        let basis = self.asked.as_mut().filter(|(asked, _)| *asked == file).map(|(_, basis)| basis);
         let Some((basis, cutter)) = basis.and_then(|basis| basis.below.take().map(|cutter| (basis, cutter))) else {
             return Err(Error::protocol("a question about parts that were not told").remote());
         };

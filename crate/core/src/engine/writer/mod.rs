@@ -111,6 +111,24 @@ impl<S: WriteStorage> Writing<'_, S> {
         self.widened.within(path, || work(directory))
     }
 
+    /// The directory that a file is in until it is complete, if that is another one than its own, at `path`. `resumes`
+    /// says that a part is gone on with, and `keeps_part` that one is kept.
+    pub(super) fn staging_of(
+        &self,
+        path: &RelPath,
+        resumes: bool,
+        keeps_part: bool,
+    ) -> storage::Result<Option<Arc<S::Directory>>> {
+        match &self.partials {
+            Some(partials) if resumes || keeps_part => {
+                self.widened.within(path, || partials.open(path, resumes)).map(Some)
+            }
+            // A part that was kept beside its target is there.
+            None if resumes => Ok(None),
+            Some(_) | None => Ok(self.staging.clone()),
+        }
+    }
+
     /// Begins to write over a file, if that is asked for and the file exists. Its old content is kept first where it
     /// has to be.
     pub(super) fn begin_in_place(
@@ -223,8 +241,13 @@ impl<S: WriteStorage> Writing<'_, S> {
 }
 
 /// A file that has begun, and the handle to write it.
-type Begun<S> =
-    (Unplaced<<S as storage::Storage>::Directory>, <<S as storage::Storage>::Directory as storage::Directory>::File);
+type Begun<S> = (Unplaced<<S as storage::Storage>::Directory>, FileOf<S>);
+
+/// What stands in the place of a file, if the sender has asked about that.
+type Asked<S> = Option<Basis<FileOf<S>>>;
+
+/// A file of a storage.
+type FileOf<S> = <<S as storage::Storage>::Directory as storage::Directory>::File;
 
 /// The directory that a lane is writing into.
 struct Current<D> {
@@ -241,8 +264,8 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     current: Option<Current<S::Directory>>,
     /// The file whose recipe is arriving.
     open: Option<Open<S::Directory>>,
-    /// The files in the place of those that the sender has asked about and whose content has not begun.
-    bases: HashMap<FileId, Basis<<S::Directory as storage::Directory>::File>>,
+    /// The file that the sender has asked about and whose content has not begun, and what stands in its place.
+    asked: Option<(FileId, Basis<FileOf<S>>)>,
     /// Copies files that the sender hands over.
     copier: Copier,
     /// A block of content that is copied.
@@ -262,7 +285,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
             lane,
             current: None,
             open: None,
-            bases: HashMap::new(),
+            asked: None,
             copier: Copier::default(),
             block: Vec::new(),
             unnamed: Vec::new(),
@@ -375,12 +398,14 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         }
     }
 
-    /// Makes the directory of `file` the current one, and takes the file off the expected ones.
-    fn take(&mut self, file: FileId) -> Result<(Arc<Incoming>, Wanted)> {
+    /// Makes the directory of `file` the current one, and takes the file off the expected ones and off what was asked
+    /// about.
+    fn take(&mut self, file: FileId) -> Result<(Arc<Incoming>, Wanted, Asked<S>)> {
         self.enter(file.directory)?;
         let incoming = Arc::clone(&self.current()?.incoming);
         let wanted = incoming.take(file.index)?;
-        Ok((incoming, wanted))
+        let basis = self.asked.take_if(|(asked, _)| *asked == file).map(|(_, basis)| basis);
+        Ok((incoming, wanted, basis))
     }
 
     fn enter(&mut self, number: u32) -> Result<()> {
@@ -408,7 +433,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
                 None => Err(Error::internal("an open file that is not there")),
             };
         }
-        let (incoming, wanted) = self.take(file)?;
+        let (incoming, wanted, _) = self.take(file)?;
         if wanted.discarded {
             self.writing.directories.done(file.directory, &incoming);
             return Ok(());

@@ -193,7 +193,7 @@ impl<D: WriteDirectory> Arriving<D> {
 
 impl<S: WriteStorage> LaneWriter<'_, S> {
     pub(super) fn begin(&mut self, file: FileId) -> Result<()> {
-        let (incoming, wanted) = self.take(file)?;
+        let (incoming, wanted, basis) = self.take(file)?;
         if wanted.discarded {
             self.open = Some(Open::Unwanted(incoming));
             return Ok(());
@@ -203,7 +203,6 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             self.lane.holds(bytes);
         }
         let size = incoming.file(file.index).map_or(0, |(_, _, size)| size);
-        let basis = self.bases.remove(&file);
         if let Some(basis) = &basis {
             self.lane.has_basis(basis.bytes, basis.starts(), size);
         }

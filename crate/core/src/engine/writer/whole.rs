@@ -24,7 +24,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         digest: &ContentDigest,
     ) -> Result<()> {
         let writing = self.writing;
-        let (incoming, wanted) = self.take(file)?;
+        let (incoming, wanted, _) = self.take(file)?;
         if wanted.discarded {
             writing.directories.done(file.directory, &incoming);
             return Ok(());
