@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sparsync_proto::{At, InForce, Kind, Name, RelPath};
 
+use super::spelling::spellings;
 use super::{Extra, Receiver};
 use crate::error::{Error, Result};
 use crate::storage::{CallError, Directory, Errno, TempName, WriteStorage, entries};
@@ -36,14 +37,18 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let is_foreign = self.options.one_file_system
                 && directory.status(b"").map_or(true, |found| self.is_foreign(found.device));
             let at = At::new(&path, &in_force);
-            let only_here = |name: &[u8]| listing.find(name).is_none() && TempName::parse(name).is_none();
-            extras.extend(names.iter().filter(|(name, _)| !is_foreign && only_here(name)).filter_map(
-                |(name, kind)| {
-                    let name = Name::new(name).ok().filter(|name| self.goes(&at, *name, *kind))?;
-                    let is_directory = *kind == Kind::Directory;
-                    Some(Extra { path: path.join(name), is_directory, in_force: in_force.clone() })
-                },
-            ));
+            let is_here = |name: &[u8]| names.binary_search_by(|(here, _)| here.as_slice().cmp(name)).is_ok();
+            let is_only_here = |name: &[u8]| listing.find(name).is_none() && TempName::parse(name).is_none();
+            let extra = names.iter().filter(|(name, _)| !is_foreign && is_only_here(name));
+            let missing = listing.entries().iter().map(|entry| listing.name(entry)).filter(|name| !is_here(name));
+            let here: Vec<&[u8]> = extra.clone().map(|(name, _)| name.as_slice()).collect();
+            let spelled = if here.is_empty() { Vec::new() } else { spellings(&directory, &here, missing) };
+            extras.extend(extra.filter_map(|(name, kind)| {
+                let name = Name::new(name).ok().filter(|name| self.goes(&at, *name, *kind))?;
+                let is_directory = *kind == Kind::Directory;
+                let is_extra = spelled.iter().all(|(here, _)| *here != name.as_bytes());
+                is_extra.then(|| Extra { path: path.join(name), is_directory, in_force: in_force.clone() })
+            }));
             drop(at);
             rules.insert(path, in_force);
         }

@@ -207,10 +207,21 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Takes entries of the destination for those that the source has by their names, where options say so.
+    /// Takes entries of the destination for those that the source has by their names, where options or the file system
+    /// say so.
     fn take_as_at_the_source(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
         self.take_devices(old, listing);
+        self.take_spellings(old, listing)?;
         self.take_dir_links(old, listing)
+    }
+
+    /// Looks at these entries of a directory of the destination.
+    pub(super) fn look_at_names(&self, path: &RelPath, names: &[&[u8]]) -> Result<Scan> {
+        let Some(root) = &self.destination.root else { return Err(Error::internal("no destination to look at")) };
+        let options = (self.options.attributes, &self.options.judge, self.options.sums());
+        let look = || look_at(root, path, names.iter().copied(), options);
+        let looked = self.widened().map_or_else(look, |widened| widened.within(path, look));
+        looked.map_err(|error| Error::io("cannot look at the destination", path.as_bytes(), error.into()))
     }
 
     /// Looks at entries of the directory that the sender lists and that the rules of this end left out.
@@ -222,27 +233,17 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let names = listing.entries().iter().map(|entry| listing.name(entry));
         let is_hidden = |name: &[u8]| self.failed.contains_entry(&old.path, name);
         let missing: Vec<&[u8]> = names.filter(|name| old.listing.find(name).is_none() && !is_hidden(name)).collect();
-        let Some(root) = self.destination.root.as_ref().filter(|_| !missing.is_empty()) else { return Ok(()) };
-        let look = |names: &[&[u8]]| {
-            let look = || {
-                look_at(
-                    root,
-                    &old.path,
-                    names.iter().copied(),
-                    (self.options.attributes, &self.options.judge, self.options.sums()),
-                )
-            };
-            let looked = self.widened().map_or_else(look, |widened| widened.within(&old.path, look));
-            looked.map_err(|error| Error::io("cannot look at the destination", old.path.as_bytes(), error.into()))
-        };
-        let mut found = look(&missing)?;
+        if missing.is_empty() || self.destination.root.is_none() {
+            return Ok(());
+        }
+        let mut found = self.look_at_names(&old.path, &missing)?;
         if !found.listing.is_empty() {
             // Entries cannot be added to a listing, so one is made of the names known before and those found now.
             let known =
                 |listing: &'_ Listing| listing.entries().iter().map(|e| listing.name(e).to_vec()).collect::<Vec<_>>();
             let names = [known(&old.listing), known(&found.listing)].concat();
             let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-            old.listing = look(&names)?.listing;
+            old.listing = self.look_at_names(&old.path, &names)?.listing;
         }
         old.issues = std::mem::take(&mut found.issues);
         self.tell_issues(old)?;

@@ -2,13 +2,13 @@
 //!
 //! [`dispatch`] takes what the sender says, [`compare`] looks at directories, [`decide`] at the entries of one,
 //! [`make`] makes and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and
-//! sweeps after them, [`dir_links`] takes symlinks for directories, [`basis`] takes entries from other states of the
-//! tree, [`delete`] removes what only the destination has, [`again`] decides about that once more, [`missing`] adds
-//! what sources that are not there would be, [`older`] finds other files that new ones are made of, [`moves`] those
-//! that were only moved, [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`planned`]
-//! holds a run to its plan, [`put`] puts a tree in its place that was made beside that, [`finish`] sets final
-//! attributes and tells the result. What may come when is decided by [`machine::Receiver`]; files are written by the
-//! lanes' writers.
+//! sweeps after them, [`dir_links`] takes symlinks for directories, [`spelling`] names for those of the source,
+//! [`basis`] takes entries from other states of the tree, [`delete`] removes what only the destination has, [`again`]
+//! decides about that once more, [`missing`] adds what sources that are not there would be, [`older`] finds other files
+//! that new ones are made of, [`moves`] those that were only moved, [`arrived`] lets the sender remove what it has
+//! sent, [`items`] tells what is done, [`planned`] holds a run to its plan, [`put`] puts a tree in its place that was
+//! made beside that, [`finish`] sets final attributes and tells the result. What may come when is decided by
+//! [`machine::Receiver`]; files are written by the lanes' writers.
 
 mod again;
 mod arrived;
@@ -29,6 +29,7 @@ mod moves;
 mod older;
 mod planned;
 mod put;
+mod spelling;
 mod told_first;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};

@@ -1,10 +1,11 @@
 //! The engine against itself, over storages in memory that fail at any call: see [`faults`]; and beside others that may
-//! be alive: see [`leftovers`].
+//! be alive: see [`leftovers`]; and where names are not told by their case: see [`spelling`].
 
 mod changing;
 mod faults;
 mod judge;
 mod leftovers;
+mod spelling;
 mod trees;
 
 use std::sync::Arc;

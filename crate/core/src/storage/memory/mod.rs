@@ -55,6 +55,8 @@ struct State {
     ctime: Time,
     /// What becomes of a file's content after each time it is read.
     restless: Option<fn(&mut Vec<u8>)>,
+    /// A directory does not tell its names by the case of their letters.
+    folds_case: bool,
 }
 
 /// Extended attributes by their names.
@@ -112,7 +114,7 @@ impl Node {
     pub(crate) fn new(body: Body, mode: u16) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let meta = Meta { mode, uid: 0, gid: 0, mtime: now() };
-        let state = Mutex::new(State { body, meta, xattrs: Xattrs::new(), ctime: change_time(), restless: None });
+        let state = Mutex::new(State { body, meta, xattrs: Xattrs::new(), ctime: change_time(), restless: None, folds_case: false });
         Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), links: AtomicU32::new(1), state })
     }
 
@@ -213,6 +215,19 @@ impl Node {
         self.lock().restless = Some(change);
     }
 
+    /// Has a directory no more tell its names by the case of their letters.
+    pub(crate) fn fold_case(&self) {
+        self.lock().folds_case = true;
+    }
+
+    /// The name that the directory has for `name`.
+    fn spelled(&self, name: &[u8]) -> Vec<u8> {
+        let state = self.lock();
+        let Body::Directory(entries) = &state.body else { return name.to_vec() };
+        let alike = entries.keys().find(|there| state.folds_case && there.eq_ignore_ascii_case(name));
+        alike.map_or(name, Vec::as_slice).to_vec()
+    }
+
     /// Changes a file's content.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> T) -> Result<T> {
         let mut state = self.lock();
@@ -234,9 +249,10 @@ impl Node {
     }
 
     fn entry(&self, name: &[u8]) -> Result<Arc<Self>> {
+        let name = self.spelled(name);
         let state = self.lock();
         let Body::Directory(entries) = &state.body else { return Err(Errno::NOTDIR.into()) };
-        entries.get(name).cloned().ok_or(Errno::NOENT.into())
+        entries.get(&name).cloned().ok_or(Errno::NOENT.into())
     }
 
     fn adjust(&self, change: impl FnOnce(&mut Meta)) {
@@ -329,8 +345,8 @@ impl Held {
     }
 
     fn make(&self, name: &[u8], body: Body, mode: u16) -> Result<Arc<Node>> {
-        let node = Node::new(body, mode);
-        self.node.entries(|entries| match entries.entry(name.to_vec()) {
+        let (node, name) = (Node::new(body, mode), self.node.spelled(name));
+        self.node.entries(|entries| match entries.entry(name) {
             std::collections::btree_map::Entry::Occupied(_) => Err(Errno::EXIST.into()),
             std::collections::btree_map::Entry::Vacant(free) => Ok(Arc::clone(free.insert(node))),
         })
@@ -433,6 +449,7 @@ impl WriteDirectory for Held {
     fn make_hard_link(&self, (directory, from): (&Self, &[u8]), name: &[u8]) -> Result<()> {
         self.change("make hard link", name, || {
             let node = directory.node.entry(from)?;
+            let name = &self.node.spelled(name)[..];
             self.node.entries(|entries| {
                 if entries.contains_key(name) {
                     return Err(Errno::EXIST.into());
@@ -446,6 +463,7 @@ impl WriteDirectory for Held {
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
         self.change("rename", to, || {
+            let (from, to) = (&self.node.spelled(from)[..], &self.node.spelled(to)[..]);
             self.node.entries(|entries| {
                 let is_directory = |name| entries.get(name).map(|node| node.kind() == Kind::Directory);
                 match (is_directory(from), is_directory(to)) {
@@ -469,7 +487,7 @@ impl WriteDirectory for Held {
 
     fn move_to(&self, from: &[u8], (directory, to): (&Self, &[u8])) -> Result<()> {
         self.change("move", to, || {
-            let node = self.node.entry(from)?;
+            let (node, to) = (self.node.entry(from)?, &directory.node.spelled(to)[..]);
             directory.node.entries(|entries| {
                 if entries.get(to).is_some_and(|there| there.kind() == Kind::Directory) {
                     return Err(Errno::ISDIR.into());
@@ -485,6 +503,7 @@ impl WriteDirectory for Held {
 
     fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()> {
         self.change("exchange", other, || {
+            let (one, other) = (&self.node.spelled(one)[..], &self.node.spelled(other)[..]);
             self.node.entries(|entries| {
                 let (Some(first), Some(second)) = (entries.get(one).cloned(), entries.get(other).cloned()) else {
                     return Err(Errno::NOENT.into());
@@ -498,6 +517,7 @@ impl WriteDirectory for Held {
 
     fn remove(&self, name: &[u8]) -> Result<()> {
         self.change("remove", name, || {
+            let name = &self.node.spelled(name)[..];
             self.node.entries(|entries| match entries.get(name).map(|node| node.kind()) {
                 None => Err(Errno::NOENT.into()),
                 Some(Kind::Directory) => Err(Errno::ISDIR.into()),
@@ -513,6 +533,7 @@ impl WriteDirectory for Held {
 
     fn remove_directory(&self, name: &[u8]) -> Result<()> {
         self.change("remove directory", name, || {
+            let name = &self.node.spelled(name)[..];
             self.node.entries(|entries| match entries.get(name).map(|node| node.look().0) {
                 None => Err(Errno::NOENT.into()),
                 Some(Body::Directory(inner)) if inner.is_empty() => {
