@@ -84,6 +84,41 @@ judgedWhere(canMount)('a temporary directory on another file system is copied fr
   t.deepEqual(names(`${work}/other`), []);
 });
 
+judgedWhere(canMount && hasStrace)(
+  'what a temporary directory on another file system held is flushed where it comes to be, before it gets its name',
+  async (t) => {
+    const { work, client: user } = await setup(t);
+    make(work, { 's/f': 'content', 'd/': '' });
+    if (!mountTmpfs(t, `${work}/other`, 'size=1m')) throw new Error('cannot mount');
+    const [strace = '', ...words] = straced(`${work}/trace`, ['-y', '-e', 'trace=fsync,renameat,syncfs']);
+    const args = ['-a', '--fsync', '-T', `${work}/other`, `${work}/s/`, `${work}/d/`];
+    const ran = await start(t, strace, [...words, process.execPath, program, ...args], { env: user.env }).ended;
+    t.deepEqual([ran.code, ran.stderr], [0, '']);
+    const calls = readFileSync(`${work}/trace`, 'latin1').split('\n');
+    const flushed = calls.findIndex((call) => call.includes(`${work}/d/.sps-`) && call.includes('fsync('));
+    const named = calls.findIndex((call) => call.includes('renameat(') && call.includes('"f")'));
+    t.true(flushed !== -1 && flushed < named, calls.join('\n'));
+  },
+);
+
+judged('a part beside its target is gone on with in a run that has a temporary directory', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/': '' });
+  make(served, { 'd/': '', 'tmp/': '' });
+  writeFileSync(`${work}/s/f`, new Random(t.title).bytes(12 << 20));
+  const flags = ['-a', '-z', `${work}/s/`, url('d')];
+  const running = startCli(t, user, [...flags, '--bwlimit=4M']);
+  const kept = (): string[] => names(`${served}/d`).filter((name) => name.endsWith('.part'));
+  await until('a part to be there', () => kept().some((name) => statSync(`${served}/d/${name}`).size > 5 << 20));
+  running.kill('SIGINT');
+  await running.ended;
+  const ran = await cli(t, user, [...flags, '-T', '/tmp', '--stats', '--lock-wait=10']);
+  t.is(ran.code, 0, ran.stderr);
+  t.regex(ran.stdout, /Matched data: [1-9]/);
+  t.deepEqual([names(`${served}/d`), names(`${served}/tmp`)], [['f'], []]);
+  t.true(readFileSync(`${served}/d/f`).equals(readFileSync(`${work}/s/f`)));
+});
+
 judged('a temporary directory that is not there is told before anything is written', async (t) => {
   const { work, client: user } = await setup(t);
   make(work, { 's/f': 'f', 'd/': '' });

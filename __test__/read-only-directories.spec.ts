@@ -108,6 +108,35 @@ judgedWhere(canBecome)(
   },
 );
 
+judgedWhere(canBecome)(
+  "a directory of one's own of mode 0555 is written to with --temp-dir and --partial-dir",
+  async (t) => {
+    const work = workDir(t);
+    for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+    const source = dir(work, 'source');
+    make(source, { 'd/large': 'large'.repeat(1 << 20), 'd/small': 'small' }, { d: 0o555 });
+    const home = ownDir(work, 'home');
+    const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+    for (const [index, options] of [
+      ['-T', dir(home, 'tmp')],
+      ['--partial-dir=.part'],
+      ['--partial-dir', dir(home, 'parts')],
+    ].entries()) {
+      for (const place of ['tmp', 'parts']) chownSync(dir(home, place), USER, USER);
+      const destination = `${work}/destination${index}`;
+      make(dir(work, `destination${index}`), { 'd/small': 'old' }, { d: 0o555 });
+      const args = ['-a', '--verify-copies', ...options, `${source}/`, destination];
+      const ran = await start(t, 'setpriv', [...becoming(USER), process.execPath, program, ...args], { env }).ended;
+      t.deepEqual([ran.code, ran.stderr], [0, ''], options.join(' '));
+      t.deepEqual(
+        shown(walk(destination, { content: true })),
+        shown(walk(source, { content: true })),
+        options.join(' '),
+      );
+    }
+  },
+);
+
 /** The same tree with the modes of directories left out, which rsync widens for good where it sets none. */
 const withoutModes = (lines: readonly string[]): string[] =>
   lines.map((line) => line.replace(/ directory [0-7]+ /, ' directory '));

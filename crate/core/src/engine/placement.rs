@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sparsync_proto::{Counter, RelPath};
 
 use super::unset::Unset;
-use crate::storage::{Access, CallError, Errno, Result, WriteDirectory, WriteStorage, copy_entry};
+use crate::storage::{Access, CallError, Errno, Result, WriteDirectory, WriteStorage, copy_content};
 
 /// A way of putting a new entry in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Placement {
 #[derive(Debug)]
 pub(super) struct Unplaced<D> {
     directory: Arc<D>,
-    /// The directory that the entry is in until it is complete, if that is another one.
+    /// The directory that the entry is in until its content is complete, if that is another one.
     staged: Option<Arc<D>>,
     temp_name: Vec<u8>,
     placement: Placement,
@@ -102,18 +102,24 @@ impl<D: WriteDirectory> Unplaced<D> {
         self.placement
     }
 
-    /// Brings it into the directory of its name.
-    fn bring(&mut self) -> Result<()> {
-        let Some(staged) = &self.staged else { return Ok(()) };
-        match staged.move_to(&self.temp_name, (&*self.directory, &self.temp_name)) {
+    /// Brings the file, whose content is complete, into the directory of its name. On another file system it becomes a
+    /// copy of the content, made with `bits`; its attributes and the flush come after that. Gives that copy.
+    pub(super) fn bring(&mut self, file: &D::File, bits: u16) -> Result<Option<D::File>> {
+        let Some(staged) = &self.staged else { return Ok(None) };
+        let copied = match staged.move_to(&self.temp_name, (&*self.directory, &self.temp_name)) {
             Err(CallError { errno: Errno::XDEV, .. }) => {
-                copy_entry((&**staged, &self.temp_name), (&*self.directory, &self.temp_name), &self.temp_name)?;
+                let copy = self.directory.create_file(&self.temp_name, bits)?;
+                if let Err(error) = copy_content(file, &copy) {
+                    let _ = self.directory.remove(&self.temp_name);
+                    return Err(error);
+                }
                 let _ = staged.remove(&self.temp_name);
+                Some(copy)
             }
-            moved => moved?,
-        }
+            moved => moved.map(|()| None)?,
+        };
         self.staged = None;
-        Ok(())
+        Ok(copied)
     }
 
     /// Replaces the temporary entry by the one that `make` creates beside it under another temporary name, and removes
@@ -132,11 +138,7 @@ impl<D: WriteDirectory> Unplaced<D> {
 
     /// Gives a complete entry its name, by `put`. If that fails, the entry is discarded; [`Errno::ISDIR`] says that a
     /// directory stands there, which this run has not seen and does not remove.
-    pub(super) fn commit(mut self, name: &[u8], put: impl FnOnce(&D, &[u8], &[u8]) -> Result<()>) -> Result<Committed> {
-        if let Err(error) = self.bring() {
-            self.discard();
-            return Err(error);
-        }
+    pub(super) fn commit(self, name: &[u8], put: impl FnOnce(&D, &[u8], &[u8]) -> Result<()>) -> Result<Committed> {
         match self.placement {
             Placement::Rename => match put(&self.directory, &self.temp_name, name) {
                 Ok(()) => Ok(Committed::Placed),

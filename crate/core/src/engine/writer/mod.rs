@@ -181,6 +181,21 @@ impl<S: WriteStorage> Writing<'_, S> {
         }
     }
 
+    /// Brings a file whose content is complete into its directory, which has this path.
+    pub(super) fn bring(
+        &self,
+        path: &RelPath,
+        (unplaced, file): (&mut Unplaced<S::Directory>, &mut FileOf<S>),
+        bits: u16,
+    ) -> storage::Result<()> {
+        // The content may have to be copied.
+        let brought = self.session.long_work(|| self.widened.within(path, || unplaced.bring(file, bits)));
+        if let Some(copy) = brought? {
+            *file = copy;
+        }
+        Ok(())
+    }
+
     /// Gives an entry that is made in the directory at `path` its name, or keeps it for the deletions.
     pub(super) fn commit(
         &self,
@@ -188,7 +203,10 @@ impl<S: WriteStorage> Writing<'_, S> {
         path: &RelPath,
         name: &[u8],
     ) -> storage::Result<Committed> {
-        unplaced.commit(name, |directory, temp_name, name| self.put(path, directory, temp_name, name))
+        let put = |directory: &S::Directory, temp_name: &[u8], name: &[u8]| {
+            self.widened.within(path, || self.put(path, directory, temp_name, name))
+        };
+        unplaced.commit(name, put)
     }
 
     /// The identity of the part that is kept of a file.

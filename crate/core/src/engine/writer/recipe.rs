@@ -243,15 +243,11 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         // A partial file must be where the next run looks for it: beside its target, or in the directory for partial
         // files.
-        let partial = writing.keep_partial
-            && (writing.staging.is_none() || writing.partials.is_some())
-            && size >= PARTIAL_BYTES_MIN;
+        let is_found = writing.staging.is_none() || writing.partials.is_some() || wanted.resume.is_some();
+        let partial = writing.keep_partial && is_found && size >= PARTIAL_BYTES_MIN;
         let placement = writing.placement(wanted.old_is_directory);
         let in_place = writing.in_place.is_some() && wanted.old_mode.is_some();
-        let staging = match &writing.partials {
-            Some(partials) if partial && !in_place => partials.open(&incoming.path, wanted.resume.is_some()).map(Some),
-            _ => Ok(writing.staging.clone()),
-        };
+        let staging = writing.staging_of(&incoming.path, wanted.resume.is_some(), partial && !in_place);
         let target = writing.policy.content_target(listed, incoming.xattrs(file.index), wanted.old_mode);
         let start = target.start_incomplete();
         let directory = self.current()?.directory.as_ref().map_err(|error| *error);
@@ -431,6 +427,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             }
             self.clock.during(Phase::flush, || writing.session.long_work(|| end_in_hole(&new.file, bytes)))
         });
+        let bits = target.start_incomplete();
+        let ended = ended.and_then(|()| writing.bring(&incoming.path, (&mut new.unplaced, &mut new.file), bits));
         if let Err(error) = ended {
             new.unplaced.discard();
             return self.write_failed(file, &incoming, error);

@@ -93,12 +93,14 @@ fn write<S: WriteStorage>(
         let unset = writing.policy.set(&target.reopened(), &open.handle(), None);
         return Ok(Unnamed { incoming: Arc::clone(incoming), file, unplaced, open: Some(open), unset });
     }
-    let (unplaced, open) = writing.in_directory(&current.incoming.path, directory, |directory| {
+    let (mut unplaced, mut open) = writing.in_directory(&current.incoming.path, directory, |directory| {
         Unplaced::file(placement, (directory, writing.staging.as_ref()), writing.names.next(), target.start())
     })?;
     clock.enter(Phase::write);
     let reserved = writing.reserve(&open, content.len() as u64);
-    if let Err(error) = reserved.and_then(|()| put(&open, content, writing.sparse, false)) {
+    let written = reserved.and_then(|()| put(&open, content, writing.sparse, false));
+    let path = &current.incoming.path;
+    if let Err(error) = written.and_then(|()| writing.bring(path, (&mut unplaced, &mut open), target.start())) {
         unplaced.discard();
         return Err(error);
     }
