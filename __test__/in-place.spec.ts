@@ -1,7 +1,17 @@
 // Files that are written over where they stand: --inplace, --append, --append-verify.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
@@ -117,6 +127,25 @@ judgedEachWay(
     t.is((await cli(t, user, ['-a', '--append', '--delay-updates', `${work}/s/`, `${work}/e/`])).code, exit.usage);
   },
 );
+
+judged('a part that a run without --inplace kept does not take the place of what is written over', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/': '' });
+  make(served, { 'd/f@1500000000': 'old' });
+  writeFileSync(`${work}/s/f`, new Random(t.title).bytes(12 * MIB));
+  const flags = ['-a', '-z', `${work}/s/`, url('d')];
+  const running = startCli(t, user, [...flags, '--bwlimit=4M']);
+  const part = (): string | undefined => readdirSync(`${served}/d`).find((name) => name.endsWith('.part'));
+  await until('a part to be there', () => statSync(`${served}/d/${part() ?? 'f'}`).size > 5 * MIB);
+  running.kill('SIGINT');
+  await running.ended;
+  const before = lstatSync(`${served}/d/f`).ino;
+  const ran = await cli(t, user, [...flags, '--inplace', '--lock-wait=10']);
+  t.deepEqual([ran.code, ran.stderr], [0, '']);
+  t.is(lstatSync(`${served}/d/f`).ino, before);
+  t.deepEqual(readdirSync(`${served}/d`), ['f']);
+  t.true(readFileSync(`${served}/d/f`).equals(readFileSync(`${work}/s/f`)));
+});
 
 judged('a server refuses what has further hard links, and keys that may only add', async (t) => {
   const { work, served, url, client: user } = await setup(t);

@@ -401,7 +401,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if let Some(before) = appends_to {
             held = self.held_in_place(path, name, before.size);
             wanted.held_in_place = held.map(|(bytes, _)| bytes);
-        } else if let Some((id, bytes, digest)) = old.and_then(|old| self.held_part(path, old, name, entry)) {
+        } else if (self.options.writes.in_place.is_none() || wanted.old_mode.is_none())
+            // A part would take the place of what is to be written over.
+            && let Some((id, bytes, digest)) = old.and_then(|old| self.held_part(path, old, name, entry))
+        {
             held = Some((bytes, digest));
             wanted.resume = Some((id, bytes));
         }
