@@ -179,3 +179,18 @@ judgedWhere(isRoot)('what is written over lends no rights of its owner, even if 
   await run.ended.catch(() => undefined);
   t.is(lstatSync(`${served}/d/tool`).mode & 0o7777, 0o755);
 });
+
+judgedWhere(isRoot)('a backup and a version of what is written over keep its set-id bits', async (t) => {
+  const { work, served, url, client: user } = await setup(t, { rights: 'read,write', args: ['--versions'] });
+  make(work, { 's/tool': 'new content', 'd/tool@1500000000': 'old' });
+  make(served, { 'd/tool@1500000000': 'old' });
+  for (const root of [`${work}/d`, `${served}/d`]) chmodSync(`${root}/tool`, 0o6755);
+  const here = await cli(t, user, ['-rt', '--inplace', '-b', `${work}/s/`, `${work}/d/`]);
+  t.deepEqual([here.code, here.stderr], [0, '']);
+  const modeOf = (path: string): string => (lstatSync(path).mode & 0o7777).toString(8);
+  t.deepEqual([modeOf(`${work}/d/tool~`), modeOf(`${work}/d/tool`)], ['6755', '755']);
+  const there = await cli(t, user, ['-rt', '--inplace', `${work}/s/`, url('d/')]);
+  t.deepEqual([there.code, there.stderr], [0, '']);
+  const [run = ''] = readdirSync(`${served}.versions`);
+  t.deepEqual([modeOf(`${served}.versions/${run}/d/tool`), modeOf(`${served}/d/tool`)], ['6755', '755']);
+});

@@ -19,7 +19,7 @@ use super::view::{Devices, Targets, View};
 use super::xattr;
 use crate::storage::{
     Access, Adjust, CallError, Directory, File as _, Found, NO_REFERENT, NameBuffer, Result, Status, TempName,
-    WriteDirectory, WriteFile,
+    WriteDirectory, WriteFile, drop_set_ids,
 };
 
 /// How files are opened for reading. The open must not wait, or follow a symlink, if another entry has taken the file's
@@ -320,7 +320,9 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn reopen_file(&self, name: &[u8]) -> Result<FsFile> {
-        self.open_in_place(name, false)
+        let file = self.open_in_place(name, false)?;
+        drop_set_ids(&file)?;
+        Ok(file)
     }
 
     fn open_in_place(&self, name: &[u8], may_be_linked: bool) -> Result<FsFile> {
@@ -339,10 +341,6 @@ impl WriteDirectory for FsDirectory {
         }
         if stat.st_nlink != 1 && !may_be_linked {
             return Err(Errno::MLINK.into());
-        }
-        // A set-id bit was granted to the old content, and must not apply to another.
-        if stat.st_mode & 0o6000 != 0 {
-            rustix::fs::fchmod(&fd, Mode::from_raw_mode(stat.st_mode & 0o1777)).map_err(CallError::of("fchmod"))?;
         }
         if let Some(versions) = &self.versions {
             // A further name may be that of a version.

@@ -47,7 +47,7 @@ pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use union::{Part, Union};
 pub(crate) use walk::{Walk, WalkItem, walk};
 pub(crate) use widen::{OWNER_BITS, Widened};
-pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, may_reach, open_to_adjust};
+pub(crate) use write::{cut, drop_set_ids, end_in_hole, is_empty, make_directory, may_reach, open_to_adjust};
 pub(crate) use xattrs::{XATTR_NAMES_BYTES_MAX, carried_names};
 
 /// The reason of a failed call, by the system's own numbers. Storages that are no file systems use them, too.
@@ -307,7 +307,8 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// Opens a regular file that has no further name, to resume it.
     fn reopen_file(&self, name: &[u8]) -> Result<Self::File>;
 
-    /// Opens a regular file to write over its content; a file with further names only where `may_be_linked`.
+    /// Opens a regular file to write over its content; a file with further names only where `may_be_linked`. Its set-id
+    /// bits stay, for what keeps the old content: see [`drop_set_ids`].
     fn open_in_place(&self, name: &[u8], may_be_linked: bool) -> Result<Self::File>;
 
     /// Makes a directory that is not there.

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{Kind, RelPath};
 
-use super::{Access, CallError, Directory, Errno, Result, Storage, WriteDirectory, WriteFile};
+use super::{Access, Adjust as _, CallError, Directory, Errno, Result, Storage, WriteDirectory, WriteFile};
 
 /// Cuts a file off behind `bytes`. A shorter file stays as it is: a file system may write a new length to disk long
 /// before the data, and a power cut in between leaves zeros that no comparison of size and time tells apart.
@@ -27,6 +27,13 @@ pub(crate) fn may_reach(file: &impl WriteFile, bytes: u64) -> Result<()> {
     }
     file.set_length(bytes)?;
     file.set_length(size)
+}
+
+/// Takes a file's set-id bits away before it is written over: they were granted to the old content.
+pub(crate) fn drop_set_ids(file: &impl WriteFile) -> Result<()> {
+    let handle = file.handle();
+    let bits = handle.found()?.mode;
+    if bits & 0o6000 == 0 { Ok(()) } else { handle.set_mode(bits & 0o1777) }
 }
 
 /// Makes a directory, in place of something else when that stands there and `replaces` is set. The owner may always

@@ -43,7 +43,7 @@ use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
     self, Access, Backups, CallError, Copier, Errno, PartialId, TempNames, Widened, WriteDirectory as _, WriteFile,
-    WriteStorage,
+    WriteStorage, drop_set_ids,
 };
 
 /// Files of at least this size are kept when a run is interrupted, and resumed by the next one.
@@ -145,6 +145,7 @@ impl<S: WriteStorage> Writing<'_, S> {
             if let Some(backups) = self.backups.as_ref().filter(|_| !is_kept) {
                 backups.copy(path, directory, name)?;
             }
+            drop_set_ids(&begun.1)?;
             Ok(Some(begun))
         })
     }

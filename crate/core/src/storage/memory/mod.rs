@@ -114,7 +114,14 @@ impl Node {
     pub(crate) fn new(body: Body, mode: u16) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let meta = Meta { mode, uid: 0, gid: 0, mtime: now() };
-        let state = Mutex::new(State { body, meta, xattrs: Xattrs::new(), ctime: change_time(), restless: None, folds_case: false });
+        let state = Mutex::new(State {
+            body,
+            meta,
+            xattrs: Xattrs::new(),
+            ctime: change_time(),
+            restless: None,
+            folds_case: false,
+        });
         Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), links: AtomicU32::new(1), state })
     }
 
