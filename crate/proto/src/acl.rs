@@ -211,6 +211,15 @@ pub(crate) fn is_carried_acl(name: &[u8], value: &[u8]) -> bool {
     carried_acl(name, value).is_ok_and(|carried| carried.as_deref() == Some(value))
 }
 
+/// The permission bits of an entry with this mode and access ACL that has lost the ACL: the group's bits of the mode
+/// are the ACL's mask, and the owning group may have less.
+#[must_use]
+pub fn mode_without_acl(value: &[u8], mode: u16) -> u16 {
+    let acl = Acl::read(value).map_or_else(|_| Vec::new(), |acl| acl.0);
+    let group = acl.iter().find(|entry| entry.tag == GROUP_OBJ).map_or(0, |entry| entry.perms);
+    mode & !(0o070 & !(group << 3))
+}
+
 /// The ACL `name`, as it travels, of an entry with these permission bits.
 pub fn acl_under(name: &[u8], value: &[u8], mode: u16) -> Decoded<Vec<u8>> {
     let acl = Acl::read(value)?;

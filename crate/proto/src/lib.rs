@@ -44,7 +44,7 @@ mod symlinks;
 mod version;
 mod xattrs;
 
-pub use acl::{ACL_ACCESS, ACL_DEFAULT, acl_as, acl_ids, acl_under, carried_acl, is_acl};
+pub use acl::{ACL_ACCESS, ACL_DEFAULT, acl_as, acl_ids, acl_under, carried_acl, is_acl, mode_without_acl};
 pub use chmod::Chmod;
 pub use codec::DecodeError;
 pub use compare::{Digest, TreeHasher, is_foreign_xattr, with_executability_of};

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
-use sparsync_proto::{Name, RelPath};
+use sparsync_proto::{Durability, Name, RelPath};
 
 use super::directory::FsDirectory;
 use super::file::FsFile;
@@ -148,9 +148,9 @@ impl Versions {
     /// Keeps a copy of an entry that cannot get a further name there.
     fn copy_entry(&self, directory: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>) -> Result<()> {
         let (from, to) = (plain(directory)?, plain(to)?);
-        // The copy gets its second name when it is complete.
+        // The copy gets its second name when it is complete. No flush of the run reaches where it is.
         let (unfinished, temp_name) = (self.names.next(), self.names.next());
-        let made = copy_entry((&from, name), (&to, &temp_name), &unfinished);
+        let made = copy_entry((&from, name), (&to, &temp_name), &unfinished, Durability::Run);
         place_copy(made, &to, &temp_name, name)
     }
 

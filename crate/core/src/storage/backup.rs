@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sparsync_proto::{At, End, Kind, Name, RelPath};
+use sparsync_proto::{At, Durability, End, Kind, Name, RelPath};
 
 use super::copy::copy_entry;
 use super::{Access, Adjust, CallError, Directory, Errno, Judge, Result, TempNames, WriteDirectory, WriteStorage};
@@ -28,6 +28,8 @@ pub(crate) struct Backups<'a, S: WriteStorage> {
     root: &'a S,
     names: &'a TempNames,
     place: &'a BackupPlace<S>,
+    /// From [`Durability::Run`] on, what is copied is on disk before its original goes.
+    durability: Durability,
     /// Backups beside their originals that this run has made, by a keyed hash.
     made: Mutex<(RandomState, HashSet<u64>)>,
     /// The directory of backups that was last used.
@@ -43,10 +45,10 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     pub(crate) fn new(
         root: &'a S,
         names: &'a TempNames,
-        place: &'a BackupPlace<S>,
+        (place, durability): (&'a BackupPlace<S>, Durability),
         on_made: Option<Box<OnMade<'a>>>,
     ) -> Self {
-        Self { root, names, place, made: Mutex::default(), held: Mutex::default(), on_made }
+        Self { root, names, place, durability, made: Mutex::default(), held: Mutex::default(), on_made }
     }
 
     /// Whether backups are beside their originals, so that a directory with backups stays.
@@ -134,9 +136,18 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     fn copy_as(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
         match &self.place.aside {
-            None => copy_entry((directory, name), (directory, &backup), &self.names.next()),
-            Some(aside) => copy_entry((directory, name), (&*self.directory(aside, path)?, &backup), &self.names.next()),
+            None => self.copy_to((directory, name), (directory, &backup)),
+            Some(aside) => self.copy_to((directory, name), (&*self.directory(aside, path)?, &backup)),
         }
+    }
+
+    fn copy_to(&self, from: (&S::Directory, &[u8]), to: (&S::Directory, &[u8])) -> Result<()> {
+        copy_entry(from, to, &self.names.next(), self.durability)?;
+        if self.durability >= Durability::Run {
+            // A storage that cannot flush a directory promises nothing of its names.
+            let _ = to.0.sync();
+        }
+        Ok(())
     }
 
     /// Whether the directory of an entry that is deleted has to stay for its backup.
@@ -186,7 +197,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         let to = self.directory(aside, path)?;
         match directory.move_to(from, (&to, &backup)) {
             Err(CallError { errno: Errno::XDEV, .. }) => {
-                copy_entry((directory, from), (&*to, &backup), &self.names.next())?;
+                self.copy_to((directory, from), (&*to, &backup))?;
                 directory.remove(from)
             }
             Err(CallError { call, errno: Errno::ISDIR }) => Err(CallError { call, errno: Errno::EXIST }),

@@ -1,6 +1,6 @@
 //! Copies an entry from one directory of this end to another.
 
-use sparsync_proto::{CAPABILITY, Kind, kept_mode};
+use sparsync_proto::{ACL_ACCESS, CAPABILITY, Durability, Kind, kept_mode, mode_without_acl};
 
 use super::write::end_in_hole;
 use super::{Adjust, CallError, Directory, Errno, File, Lent, Result, Status, WriteDirectory, WriteFile};
@@ -137,17 +137,22 @@ pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<(u64
 }
 
 /// Copies an entry that is no directory, with its attributes, to `name` in another directory, where it is called
-/// `temp_name` until it is complete. Attributes that cannot be set there are left out.
+/// `temp_name` until it is complete, and from [`Durability::Run`] on its content is on disk. Attributes that cannot be
+/// set there are left out.
 pub(crate) fn copy_entry<D: WriteDirectory>(
     (from, from_name): (&D, &[u8]),
     (to, name): (&D, &[u8]),
     temp_name: &[u8],
+    durability: Durability,
 ) -> Result<()> {
     let status = from.status(from_name)?;
     let made = match status.kind {
         Kind::File => to.create_file(temp_name, 0o600).and_then(|file| {
             copy_content(&from.open_file(from_name)?, &file)?;
             set_like(&file.handle(), &status, (from, from_name));
+            if durability >= Durability::Run {
+                file.sync()?;
+            }
             file.close()
         }),
         Kind::Symlink => from.read_link(from_name).and_then(|target| {
@@ -178,25 +183,36 @@ pub(crate) fn set_like(entry: &impl Adjust, status: &Status, like: (&impl Direct
     // An entry that cannot be looked at counts as somebody else's.
     let (keeps_owner, keeps_group) =
         entry.found().map_or((false, false), |found| (found.uid == status.meta.uid, found.gid == status.meta.gid));
+    // The mode may forbid the owner to set them.
+    let unset_acl = copy_xattrs(entry, like, keeps_owner).unwrap_or_default();
     if status.kind != Kind::Symlink {
-        let _ = entry.set_mode(kept_mode(status.kind, status.meta.mode, keeps_owner, keeps_group));
+        let mode = kept_mode(status.kind, status.meta.mode, keeps_owner, keeps_group);
+        let _ = entry.set_mode(unset_acl.map_or(mode, |acl| mode_without_acl(&acl, mode)));
     }
-    let _ = copy_xattrs(entry, like, keeps_owner);
     let _ = entry.set_times(None, Some(status.meta.mtime));
 }
 
-fn copy_xattrs(entry: &impl Adjust, (from, name): (&impl Directory, &[u8]), keeps_owner: bool) -> Result<()> {
+/// Gives the access ACL that could not be set.
+fn copy_xattrs(
+    entry: &impl Adjust,
+    (from, name): (&impl Directory, &[u8]),
+    keeps_owner: bool,
+) -> Result<Option<Vec<u8>>> {
+    let mut unset_acl = None;
     let mut names = vec![0; super::XATTR_NAMES_BYTES_MAX];
     let length = from.list_xattrs(name, &mut names)?;
     let mut value = Vec::new();
     let is_carried = |attribute: &[u8]| !attribute.is_empty() && (keeps_owner || attribute != CAPABILITY);
     for attribute in names[..length].split(|&byte| byte == 0).filter(|attribute| is_carried(attribute)) {
         value.resize(sparsync_proto::limits::XATTR_VALUE_BYTES_MAX, 0);
-        if let Ok(length) = from.get_xattr(name, attribute, &mut value) {
-            let _ = entry.set_xattr(attribute, &value[..length]);
+        if let Ok(length) = from.get_xattr(name, attribute, &mut value)
+            && entry.set_xattr(attribute, &value[..length]).is_err()
+            && attribute == ACL_ACCESS
+        {
+            unset_acl = Some(value[..length].to_vec());
         }
     }
-    Ok(())
+    Ok(unset_acl)
 }
 
 #[cfg(test)]
@@ -229,7 +245,7 @@ mod tests {
         let call = |operation| Call { operation, path: UNFINISHED.to_vec(), nth: 0 };
         storage.faults.begin(fails.map(|operation| (call(operation), Strike::Fail(Errno::PERM))));
         let top = storage.open(&RelPath::root(), Access::Read).expect("the top");
-        copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next()).expect("a copy");
+        copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next(), Durability::None).expect("a copy");
         assert_eq!(storage.faults.has_struck(), fails.is_some());
         let Body::Directory(entries) = storage.top.look().0 else { unreachable!("the top is a directory") };
         (Arc::clone(&entries[&b"copy"[..]]), storage.faults.calls().iter().map(|call| call.operation).collect())
@@ -255,10 +271,46 @@ mod tests {
         let call = Call { operation: "close", path: UNFINISHED.to_vec(), nth: 0 };
         storage.faults.begin(Some((call, Strike::Fail(Errno::NOSPC))));
         let top = storage.open(&RelPath::root(), Access::Read).expect("the top");
-        let made = copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next());
+        let made = copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next(), Durability::None);
         assert_eq!(made.map_err(|error| error.errno), Err(Errno::NOSPC));
         let Body::Directory(entries) = storage.top.look().0 else { unreachable!("the top is a directory") };
         assert_eq!(entries.keys().map(Vec::as_slice).collect::<Vec<_>>(), [b"file"]);
+    }
+
+    #[test]
+    fn a_copy_without_its_acl_grants_the_group_no_more_than_the_acl_did() {
+        let storage = tree(b"content");
+        let top = storage.open(&RelPath::root(), Access::Read).expect("the top");
+        // The mode's bits for the group are the mask: the owning group may only read.
+        let entries =
+            [(0x01_u16, 6_u16, u32::MAX), (0x02, 6, 7), (0x04, 4, u32::MAX), (0x10, 6, u32::MAX), (0x20, 0, u32::MAX)];
+        let entries =
+            entries.map(|(tag, perms, id)| [&tag.to_le_bytes()[..], &perms.to_le_bytes(), &id.to_le_bytes()].concat());
+        let acl = [&2_u32.to_le_bytes()[..], &entries.concat()].concat();
+        let (file, _) = top.reach(b"file", Kind::File).expect("the file");
+        file.set_mode(0o660).and_then(|()| file.set_xattr(ACL_ACCESS, &acl)).expect("its ACL");
+        for (fails, mode) in [(None, 0o660), (Some("set xattr"), 0o640)] {
+            // The capability is the first, and the ACL the second.
+            let call = fails.map(|operation| Call { operation, path: UNFINISHED.to_vec(), nth: 1 });
+            storage.faults.begin(call.map(|call| (call, Strike::Fail(Errno::OPNOTSUPP))));
+            let made = copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next(), Durability::None);
+            made.expect("a copy");
+            assert_eq!(Directory::status(&top, b"copy").expect("the copy").meta.mode, mode, "{fails:?}");
+        }
+    }
+
+    #[test]
+    fn a_durable_copy_is_flushed_before_it_gets_its_name() {
+        let storage = tree(b"content");
+        let top = storage.open(&RelPath::root(), Access::Read).expect("the top");
+        storage.faults.begin(None);
+        copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next(), Durability::Run).expect("a copy");
+        let calls: Vec<_> = storage.faults.calls().iter().map(|call| call.operation).collect();
+        let at = |operation| calls.iter().position(|call| *call == operation);
+        assert!(
+            at("set time") < at("sync") && at("sync").expect("a flush") < at("rename").expect("a name"),
+            "{calls:?}"
+        );
     }
 
     #[test]

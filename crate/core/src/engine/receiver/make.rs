@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, Xattrs};
+use sparsync_proto::{
+    Action, Counter, Durability, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, Xattrs,
+};
 
 use super::Receiver;
 use super::basis::BasisDirectories;
@@ -171,8 +173,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let shares = self.destination.aside.place.is_some();
         let adjusted = self.parent_of(path).and_then(|directory| {
             if shares && let Some(writing) = self.writing {
-                // The tree that stands there has this entry too.
-                copy_entry((&*directory, name), (&*directory, name), &writing.names.next())?;
+                // The tree that stands there has this entry too. All of the new one is flushed before it is put there.
+                let (temp_name, entry) = (writing.names.next(), (&*directory, name));
+                copy_entry(entry, entry, &temp_name, Durability::None)?;
             }
             set_on(&policy, &target, &*directory, name)
         });

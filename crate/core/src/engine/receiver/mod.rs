@@ -383,7 +383,9 @@ fn writing_of<'a, S: WriteStorage>(
         trusts_sender: options.writes.trusts_sender,
         preallocate: options.writes.preallocate.then_some(&options.no_room_reserved),
         bases: &destination.aside.basis,
-        backups: backups.as_ref().map(|place| Backups::new(root, names, place, items::backups_told(session, options))),
+        backups: backups.as_ref().map(|place| {
+            Backups::new(root, names, (place, options.durability), items::backups_told(session, options))
+        }),
         delayed: Mutex::default(),
         moved: Mutex::default(),
         unflushed: AtomicU64::new(0),
