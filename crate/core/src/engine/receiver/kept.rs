@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use sparsync_proto::{Counter, Entry, Meta, RelPath};
+use sparsync_proto::{Counter, Entry, Kind, Meta, RelPath};
 
 use super::Receiver;
 use crate::engine::writer::PARTIAL_BYTES_MIN;
@@ -74,8 +74,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 TempName::Session(id) => *id != self.options.session_id,
                 TempName::Partial(id) => !kept(id),
             })
+            // A directory of that name is a whole tree, which the next run with `--publish` puts in its place.
+            .filter(|(name, temp)| {
+                let is_tree = || matches!(temp, TempName::Partial(_)) && is_directory(root, &old.path, name);
+                (is_nobodys && !is_tree()) || is_old(root, &old.path, name)
+            })
             .map(|(name, _)| name)
-            .filter(|name| is_nobodys || is_old(root, &old.path, name))
             .collect();
         if dead.is_empty() {
             return;
@@ -94,6 +98,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.settle_attrs(&old.path, meta, false);
     }
 }
+
+fn is_directory(root: &impl WriteStorage, path: &RelPath, name: &[u8]) -> bool {
+    let found = root.open(path, Access::Reach).and_then(|directory| directory.status(name));
+    found.is_ok_and(|found| found.kind == Kind::Directory)
+}
+
 /// Whether an unfinished file was not changed for longer than a partial file is kept.
 fn is_old(root: &impl WriteStorage, path: &RelPath, name: &[u8]) -> bool {
     let directory = root.open(path, Access::Reach);

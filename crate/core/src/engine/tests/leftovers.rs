@@ -94,3 +94,17 @@ fn a_part_that_another_may_be_writing_is_neither_used_nor_removed() {
         assert_eq!(is_it, !stays, "a run that is alone goes on from the part");
     }
 }
+
+#[test]
+fn a_tree_that_a_run_left_before_it_took_its_place_stays_for_a_day() {
+    for (age, stays) in [(0, true), (DAY + MINUTES, false)] {
+        let source = Tree::new().file("new", content(1, 100), 0o644, 1).build();
+        let part = names()[1].clone();
+        let tree = Tree::new().directory(&part, 0o755, 1).file(&format!("{part}/in"), content(2, 100), 0o644, 1);
+        let destination = tree.build();
+        child(&destination, &part).set_change_time(changed(age));
+        let ended = run(&source, &destination, asked(Hold::Exclusive));
+        assert!(ended.result.is_ok() && ended.failures.is_empty());
+        assert_eq!(Snapshot::of(&destination).unfinished.len(), usize::from(stays), "{age} s old");
+    }
+}
