@@ -224,3 +224,28 @@ judgedWhere(hasStrace)('a run that is killed between the backup and the new cont
     rmSync(`${work}/d/f~`);
   }
 });
+
+// Seen red with the old content under the name of an unfinished file, which the next run removes.
+judgedWhere(hasStrace)('a run that is killed where no hard link can be made loses neither either', async (t) => {
+  const { work, client: user } = await setup(t);
+  for (const [kept, where] of [
+    ['d/f~', []],
+    ['aside/f~', ['--backup-dir', `${work}/aside`]],
+  ] as const)
+    for (const [call, when] of [
+      ['renameat', 1],
+      ['renameat', 2],
+      ['renameat2', 1],
+      ['unlinkat', 1],
+    ] as const) {
+      make(work, { 's/f': 'new', 'd/f@1500000000': 'old' });
+      const flags = ['-rt', '-b', '--suffix=~', ...where, `${work}/s/`, `${work}/d/`];
+      const inject = ['-e', 'inject=linkat:error=EPERM', '-e', `inject=${call}:signal=SIGKILL:when=${when}`];
+      const words = ['-f', '-o', '/dev/null', ...inject, process.execPath, program, ...flags];
+      await start(t, 'strace', words, { env: user.env }).ended;
+      await quietly(t, user, flags);
+      const found = ['d/f', kept].map((path) => readFileSync(`${work}/${path}`, 'utf8'));
+      t.deepEqual(found, ['new', 'old'], `${kept}, ${call} ${when}`);
+      for (const path of ['d/f', kept]) rmSync(`${work}/${path}`);
+    }
+});

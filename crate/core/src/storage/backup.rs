@@ -97,26 +97,47 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
             // A directory, or an entry that cannot have further names.
             Err(_) => {}
         }
-        match directory.exchange(temp_name, name) {
-            Ok(()) => {
-                let kept = match directory.status(temp_name) {
-                    Ok(found) if found.kind == Kind::Directory => Err(Errno::ISDIR.into()),
-                    Ok(_) => self.keep_as(path, directory, temp_name, name),
-                    Err(error) => Err(error),
-                };
-                if kept.is_err() {
-                    let _ = directory.exchange(temp_name, name);
-                }
-                kept
-            }
-            Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
+        let kind = match directory.status(name) {
+            Ok(found) if found.kind == Kind::Directory => return Err(Errno::ISDIR.into()),
+            Ok(found) => found.kind,
+            Err(CallError { errno: Errno::NOENT, .. }) => return directory.rename(temp_name, name),
+            Err(error) => return Err(error),
+        };
+        if self.are_beside() {
+            return self.exchange_beside((path, kind), directory, temp_name, name);
+        }
+        self.copy_as(path, directory, name)?;
+        self.tell(path, name, kind);
+        directory.rename(temp_name, name)
+    }
+
+    /// The same where no further name can be made: the new entry takes the name of the backup, and exchanges it with
+    /// the old one. The old one is never called as an unfinished file is, which the next run removes.
+    fn exchange_beside(
+        &self,
+        (path, kind): (&RelPath, Kind),
+        directory: &S::Directory,
+        temp_name: &[u8],
+        name: &[u8],
+    ) -> Result<()> {
+        let backup = [name, &self.place.suffix].concat();
+        directory.rename(temp_name, &backup).map_err(not_in_the_way)?;
+        let exchanged = directory.exchange(&backup, name);
+        if exchanged.is_ok() {
+            self.note_made(path, &backup);
+            self.tell(path, name, kind);
+            return Ok(());
+        }
+        directory.rename(&backup, temp_name)?;
+        match exchanged {
             Err(CallError { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
                 match self.keep_as(path, directory, name, name) {
                     Ok(()) | Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
                     Err(error) => Err(error),
                 }
             }
-            Err(error) => Err(error),
+            Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
+            other => other,
         }
     }
 
@@ -182,17 +203,9 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     fn move_as(&self, path: &RelPath, directory: &S::Directory, from: &[u8], name: &[u8]) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
         let Some(aside) = &self.place.aside else {
-            let renamed = directory.rename(from, &backup);
-            if renamed.is_ok() {
-                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-                let hash = made.0.hash_one((path.as_bytes(), &backup[..]));
-                made.1.insert(hash);
-            }
-            return match renamed {
-                // A directory in the way of the backup must not be reported as one in the way of the entry.
-                Err(CallError { call, errno: Errno::ISDIR }) => Err(CallError { call, errno: Errno::EXIST }),
-                renamed => renamed,
-            };
+            directory.rename(from, &backup).map_err(not_in_the_way)?;
+            self.note_made(path, &backup);
+            return Ok(());
         };
         let to = self.directory(aside, path)?;
         match directory.move_to(from, (&to, &backup)) {
@@ -200,9 +213,14 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
                 self.copy_to((directory, from), (&*to, &backup))?;
                 directory.remove(from)
             }
-            Err(CallError { call, errno: Errno::ISDIR }) => Err(CallError { call, errno: Errno::EXIST }),
-            moved => moved,
+            moved => moved.map_err(not_in_the_way),
         }
+    }
+
+    fn note_made(&self, path: &RelPath, backup: &[u8]) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = made.0.hash_one((path.as_bytes(), backup));
+        made.1.insert(hash);
     }
 
     /// The directory for backups from the directory at `path`, which is made when it is missing.
@@ -256,4 +274,9 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         }
         Ok(())
     }
+}
+
+/// A directory in the way of a backup must not be reported as one in the way of the entry.
+fn not_in_the_way(error: CallError) -> CallError {
+    if error.errno == Errno::ISDIR { CallError { errno: Errno::EXIST, ..error } } else { error }
 }
