@@ -101,6 +101,24 @@ judgedWhere(canMount && hasStrace)(
   },
 );
 
+judgedWhere(canMount && hasStrace)('a durable run flushes every file system that it writes to', async (t) => {
+  const { work, client: user } = await setup(t);
+  const files = Array.from({ length: 12 }, (_, index) => `f${index}`);
+  for (const place of ['s', 's/mnt']) make(work, Object.fromEntries(files.map((name) => [`${place}/${name}`, 'new'])));
+  make(work, { 'd/f0@1500000000': 'old' });
+  for (const place of ['d/mnt', 'aside'])
+    if (!mountTmpfs(t, `${work}/${place}`, 'size=1m')) throw new Error('cannot mount');
+  const [strace = '', ...words] = straced(`${work}/trace`, ['-y', '-e', 'trace=fsync,syncfs']);
+  const flags = ['-a', '--durability=run', '-b', `--backup-dir=${work}/aside`, `${work}/s/`, `${work}/d/`];
+  const ran = await start(t, strace, [...words, process.execPath, program, ...flags], { env: user.env }).ended;
+  t.deepEqual([ran.code, ran.stderr], [0, '']);
+  const calls = readFileSync(`${work}/trace`, 'latin1');
+  for (const place of ['d', 'd/mnt', 'aside'])
+    t.true(new RegExp(`syncfs\\(\\d+<${work}/${place}>`).test(calls), `${place}: ${calls}`);
+  const flushed = calls.match(new RegExp(`fsync\\(\\d+<${work}/d/mnt/\\.sps-`, 'g')) ?? [];
+  t.is(flushed.length, files.length, calls);
+});
+
 judged('a part beside its target is gone on with in a run that has a temporary directory', async (t) => {
   const { work, served, url, client: user } = await setup(t);
   make(work, { 's/': '' });

@@ -162,6 +162,12 @@ impl FsDirectory {
         Ok(Some(held))
     }
 
+    /// The directory as a flush takes it, which does not take one that is only reached.
+    fn readable(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.fd, c".", flags, Mode::empty()).map_err(CallError::of("openat"))
+    }
+
     /// Holds a name that something is going to be made under.
     fn held(&self, name: &[u8]) -> Result<Option<Changed<'_>>> {
         self.versions.as_ref().map(|versions| versions.hold(self.fd.as_fd(), name)).transpose()
@@ -434,8 +440,10 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn sync(&self) -> Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, c".", flags, Mode::empty()).map_err(CallError::of("openat"))?;
-        rustix::fs::fsync(fd).map_err(CallError::of("fsync"))
+        rustix::fs::fsync(self.readable()?).map_err(CallError::of("fsync"))
+    }
+
+    fn sync_file_system(&self) -> Result<()> {
+        rustix::fs::syncfs(self.readable()?).map_err(CallError::of("syncfs"))
     }
 }

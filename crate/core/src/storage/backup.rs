@@ -171,6 +171,14 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         Ok(())
     }
 
+    /// Has all backups on disk that are on another file system than the tree.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let Some((top, _)) = &self.place.aside else { return Ok(()) };
+        let device = |root: &S| -> Result<u64> { Ok(root.open(&RelPath::root(), Access::Reach)?.status(b"")?.device) };
+        let is_elsewhere = device(top)? != device(self.root)?;
+        if is_elsewhere { top.sync() } else { Ok(()) }
+    }
+
     /// Whether the directory of an entry that is deleted has to stay for its backup.
     pub(crate) fn keeps_beside(&self, name: &[u8]) -> bool {
         self.are_beside() && !self.is_backup(name)

@@ -343,6 +343,9 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
 
     /// Writes the names in it to the device.
     fn sync(&self) -> Result<()>;
+
+    /// Writes everything to the device that is on its file system.
+    fn sync_file_system(&self) -> Result<()>;
 }
 
 /// A file that is held, and can be written to.

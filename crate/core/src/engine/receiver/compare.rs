@@ -13,7 +13,7 @@ use crate::engine::budget::ENTRIES_HELD_MAX;
 use crate::engine::destination::Found;
 use crate::engine::owners::DigestsBy;
 use crate::error::{Error, Result};
-use crate::storage::{CallError, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
+use crate::storage::{Access, CallError, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Whether the whole destination equals the source. If so, the one digest tells it, and nothing else needs to
@@ -155,7 +155,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// A directory that both sides have.
     fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
-        self.top_device.get_or_insert(old.device);
+        self.note_file_system(&old);
         if !directory.unlisted {
             self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
         }
@@ -200,6 +200,18 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.need(number, directory, Some(old))?;
         }
         Ok(())
+    }
+
+    /// Holds a directory of each file system below the top's, whose flush does not reach that.
+    fn note_file_system(&mut self, found: &Scan) {
+        let top = *self.top_device.get_or_insert(found.device);
+        if found.device != top
+            && !self.elsewhere.contains_key(&found.device)
+            && let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run)
+            && let Ok(directory) = root.open(&found.path, Access::Reach)
+        {
+            self.elsewhere.insert(found.device, directory);
+        }
     }
 
     /// Tells what could not be looked at in a directory of the destination. Nothing is written at those paths.

@@ -11,7 +11,7 @@ use crate::engine::attributes::Target;
 use crate::engine::lanes::FrameReceiver;
 use crate::engine::unset::Unset;
 use crate::error::{Error, Result};
-use crate::storage::{CallError, Errno, Widened, WriteDirectory, WriteStorage, open_to_adjust};
+use crate::storage::{Backups, CallError, Errno, Widened, WriteDirectory, WriteStorage, open_to_adjust};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
@@ -81,9 +81,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Has all that was written on disk.
     pub(super) fn flush_to_disk(&mut self) -> Result<()> {
         let Some(root) = &self.destination.root else { return Ok(()) };
-        self.clock
-            .during(Phase::flush, || self.session.long_work(|| root.sync()))
-            .map_err(|error| Error::io("cannot write to disk", b"", error.into()))
+        let (session, elsewhere) = (self.session, &self.elsewhere);
+        let backups = self.writing.and_then(|writing| writing.backups.as_ref());
+        let flush = || {
+            root.sync()?;
+            elsewhere.values().try_for_each(WriteDirectory::sync_file_system)?;
+            backups.map_or(Ok(()), Backups::sync)
+        };
+        let flushed = self.clock.during(Phase::flush, || session.long_work(flush));
+        flushed.map_err(|error| Error::io("cannot write to disk", b"", error.into()))
     }
 
     /// Makes the run durable and tells the peer that it is over.

@@ -56,12 +56,12 @@ use super::report::Report;
 use super::reserve::SpaceReserve;
 use super::session::{Session, caught, spawn};
 use super::unset::Unset;
-use super::writer::{LaneWriter, MayBeLinked, PartialPlace, Partials, Writing};
+use super::writer::{LaneFlushes, LaneWriter, MayBeLinked, PartialPlace, Partials, Writing};
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
-    Access, BackupPlace, Backups, CallError, Hold, Judge, Scan, ScanOptions, SessionId, Sums, TempName, TempNames,
-    Widened, WriteStorage,
+    self, Access, BackupPlace, Backups, CallError, Hold, Judge, Scan, ScanOptions, SessionId, Storage, Sums, TempName,
+    TempNames, Widened, WriteStorage,
 };
 use arrived::Arriving;
 pub(crate) use basis::{Basis, BasisUse, HidesBasis};
@@ -383,13 +383,21 @@ fn writing_of<'a, S: WriteStorage>(
         trusts_sender: options.writes.trusts_sender,
         preallocate: options.writes.preallocate.then_some(&options.no_room_reserved),
         bases: &destination.aside.basis,
-        backups: backups.as_ref().map(|place| {
-            Backups::new(root, names, (place, options.durability), items::backups_told(session, options))
-        }),
+        backups: backups
+            .as_ref()
+            .map(|place| Backups::new(root, names, (place, options.durability), items::backups_told(session, options))),
         delayed: Mutex::default(),
         moved: Mutex::default(),
         unflushed: AtomicU64::new(0),
+        flushes: LaneFlushes::default(),
+        device: device_of(root).ok(),
     }
+}
+
+/// The file system of a tree's top.
+fn device_of<S: Storage>(root: &S) -> storage::Result<u64> {
+    use crate::storage::Directory as _;
+    Ok(root.open(&RelPath::root(), Access::Reach)?.status(b"")?.device)
 }
 
 /// Starts the walk of the destination, where there is one.
@@ -453,6 +461,8 @@ struct Receiver<'a, S: WriteStorage> {
     failed: FailedPaths,
     /// The file system of the destination's top.
     top_device: Option<u64>,
+    /// A directory on each other file system that the run writes to.
+    elsewhere: HashMap<u64, S::Directory>,
     /// Symlinks that were taken for directories, and directories below them.
     dir_links: HashSet<RelPath>,
     /// The last directory that the source does not enter: it says nothing about the entries below it.
@@ -520,6 +530,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             machine: machine::Receiver::new(terms_of(destination, options)),
             old: HashMap::new(),
             failed: FailedPaths::default(),
+            elsewhere: HashMap::new(),
             dir_links: HashSet::new(),
             top_device: None,
             unlisted: None,

@@ -25,6 +25,7 @@ use sparsync_proto::{Counter, Durability, Figure, IssueKind, Phase, RelPath, Tim
 use tokio::sync::mpsc::error::TryRecvError;
 
 use self::delta::Basis;
+pub(super) use self::naming::LaneFlushes;
 use self::naming::Unnamed;
 pub(crate) use self::partials::PartialPlace;
 pub(super) use self::partials::Partials;
@@ -42,8 +43,8 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
-    self, Access, Backups, CallError, Copier, Errno, PartialId, TempNames, Widened, WriteDirectory as _, WriteFile,
-    WriteStorage, drop_set_ids,
+    self, Access, Backups, CallError, Copier, Directory as _, Errno, PartialId, TempNames, Widened,
+    WriteDirectory as _, WriteFile, WriteStorage, drop_set_ids,
 };
 
 /// Files of at least this size are kept when a run is interrupted, and resumed by the next one.
@@ -98,6 +99,9 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) moved: Mutex<HashSet<Vec<u8>>>,
     /// Files of all lanes that are complete and wait for a flush.
     pub(super) unflushed: AtomicU64,
+    pub(super) flushes: LaneFlushes,
+    /// The file system of the top.
+    pub(super) device: Option<u64>,
 }
 
 impl<S: WriteStorage> Writing<'_, S> {
@@ -273,6 +277,8 @@ struct Current<D> {
     number: u32,
     incoming: Arc<Incoming>,
     directory: storage::Result<Arc<D>>,
+    /// It is on another file system than the top.
+    is_elsewhere: bool,
     given: Given,
 }
 
@@ -290,6 +296,8 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     /// A block of content that is copied.
     block: Vec<u8>,
     unnamed: Vec<Unnamed<S::Directory>>,
+    /// The last flush that the lane has waited for.
+    flushed: u64,
     /// Directories that files waiting for a flush may be in.
     unnamed_directories: usize,
     clock: ThreadClock,
@@ -308,6 +316,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
             copier: Copier::default(),
             block: Vec::new(),
             unnamed: Vec::new(),
+            flushed: 0,
             unnamed_directories: 0,
             clock,
         }
@@ -436,7 +445,11 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         self.clock.enter(Phase::create);
         let directory = writing.root.open(&incoming.path, Access::Reach).map(Arc::new);
         self.unnamed_directories += 1;
-        self.current = Some(Current { number, incoming, directory, given: Given::default() });
+        let is_elsewhere = self.writing.durability == Durability::Run
+            && directory.as_ref().is_ok_and(|directory| {
+                directory.status(b"").map(|found| Some(found.device)).ok() != Some(self.writing.device)
+            });
+        self.current = Some(Current { number, incoming, directory, is_elsewhere, given: Given::default() });
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! Files that are complete get their names, as durably as was asked for.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sparsync_proto::pack::FileId;
 use sparsync_proto::{Counter, Durability, IssueKind, Phase};
 
-use super::LaneWriter;
+use super::{LaneWriter, Writing};
 use crate::engine::directories::Incoming;
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
@@ -43,23 +43,41 @@ impl<D: WriteDirectory> Unnamed<D> {
     }
 }
 
+/// The flushes of all lanes, which are counted from 1. The system tells an error that no single file has once, to
+/// whoever asks first, and it may concern what any lane has written until then.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct LaneFlushes(Mutex<Flushed>);
+
+#[derive(Debug, Default)]
+struct Flushed {
+    /// The last one that is over.
+    ended: u64,
+    /// The last one that failed, and why.
+    failed: Option<(u64, CallError)>,
+}
+
+impl LaneFlushes {
+    /// Flushes, and fails if that has failed or one since the `last` that this lane has waited for.
+    fn flush(&self, last: &mut u64, sync: impl FnOnce() -> storage::Result<()>) -> storage::Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = sync();
+        state.ended += 1;
+        if let Err(error) = synced {
+            state.failed = Some((state.ended, error));
+        }
+        let since = std::mem::replace(last, state.ended);
+        state.failed.filter(|(failed, _)| *failed > since).map_or(Ok(()), |(_, error)| Err(error))
+    }
+}
+
 impl<S: WriteStorage> LaneWriter<'_, S> {
     /// Takes a file whose content and attributes are complete.
     pub(super) fn complete(&mut self, mut unnamed: Unnamed<S::Directory>) -> Result<()> {
         self.clock.enter(Phase::rename);
         match self.writing.durability {
             Durability::None => self.name(unnamed),
-            Durability::File => {
-                let flushed = match &unnamed.open {
-                    Some(open) => self.clock.during(Phase::flush, || open.sync()),
-                    None => Ok(()),
-                };
-                match flushed {
-                    Ok(()) => self.name(unnamed),
-                    Err(error) => self.not_flushed(unnamed, error),
-                }
-            }
-            Durability::Run => {
+            // The flush that files share is one of the top's file system.
+            Durability::Run if !self.current.as_ref().is_some_and(|current| current.is_elsewhere) => {
                 if self.unnamed.len() >= FLUSHED_SINGLY_MAX
                     && let Err(error) = unnamed.close()
                 {
@@ -71,6 +89,16 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                     return self.name_all();
                 }
                 Ok(())
+            }
+            Durability::File | Durability::Run => {
+                let flushed = match &unnamed.open {
+                    Some(open) => self.clock.during(Phase::flush, || open.sync()),
+                    None => Ok(()),
+                };
+                match flushed {
+                    Ok(()) => self.name(unnamed),
+                    Err(error) => self.not_flushed(unnamed, error),
+                }
             }
         }
     }
@@ -84,9 +112,10 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let mut unnamed = std::mem::take(&mut self.unnamed).into_iter();
         self.writing.unflushed.fetch_sub(unnamed.len() as u64, Ordering::SeqCst);
         let singly = unnamed.len() <= FLUSHED_SINGLY_MAX;
-        let (session, root) = (self.writing.session, self.writing.root);
+        let Writing { session, root, flushes, .. } = self.writing;
         self.clock.enter(Phase::flush);
-        let together = if singly { Ok(()) } else { session.long_work(|| root.sync()) };
+        let flush = || flushes.flush(&mut self.flushed, || root.sync());
+        let together = if singly { Ok(()) } else { session.long_work(flush) };
         let named = unnamed.by_ref().try_for_each(|file| self.name_flushed(file, singly, together));
         // If the run ends here, the others are removed with everything else that has no name.
         self.unnamed.extend(unnamed);
@@ -159,5 +188,22 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         }
         writing.directories.done(file.directory, &incoming);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LaneFlushes;
+    use crate::storage::{CallError, Errno};
+
+    #[test]
+    fn the_failure_of_a_flush_is_told_to_every_lane_that_has_written_until_then() {
+        let (flushes, failure) = (LaneFlushes::default(), CallError::of("syncfs")(Errno::IO));
+        let (mut one, mut other) = (0, 0);
+        assert_eq!(flushes.flush(&mut other, || Ok(())), Ok(()));
+        assert_eq!(flushes.flush(&mut one, || Err(failure)), Err(failure));
+        assert_eq!(flushes.flush(&mut other, || Ok(())), Err(failure), "the system has told it to the first");
+        assert_eq!(flushes.flush(&mut other, || Ok(())), Ok(()), "what was written since is on disk");
+        assert_eq!(flushes.flush(&mut one, || Ok(())), Ok(()));
     }
 }

@@ -556,6 +556,10 @@ impl WriteDirectory for Held {
     fn sync(&self) -> Result<()> {
         self.change("sync directory", b"", || Ok(()))
     }
+
+    fn sync_file_system(&self) -> Result<()> {
+        self.change("sync all", b"", || Ok(()))
+    }
 }
 
 /// Puts bytes into a buffer, and says how many.
