@@ -1,10 +1,11 @@
 // --remove-source-files: what has arrived for good goes, everything else stays.
-import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
-import { cli, exit } from './helpers/cli.js';
+import { cli, exit, startCli } from './helpers/cli.js';
 import { judged } from './helpers/judge.js';
+import { until } from './helpers/process.js';
 import { Random, seed } from './helpers/random.js';
 import { codeOf, rejection, setup } from './helpers/setup.js';
 import { names } from './helpers/walk.js';
@@ -142,4 +143,23 @@ judged('what a directory symlink leads to is copied, and stays at the source', a
     t.deepEqual(names(`${top}-copy`), ['f', 'l', 'l/x']);
     t.deepEqual([names(`${top}/o`), names(`${top}/s`)], [['x'], ['l']]);
   }
+});
+
+judged('a file that is written to after it was sent stays, though it has its size and time again', async (t) => {
+  const { work, url, served, client: user } = await setup(t);
+  make(work, { 's/a@1500000000': 'old', 's/b@1500000000': 'b' });
+  linkSync(`${work}/s/b`, `${work}/s/c`);
+  writeFileSync(`${work}/s/z`, Buffer.alloc(4 << 20));
+  const flags = ['-a', '--remove-source-files', '--bwlimit=2M', '--durability=none', `${work}/s/`, url('d')];
+  const running = startCli(t, user, flags);
+  await until('the first file to be there', () => existsSync(`${served}/d/a`) || running.over());
+  t.false(running.over(), running.stderr());
+  writeFileSync(`${work}/s/a`, 'new');
+  utimesSync(`${work}/s/a`, 1_500_000_000, 1_500_000_000);
+  const ran = await running.ended;
+  t.is(ran.code, exit.partial, ran.stderr);
+  t.regex(ran.stderr, /changed since it was sent/);
+  // The two names of one file change it as they go.
+  t.deepEqual(names(`${work}/s`), ['a']);
+  t.is(readFileSync(`${work}/s/a`, 'utf8'), 'new');
 });

@@ -13,14 +13,14 @@ mod names;
 mod remove;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sparsync_proto::session::{self as machine, SenderTerms};
 use sparsync_proto::{
-    Attributes, Changing, Chmod, Counter, Issue, Item, MissingSources, Paths, Phase, RelPath, Request,
+    Attributes, Changing, Chmod, Counter, Issue, Item, MissingSources, Paths, Phase, RelPath, Request, Time,
 };
 
 use super::budget::{Budget, STAYS_MAX};
@@ -146,12 +146,22 @@ struct Shared<'a, S> {
     budget: Budget,
     /// Mount points that this run has found.
     mounts: Mutex<BTreeSet<Vec<u8>>>,
+    /// When the run began: what changed later is not removed.
+    began: Time,
+    /// Files with further names of which one was removed, by file system and inode.
+    unlinked: Mutex<HashSet<(u64, u64)>>,
 }
 
 impl<S> Shared<'_, S> {
     fn machine(&self) -> MutexGuard<'_, machine::Sender<Arc<HeldScan>>> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The system's time.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
 }
 
 /// Queues listings to be sent. The caller holds the machine meanwhile, so that their order is that of the records.
@@ -195,6 +205,8 @@ pub(crate) fn run_sender(
         machine: Mutex::new(machine::Sender::new(options.terms.clone())),
         budget: if options.detects_renames { Budget::with_some_to_the_end(STAYS_MAX) } else { Budget::default() },
         mounts: Mutex::default(),
+        began: now(),
+        unlinked: Mutex::default(),
     };
     let answers = Answers::new(session, &shared.machine);
     let freezer = options.snapshot_read.then(Freezer::default);

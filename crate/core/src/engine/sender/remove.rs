@@ -1,5 +1,8 @@
 //! Removes entries of the source that have arrived.
 
+use std::cell::Cell;
+use std::sync::PoisonError;
+
 use sparsync_proto::{Arrived, Counter, Frame, Issue, IssueKind, Kind, RelPath};
 
 use super::Shared;
@@ -8,6 +11,7 @@ use crate::storage::{CallError, Errno, Status, Storage};
 
 /// Removes each of these entries if it still is as it was sent, and tells of the others.
 pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -> Result<()> {
+    let mut unlinked = shared.unlinked.lock().unwrap_or_else(PoisonError::into_inner);
     for Arrived { path, kind, size, mtime } in entries {
         shared.session.check()?;
         if !may_have_been_sent(shared, &path, kind) {
@@ -15,14 +19,23 @@ pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -
             return Err(error.at(path.as_bytes()).remote());
         }
         shared.session.worked(1);
+        let linked = Cell::new(None);
         let is_same = |found: &Status| {
-            found.kind == kind && found.meta.mtime == mtime && (kind != Kind::File || found.size == size)
+            let entry = (found.device, { found.stamp.ino });
+            linked.set((found.links > 1).then_some(entry));
+            // Taking one of its names away has changed it, too.
+            let is_untouched = { found.stamp.ctime } <= shared.began || unlinked.contains(&entry);
+            let is_it = found.kind == kind && found.meta.mtime == mtime;
+            is_it && is_untouched && (kind != Kind::File || found.size == size)
         };
         let removed = if shared.options.judge.hides_path(&path, kind) {
             Err(Errno::NOENT.into())
         } else {
             shared.source.root.remove(&path, &is_same)
         };
+        if matches!(removed, Ok(true)) {
+            unlinked.extend(linked.get());
+        }
         if shared.options.events.is_none() && matches!(removed, Ok(true)) {
             shared.session.count(Counter::files_deleted, 1);
         }
