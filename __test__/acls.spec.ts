@@ -164,7 +164,7 @@ judgedWithAcls('a key without the right leaves ACLs as they are there, and the r
   for (const run of ['first', 'again']) {
     const ended = await cli(t, user, ['-aAX', `${source}/`, url('tree')]);
     t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], run);
-    t.regex(ended.stderr, /^warning: ACLs are not carried: .*"acls".*\n$/, run);
+    t.regex(ended.stderr, /^warning: ACLs are not preserved: .*"acls".*\n$/, run);
     t.is(dumped(served), before, run);
   }
   // To fetch them takes no right.
@@ -211,7 +211,7 @@ judgedWhere(hasAcls && canMount)(
         t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], `${to}, ${round}: ${ended.stderr}`);
         t.regex(
           ended.stderr,
-          /^warning: .*ACLs are not carried: .*cannot hold them.*posix_acl.*\n$/,
+          /^warning: .*ACLs are not preserved: .*cannot hold them.*posix_acl.*\n$/,
           `${to}, ${round}`,
         );
       }

@@ -162,6 +162,6 @@ test('-N is refused with its reason, as rsync refuses it', async (t) => {
   for (const flag of ['-N', '--crtimes']) {
     const ran = await cli(t, user, ['-a', flag, `${source}/`, `${work}/copy`]);
     t.is(ran.code, exit.usage);
-    t.regex(ran.stderr, /is not supported: Linux lets nobody set the time at which a file was made/);
+    t.regex(ran.stderr, /is not supported: Linux cannot set the time at which a file was created/);
   }
 });

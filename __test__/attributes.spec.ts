@@ -76,7 +76,7 @@ judgedWhere(isRoot)('a push without the right to owners says so once, and names 
   for (const run of ['first', 'no change']) {
     const ended = await cli(t, user, ['-a', `${source}/`, url('tree')]);
     t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], run);
-    t.regex(ended.stderr, /^warning: owners and groups are not carried: .*"owner".*\n$/, run);
+    t.regex(ended.stderr, /^warning: owners and groups are not preserved: .*"owner".*\n$/, run);
   }
   t.is(statSync(`${served}/tree/f`).uid, 0);
   await quietly(t, user, ['-rlpt', `${source}/`, url('tree')]);
@@ -135,7 +135,7 @@ judgedWhere(canMount && spawnSync('setfattr', ['--version']).status === 0)(
         t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], `${to}, ${round}: ${ended.stderr}`);
         t.regex(
           ended.stderr,
-          /^warning: .*extended attributes are not carried: the destination's file system cannot hold them.*setxattr.*\n$/,
+          /^warning: .*extended attributes are not preserved: the destination's file system cannot hold them.*setxattr.*\n$/,
           `${to}, ${round}`,
         );
       }
@@ -183,7 +183,7 @@ judgedWhere(isRoot && hasStrace)(
           .split('\n')
           .map(
             (line) =>
-              /^warning: \S+: (.*) are not carried: the destination's file system cannot hold them/.exec(line)?.[1] ??
+              /^warning: \S+: (.*) are not preserved: the destination's file system cannot hold them/.exec(line)?.[1] ??
               line,
           )
           .toSorted(),

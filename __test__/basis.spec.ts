@@ -160,7 +160,7 @@ judged('what is linked sends no content, and a run without a change takes one ro
 judgedEachWay('a state that is not there is told, and everything travels', async (t, set) => {
   const model = make(`${set.work}/model`, { 's/a': 'a', 's/sub/b': 'b' });
   const all = await besideRsync(t, set, { model, flags: ['-ai', '--link-dest=../none'] });
-  for (const ran of all) t.regex(ran.stderr, /the directory \.\.\/none to compare with is not there/);
+  for (const ran of all) t.regex(ran.stderr, /the directory \.\.\/none to compare with does not exist/);
 });
 
 judgedWhere(canMount)('where no link can be made a copy is', async (t) => {
@@ -212,10 +212,10 @@ for (const [what, bad] of [
     }
   });
 
-judged('the three exclude each other', async (t) => {
+judged('the three cannot be combined', async (t) => {
   const { work, client: user } = await setup(t);
   make(work, { 's/a': 'a' });
   const ran = await cli(t, user, ['-a', '--link-dest=x', '--copy-dest=y', `${work}/s/`, `${work}/d/`]);
   t.is(ran.code, exit.usage);
-  t.regex(ran.stderr, /copyDest and linkDest exclude each other/);
+  t.regex(ran.stderr, /copyDest and linkDest cannot be combined/);
 });

@@ -168,7 +168,7 @@ judged('a push writes a batch of what it sends, and a pull refuses to', async (t
   t.is(difference(`${work}/s`, `${served}/one`), '');
   const pulled = await cli(t, user, ['-a', '--write-batch=B', url('one/'), 'two/'], { cwd: work });
   t.deepEqual([pulled.code, existsSync(`${work}/B`), existsSync(`${work}/B.sh`)], [exit.usage, false, false]);
-  t.regex(pulled.stderr, /writeBatch takes a source of this machine/);
+  t.regex(pulled.stderr, /writeBatch needs a source on this machine/);
 });
 
 judged('a batch is sent to a server as it is applied here, and as rsync would have made that', async (t) => {
@@ -400,11 +400,15 @@ test('what cannot be a run with a batch is refused before anything is written', 
     t.regex(error.message, message);
   };
   const before = shape(`${work}/one`);
-  await refused(`${work}/s`, { writeBatch, removeSourceFiles: true }, /writeBatch and removeSourceFiles exclude/);
-  await refused(`${work}/s`, { writeBatch, retry: 3 }, /writeBatch and retry exclude/);
-  await refused(`${work}/s`, { writeBatch, readBatch: writeBatch }, /writeBatch and readBatch exclude/);
+  await refused(
+    `${work}/s`,
+    { writeBatch, removeSourceFiles: true },
+    /writeBatch and removeSourceFiles cannot be combined/,
+  );
+  await refused(`${work}/s`, { writeBatch, retry: 3 }, /writeBatch and retry cannot be combined/);
+  await refused(`${work}/s`, { writeBatch, readBatch: writeBatch }, /writeBatch and readBatch cannot be combined/);
   await refused(`${work}/s`, { readBatch: writeBatch }, /give an empty list/);
-  await refused([], { readBatch: writeBatch, filter: ['- a'] }, /readBatch and filter exclude/);
+  await refused([], { readBatch: writeBatch, filter: ['- a'] }, /readBatch and filter cannot be combined/);
   await refused([], {}, /source is an empty list/);
   t.deepEqual(shape(`${work}/one`), before);
   await sync(`${work}/s`, `${work}/one`, { writeBatch, dryRun: true });

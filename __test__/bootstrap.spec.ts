@@ -32,7 +32,7 @@ judgedWhere(canMount)('into a container, by the command that leads there', async
     cli(t, user, ['-a', '--delete', '-e', container.enter, ...args, `${source}/`, 'box:/mnt/there/']);
   const without = await run();
   t.is(without.code, exit.usage);
-  t.regex(without.stderr, /exit code 127: sparsync-remote is not there.*--bootstrap puts it there/);
+  t.regex(without.stderr, /exit code 127: sparsync-remote is not installed there.*--bootstrap installs it/);
   for (const round of ['first', 'again']) {
     const ran = await run('--bootstrap=temp');
     t.deepEqual([ran.code, ran.stdout, ran.stderr], [0, '', ''], round);
@@ -107,8 +107,8 @@ judgedWhere(canMount)('where it cannot be put, or cannot run, that is told, and 
     ['no-folder', 'XDG_CACHE_HOME=/proc/none', 'keep', /exit code 3 .*mkdir/s],
     ['no-temp', 'TMPDIR=/proc/none', 'temp', /exit code 3 .*mktemp/s],
     ['no-shell', 'PATH=/nowhere', 'keep', /exit code 127: there is no sh/],
-    ['no-exec', `TMPDIR='${work}/noexec'`, 'temp', /exit code 126: .*may hold no programs .*TMPDIR/s],
-    ['no-exec-kept', `XDG_CACHE_HOME='${work}/noexec'`, 'keep', /exit code 126: .*may hold no programs/],
+    ['no-exec', `TMPDIR='${work}/noexec'`, 'temp', /exit code 126: .*programs cannot run .*TMPDIR/s],
+    ['no-exec-kept', `XDG_CACHE_HOME='${work}/noexec'`, 'keep', /exit code 126: .*programs cannot run/],
     ['no-sums', `PATH='${bin}'`, 'keep', /exit code 4 .*sha256sum is missing/s],
     ['no-sums-temp', `PATH='${bin}'`, 'temp', /exit code 4 .*sha256sum is missing/s],
     ['no-space', `XDG_CACHE_HOME='${work}/full'`, 'keep', /exit code 4 .*No space left/s],
@@ -182,7 +182,7 @@ test('whichever end is killed while it is put there, nothing runs on, and nothin
       const ended = await running.ended;
       if (victim === 'far') {
         t.is(ended.code, exit.connect, label);
-        t.regex(ended.stderr, /was ended by signal 9 before it led anywhere/, label);
+        t.regex(ended.stderr, /was ended by signal 9 before a session began/, label);
       }
       await until('the other end to go', () => !isAlive(shell));
       if (how === 'temp' || victim === 'near') {

@@ -54,15 +54,15 @@ judged('it is silent when all is well: first run, no change, edits, deletes, a p
   assertEqual(t, source, `${work}/local`, { wholeSeconds: true });
 });
 
-test('--help begins with the three commands of a newcomer, --version is the version', async (t) => {
+test('--help begins with the four commands of a newcomer, --version is the version', async (t) => {
   const user = client(workDir(t));
   const help = await cli(t, user, ['--help']);
   t.is(help.code, 0);
   t.is(help.stderr, '');
   const lines = help.stdout.split('\n');
-  for (const line of lines.slice(0, 3)) t.regex(line, /^\s*sparsync /);
-  t.true(lines.slice(0, 3).some((line) => line.includes('sparsync serve')));
-  t.true(lines.slice(0, 3).some((line) => line.includes('sparsync://')));
+  for (const line of lines.slice(0, 4)) t.regex(line, /^\s*sparsync /);
+  t.true(lines.slice(0, 4).some((line) => line.includes('sparsync serve')));
+  t.true(lines.slice(0, 4).some((line) => line.includes('sparsync://')));
   for (const flag of ['-a', '-r', '-l', '-p', '-t', '-g', '-o', '-v', '-q', '-n', '-c', '-u', '-P']) {
     t.regex(help.stdout, new RegExp(`(^|[\\s,])${flag}\\b`, 'm'), flag);
   }
@@ -526,7 +526,7 @@ test('knobs: lanes do what they say, those of other programs are refused with wh
   await refused(['--connections', '2'], /--lanes/);
   await refused(['--parallel-files=8'], /--lanes/);
   await refused(['--chunk-size=1M'], /256 KiB/);
-  await refused(['--cold-start'], /by itself/);
+  await refused(['--cold-start'], /automatically/);
   await refused(['--lanes', '0'], /--lanes/);
   await refused(['--lanes', '5'], /lanes/);
   for (const wrong of ['0', '5', 'many']) {

@@ -80,11 +80,15 @@ judged('content is not compressed where the path is as fast as the processor', a
   const source = texts(work);
   for (const transport of ['quic', 'tcp'] as const) {
     const connection = await connect(server.url(), { ...access, transport });
-    const before = connection.roundTripMs();
-    const { stats } = await connection.push(source, `root/${transport}`);
     // A machine that is so busy that it answers itself as late as another one would is taken for a far one.
-    if (Math.max(before, connection.roundTripMs()) >= 1) t.pass(`${transport}: this machine is far from itself now`);
-    else t.true(stats.bytesSent >= BYTES * 0.9, `${transport}: ${stats.bytesSent}`);
+    let isNear = false;
+    for (let attempt = 0; attempt < 20 && !isNear; attempt += 1) {
+      const before = connection.roundTripMs();
+      const { stats } = await connection.push(source, `root/${transport}${attempt}`);
+      isNear = Math.max(before, connection.roundTripMs()) < 1;
+      if (isNear) t.true(stats.bytesSent >= BYTES * 0.9, `${transport}: ${stats.bytesSent}`);
+    }
+    t.true(isNear, `${transport}: this machine was never near enough to itself`);
     await connection.close();
   }
 });

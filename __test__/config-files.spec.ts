@@ -122,7 +122,7 @@ test('a guard is lifted by a file of this user, unless the environment or the co
   t.is(await deleting([]), exit.usage, 'not by one of a working directory');
 });
 
-test('of flags that exclude each other the one on the command line counts', async (t) => {
+test('of flags that cannot be combined the one on the command line counts', async (t) => {
   const { files, synced } = desk(t);
   files('[sync]\narchive = true\ndelete-before = true\n');
   t.deepEqual(await synced(['--delete-after']), ['a.o', 'b.c', 'c.tmp']);
@@ -152,7 +152,7 @@ test('a file of a working directory starts nothing, trusts nobody, and has no sa
   files('[sync]\ndelete-excluded = true\n', '[sync]\nexclude = "*"\n');
   const deleting = await run(words);
   t.is(deleting.code, exit.usage);
-  t.regex(deleting.stderr, /exclude of a working directory is not for --delete-excluded/);
+  t.regex(deleting.stderr, /exclude in a working directory cannot be combined with --delete-excluded/);
   // Nothing at all is read where it says nothing.
   files(undefined, '[server]\nroot = { x = "/" }\n');
   const served = await run(['keys']);
@@ -170,7 +170,7 @@ test('a file of a working directory starts nothing, trusts nobody, and has no sa
     chmodSync(`${cwd}/sparsync.toml`, 0o644);
     chownSync(`${cwd}/sparsync.toml`, 65_534, 65_534);
     t.deepEqual(await synced(['-a']), ['a.o', 'b.c', 'c.tmp']);
-    t.regex((await run(['-an', '.', './x'])).stderr, /is another user's/);
+    t.regex((await run(['-an', '.', './x'])).stderr, /belongs to another user/);
     // Nor does it stop anybody.
     chmodSync(`${cwd}/sparsync.toml`, 0o600);
     writeFileSync(`${cwd}/sparsync.toml`, Buffer.alloc((1 << 20) + 1, 0x0a));
@@ -199,7 +199,7 @@ test('what is no file of settings is not waited for; in a working directory it i
   }
   files(undefined);
   t.is(spawnSync('mkfifo', [own]).status, 0);
-  t.regex((await run(words)).stderr, /no regular file/);
+  t.regex((await run(words)).stderr, /not a regular file/);
   files(undefined);
   for (const [bytes, message] of [
     [Buffer.from([0xff]), /not UTF-8/],
@@ -217,18 +217,18 @@ test('what is not understood is refused by file, line and key, with the nearest 
   for (const [text, message] of [
     ['[sync]\n\nexlude = "x"\n', 'line 3: unknown exlude; did you mean exclude?'],
     ['[snyc]\n', 'line 1: unknown table [snyc]; did you mean sync?'],
-    ['retry = 3\n', 'line 1: retry stands in no table'],
+    ['retry = 3\n', 'line 1: retry is outside of every table'],
     ['[sync]\nretry = "3"\n', 'line 2: retry must be a whole number'],
     ['[sync]\ndelete = 1\n', 'line 2: delete must be true or false'],
     ['[sync]\nretry = [1]\n', 'line 2: retry must be a whole number'],
     ['[sync]\ncompress = "alwys"\n', 'line 2: compress must be one of "auto", "always", "never"'],
     ['[sync]\nbwlimit = 1.5\n', 'line 2: bwlimit must be a number of bytes'],
-    ['[sync]\nrsh = "x"\n', 'line 2: rsh stands in [connection], not in [sync]'],
+    ['[sync]\nrsh = "x"\n', 'line 2: rsh belongs in [connection], not in [sync]'],
     ['[sync]\nhelp = true\n', 'line 2: unknown help'],
     ['[sync]\nexclude = "x\n', 'line 2: '],
     ['[sync]\ndelete = true\ndelete = true\n', 'line 3: '],
-    ['[connection]\npassword = "x"\n', 'line 2: password: a file of settings holds no secrets'],
-    ['[connection]\nidentity = "-----BEGIN PRIVATE KEY-----"\n', 'line 2: identity holds a secret'],
+    ['[connection]\npassword = "x"\n', 'line 2: password: a settings file cannot hold secrets'],
+    ['[connection]\nidentity = "-----BEGIN PRIVATE KEY-----"\n', 'line 2: identity is a secret'],
     ['[sync.delete]\nx = 1\n', 'line 1: delete must be true or false'],
     ['[[sync]]\n', 'line 1: sync must be a table'],
     ['[sync]\nexclude = "a\\u0000"\n', 'line 2: exclude has a NUL byte'],

@@ -129,8 +129,8 @@ test('a name that stands for nothing, or a value that cannot be, is refused, wit
     ['SPARSYNC_DELETE', 'yes', 'SPARSYNC_DELETE must be true or false, not "yes"'],
     ['SPARSYNC_RETRY', 'x', 'SPARSYNC_RETRY must be a whole number, not "x"'],
     ['SPARSYNC_COMPRESS', 'alwys', 'SPARSYNC_COMPRESS must be one of "auto", "always", "never", not "alwys"'],
-    ['SPARSYNC_FILTER', '- x\n!', 'SPARSYNC_FILTER may not forget other rules here'],
-    ['SPARSYNC_IDENTITY', '-----BEGIN PRIVATE KEY-----', 'SPARSYNC_IDENTITY holds a secret'],
+    ['SPARSYNC_FILTER', '- x\n!', 'SPARSYNC_FILTER cannot clear other rules here'],
+    ['SPARSYNC_IDENTITY', '-----BEGIN PRIVATE KEY-----', 'SPARSYNC_IDENTITY is a secret'],
   ] as const) {
     const ended = await run({ [name]: value });
     t.is(ended.code, exit.usage, name);
@@ -140,7 +140,7 @@ test('a name that stands for nothing, or a value that cannot be, is refused, wit
   }
   const later = await run({ SPARSYNC_BWLIMIT: 'x' });
   t.is(later.code, exit.usage);
-  t.regex(later.stderr, /settings are from SPARSYNC_BWLIMIT as well/, 'what is found later names the variables');
+  t.regex(later.stderr, /settings also come from SPARSYNC_BWLIMIT/, 'what is found later names the variables');
   const ofService = {
     SPARSYNC_SERVICE_HOST: '10.0.0.1',
     SPARSYNC_SERVICE_PORT_QUIC: '28792',

@@ -35,7 +35,7 @@ judgedEachWay('every flag that says when rsync deletes deletes the same', async 
     await besideRsync(t, set, { model, flags: ['-ai', flag] });
   const ran = await cli(t, set.client, ['-a', '--delete-after', '--delete-before', `${model}/s/`, `${model}/d/`]);
   t.is(ran.code, exit.usage);
-  t.regex(ran.stderr, /--delete-before and --delete-after exclude each other/);
+  t.regex(ran.stderr, /--delete-before and --delete-after cannot be combined/);
 });
 
 test('items of deletions come first where that is asked for, and none of what the guard keeps', async (t) => {

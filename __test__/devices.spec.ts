@@ -168,6 +168,6 @@ judged('a push by a key without the right leaves devices and sockets out and nam
   for (const run of ['first', 'again']) {
     const ended = await cli(t, user, ['-a', `${source}/`, url('tree')]);
     t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], run);
-    t.regex(ended.stderr, /^warning: special files are not carried: .*"special".*\n$/, run);
+    t.regex(ended.stderr, /^warning: special files are not preserved: .*"special".*\n$/, run);
   }
 });

@@ -193,7 +193,7 @@ judged(
     const oursKeeps = async (source: string, warned: boolean): Promise<string[]> => {
       const ran = await cli(t, user, ['-r', '-f', ': .f', `${source}/`, `${source}.ours/`]);
       t.is(ran.code, exit.ok, ran.stderr);
-      t.is(/\.f: the file of filter rules is passed over/.test(ran.stderr), warned, ran.stderr);
+      t.is(/\.f: the file of filter rules is ignored/.test(ran.stderr), warned, ran.stderr);
       return [...walk(`${source}.ours`).keys()].sort();
     };
     fill(work, { real: '- a\n' });
@@ -235,7 +235,7 @@ judgedWhere(isRoot)('an unreadable file of rules is passed over and told, as a p
   };
   const args = [...become, process.execPath, program, '-r', '-f', ': .f', `${source}/`, `${home}/ours/`];
   const ours = await start(t, 'setpriv', args, { env }).ended;
-  t.regex(ours.stderr, /\.f: the file of filter rules is passed over.*[Pp]ermission/);
+  t.regex(ours.stderr, /\.f: the file of filter rules is ignored.*[Pp]ermission/);
   const ran = spawnSync('setpriv', [...become, 'rsync', '-r', '-f', ': .f', `${source}/`, `${home}/theirs/`]);
   t.is(ran.status, 23, 'rsync cannot read it as a file either');
   t.is(ours.code, exit.partial);

@@ -263,7 +263,7 @@ test.serial('a credential is a key, also where no folder can be written, and so 
   const foreign = await look(t, works, [urlAt('127.0.0.1:9', 'root')]);
   t.regex(foreign.found['connection'] ?? '', /^problem ERR_SPARSYNC_CONFIG: SPARSYNC_CREDENTIAL is for /);
   const broken = await look(t, { env: { ...bare, SPARSYNC_CREDENTIAL: 'x' } }, []);
-  t.regex(broken.found['key'] ?? '', /^problem SPARSYNC_CREDENTIAL is no credential/);
+  t.regex(broken.found['key'] ?? '', /^problem SPARSYNC_CREDENTIAL is not a credential/);
   const short = await issue(new Date(Date.now() + 60_000));
   const fields = Buffer.from(short.credential.replace(/^.*\./, ''), 'base64url').toString();
   const past = Buffer.from(fields.replace(/expires=[^" ]+/, 'expires=2026-01-02')).toString('base64url');
@@ -310,10 +310,10 @@ test('few open files are a problem when no run can do with them', async (t) => {
   const { work, client: user, url } = await setup(t);
   const limited = (files: number): LookOptions => ({ under: ['sh', '-c', `ulimit -n ${files}; exec "$@"`, 'sh'] });
   const few = await look(t, user, [], limited(28));
-  t.is(few.found['file limit'], 'problem 28 open files are few for a run');
+  t.is(few.found['file limit'], 'problem 28 open files may be too few for a run');
   const some = await look(t, user, [source(work), url('few')], limited(64));
   t.is(some.code, exit.ok);
-  t.is(some.found['file limit'], 'warning 64 open files are few for a run');
+  t.is(some.found['file limit'], 'warning 64 open files may be too few for a run');
 });
 
 judgedWhere(canBecome)('buffers that a user may not enlarge are told by the limit of the system', async (t) => {

@@ -145,7 +145,7 @@ judged('a directory that holds what is excluded stays, and is told of', async (t
   const args = ['-ai', '--delete', '--exclude', 'keep', `${source}/`, `${target}/`];
   const ran = await cli(t, user, args);
   t.is(ran.code, exit.partial, ran.stderr);
-  t.regex(ran.stderr, /^f: a directory stands in its place, and holds what is left out of the run/m);
+  t.regex(ran.stderr, /^f: a directory is in its place, and holds excluded entries/m);
   t.regex(ran.stderr, /^warning: extra: the directory is not deleted/m);
   t.regex(ran.stdout, /^\*deleting {3}extra\/gone\/$/m);
   t.deepEqual([...walk(target).keys()].sort(), ['', 'extra', 'extra/keep', 'extra/keep/deep', 'f', 'f/keep']);

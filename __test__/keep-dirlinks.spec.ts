@@ -153,7 +153,7 @@ function depth(destination: string, path: string): number {
   return parent.split('/').length - realpathSync(destination).split('/').length;
 }
 
-const LEADS_OUT = 'a symlink stands in its place that leads out of what may be written here';
+const LEADS_OUT = 'a symlink is in its place that leads out of what may be written here';
 
 /** What a run with symlinks that lead out of the destination told, by the path. */
 async function told(t: Parameters<typeof workDir>[0], run: PromiseLike<unknown>): Promise<Record<string, string>> {

@@ -146,7 +146,7 @@ judged('a list on the server takes the right to read, and nothing but a file of 
     t.notRegex(ran.stderr, /SECRET/);
   };
   await at(':lists/none', exit.io, /the server has no such file/);
-  for (const list of [':lists', ':lists/out', ':lists/link']) await at(list, exit.io, /it is no regular file/);
+  for (const list of [':lists', ':lists/out', ':lists/link']) await at(list, exit.io, /it is not a regular file/);
   await at(':way/one', exit.unauthorized, /symlink/);
   await at(':../outside', exit.usage, /\.\./);
 });

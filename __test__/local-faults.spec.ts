@@ -163,6 +163,7 @@ injected(
         faults.push({ call, error: ['EIO', 'ENOSPC', 'EMFILE', 'EACCES'][when % 4] ?? '', when: String(when) });
       }
     }
+    let failures = 0;
     for (const [i, fault] of faults.entries()) {
       const label = `${fault.call} ${fault.error} ${fault.when}`;
       const { failed, error } = await pushWith(t, made, source, `tree${i}`, fault);
@@ -175,10 +176,12 @@ injected(
         assertEqual(t, source, `${made.served}/tree${i}`, { label });
         continue;
       }
+      failures += 1;
       if (error instanceof PartialSyncError) t.not(failed.length, 0, label);
       await sync(source, made.url(`tree${i}`), made.access);
       assertEqual(t, source, `${made.served}/tree${i}`, { label: `${label}, repaired` });
     }
+    t.true(failures > 0, 'some of the failing calls end a run');
   },
 );
 

@@ -457,7 +457,7 @@ test('pinned keys that others may write are used with a warning, which names the
   const knownHosts = `${user.configDir}/known_hosts`;
   const push = (...words: string[]): Promise<Ended> => cli(t, user, ['-a', ...words, `${source}/`, server.url('data')]);
   t.is((await push()).stderr, '');
-  const warning = `${knownHosts} decides which servers are trusted, and others may write it: run chmod go-w on it`;
+  const warning = `${knownHosts} decides which servers are trusted, and other users can write it: run chmod go-w on it`;
   for (const mode of [0o620, 0o602]) {
     chmodSync(knownHosts, mode);
     const ended = await push();

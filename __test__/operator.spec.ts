@@ -132,7 +132,7 @@ test('an option that the operator refuses is refused by its name, whatever it is
   t.regex((await failure(t, compared, SparsyncError)).message, /"checksum"/);
   const ran = await cli(t, client, ['-a', '--delete', `${source}/`, `${url('to')}/`]);
   t.not(ran.code, exit.ok);
-  t.regex(ran.stderr, /does not take the option "delete"/);
+  t.regex(ran.stderr, /refuses the option "delete"/);
   await sync(source, server.url('root/to'), access);
   const unknown = serve({ roots: { root: work }, anonymous: true, refuse: ['deleet'] });
   t.regex((await failure(t, unknown, ConfigError)).message, /deleet/);
@@ -162,6 +162,6 @@ test('what a run has without a word is not refused, nor what is said of the same
   ] as const) {
     const ran = await run(flag);
     t.is(ran.code, exit.unauthorized, `${flag}: ${ran.stderr}`);
-    t.regex(ran.stderr, new RegExp(`does not take the option "${name}"`));
+    t.regex(ran.stderr, new RegExp(`refuses the option "${name}"`));
   }
 });

@@ -127,7 +127,7 @@ judgedWhere(canHaveAccounts)('a local run maps by its own names', async (t) => {
     const unknown = (text: string, pattern: RegExp): number =>
       text.split('\n').filter((line) => pattern.test(line)).length;
     t.is(
-      unknown(ran.stderr, /^warning: .*whom the destination does not know/),
+      unknown(ran.stderr, /^warning: .*which the destination does not have/),
       unknown(judge.stderr, /Unknown --\w+ name on receiver/),
       ran.stderr,
     );
@@ -191,7 +191,7 @@ judgedWhere(canHaveAccounts)('without the right of the key no rule sets an owner
   ownedTree(`${work}/source`);
   const ran = await ours('-rl', '--chown=carol:staff', '--super', `${work}/source/`, server.url('root', 'tree'));
   t.is(ran.code, exit.ok, ran.stderr);
-  t.regex(ran.stderr, /^warning: owners and groups are not carried: .*"owner".*\n$/);
+  t.regex(ran.stderr, /^warning: owners and groups are not preserved: .*"owner".*\n$/);
   for (const { uid, gid, mode } of walk(`${served}/tree`).values()) t.deepEqual([uid, gid, mode & 0o6000], [0, 0, 0]);
 });
 
@@ -239,7 +239,7 @@ judgedWhere(canDrop)('who is not root sets the groups that he is in, as rsync le
     t.deepEqual(ownersOf(`${home}/ours`), ownersOf(`${home}/theirs`), flags.join(' '));
   }
   const again = await run(['-ai', '--usermap=*:1500']);
-  t.deepEqual([shown(again.stdout), again.stderr.includes('owners are not carried')], [[], true]);
+  t.deepEqual([shown(again.stdout), again.stderr.includes('owners are not preserved')], [[], true]);
   // To try all the same is to be told what fails.
   const all = await run(['-a', '--super']);
   t.is(all.code, exit.partial);
@@ -271,8 +271,8 @@ test('what is no rule for owners is refused by its name, as by rsync', async (t)
     }
   }
   for (const [flags, text] of [
-    [['--chown=a', '--usermap=1:2'], /chown and usermap exclude each other/],
-    [['--chown=:a', '--groupmap=1:2'], /chown and groupmap exclude each other/],
+    [['--chown=a', '--usermap=1:2'], /chown and usermap cannot be combined/],
+    [['--chown=:a', '--groupmap=1:2'], /chown and groupmap cannot be combined/],
     [['--chown=a,b'], /chown must be an owner/],
   ] as const) {
     const ran = await cli(t, user, ['-r', ...flags, `${source}/`, `${work}/copy`]);

@@ -129,15 +129,19 @@ test('a plan of something else, cut short or edited is refused by file and line'
     ['empty', '', /plan:1: the plan is cut short/],
     ['edited', text.replace('"changed"', '"new/deep"'), new RegExp(`plan:${count}: the lines above`)],
     ['without a line', [...lines.slice(0, 3), ...lines.slice(4), ''].join('\n'), /the lines above/],
-    ['with more', `${text}{}\n`, new RegExp(`plan:${count + 1}: something stands behind the end`)],
+    ['with more', `${text}{}\n`, new RegExp(`plan:${count + 1}: there is something after the end`)],
     [
       'twice',
       [lines[0], lines[1], lines[1], ...lines.slice(2), ''].join('\n'),
-      /plan:3: an entry without a stamp of its own/,
+      /plan:3: the entry has no stamp of its own/,
     ],
-    ['no JSON', 'hello\n', /plan:1: this is no line of a plan/],
-    ['another version', text.replace('"version":1', '"version":2'), /plan:1: a plan of version 2, and not 1/],
-    ['a line without an end', `${lines[0]}\n${'x'.repeat(1 << 20)}`, /plan:2: a line that is too long/],
+    ['no JSON', 'hello\n', /plan:1: this is not a line of a plan/],
+    [
+      'another version',
+      text.replace('"version":1', '"version":2'),
+      /plan:1: the plan has version 2, and this sparsync reads version 1/,
+    ],
+    ['a line without an end', `${lines[0]}\n${'x'.repeat(1 << 20)}`, /plan:2: the line is too long/],
     [
       'other options',
       text,
@@ -147,10 +151,10 @@ test('a plan of something else, cut short or edited is refused by file and line'
     [
       'other operands',
       text,
-      /plan:1: the plan is of another source or destination/,
+      /plan:1: the plan was made for another source or destination/,
       [...FLAGS, `${work}/s`, `${work}/d/`],
     ],
-    ['with retries', text, /applyPlan and retry exclude each other/, ['--retry=1', ...words]],
+    ['with retries', text, /applyPlan and retry cannot be combined/, ['--retry=1', ...words]],
   ];
   for (const [what, content, message, others] of cases) {
     writeFileSync(file, content);
@@ -184,7 +188,7 @@ test('in the API a plan is saved by any run, and applied by sync', async (t) => 
   mkdirSync(`${work}/empty`);
   renameSync(`${work}/d`, `${work}/old`);
   await t.throwsAsync(async () => sync(`${work}/s`, `${work}/d`, { ...options, applyPlan: savePlan, publish: true }), {
-    message: /applyPlan and publish exclude each other/,
+    message: /applyPlan and publish cannot be combined/,
   });
 });
 

@@ -184,7 +184,7 @@ judged('a key that may not delete, and a prefix itself, publish nothing', async 
     const published = await cli(t, narrow, ['-a', '--publish', `${work}/s/`, server.url('root', path)]);
     t.is(published.code, code, published.stderr);
     t.is(readFileSync(`${served}/${path}/a`, 'utf8'), code === exit.ok ? 'new' : 'old');
-    if (code !== exit.ok) t.regex(published.stderr, /the top of a root, or of what the key reaches/);
+    if (code !== exit.ok) t.regex(published.stderr, /the top of a root, or of what the key may use/);
   }
   t.deepEqual([unfinished(served), readdirSync(served).toSorted()], [[], ['d', 'in']]);
 });
@@ -197,7 +197,7 @@ judgedWhere(canMount)('a mount point, and a tree that holds one, are refused', a
     const { mtimeNs } = statSync(work, { bigint: true });
     const ran = await cli(t, user, ['-a', '--publish', `${work}/s/`, `${work}/${place.replace(/\/.*/, '')}/`]);
     t.is(ran.code, exit.usage, ran.stderr);
-    t.regex(ran.stderr, place === 'mounted' ? /it is a mount point/ : /holds another file system.*without one can/);
+    t.regex(ran.stderr, place === 'mounted' ? /it is a mount point/ : /another file system.*directory without one/);
     if (place !== 'mounted') t.regex(ran.stderr, /deep\/mounted/);
     t.deepEqual([unfinished(work), statSync(work, { bigint: true }).mtimeNs], [[], mtimeNs], 'nothing was made there');
   }

@@ -56,7 +56,7 @@ judged('where blocks cannot be shared what is alike is copied, which is told onc
   copied(`${work}/s`, `${served}/old`);
   const ran = await cli(t, user, ['-a', '--reflink-dest=../old', '--stats', `${work}/s/`, url('new')]);
   t.is(ran.code, exit.ok);
-  t.regex(ran.stderr, /^warning: what is alike is copied: it shares no blocks .*\n$/);
+  t.regex(ran.stderr, /^warning: equal files are copied, not cloned: .*\n$/);
   t.regex(ran.stdout, /files transferred:\s+0$/m);
   assertEqual(t, `${work}/s`, `${served}/new`);
   const other = await cli(t, user, ['-a', '--reflink-dest=../old', '--link-dest=../old', `${work}/s/`, url('new')]);

@@ -140,7 +140,7 @@ test('it takes each flag of the command, or says by its name that it does not', 
   for (const name of flags) {
     const { code, said } = serve(`--${name}`, '--nothing');
     t.is(code, name === 'help' ? 0 : exit.usage, name);
-    t.is(own.includes(`  --${name}`), !said.includes(`--${name} is the command's`), `${name}: ${said}`);
+    t.is(own.includes(`  --${name}`), !said.includes(`--${name} works with "sparsync serve" only`), `${name}: ${said}`);
     t.false(said.includes(`unknown argument --${name}`), said);
   }
 });
@@ -155,7 +155,7 @@ test('what cannot be served is told', (t) => {
     [['--root', 'nothing'], /must be NAME=PATH/],
     [['--anonymous=yes'], /takes no value/],
     [[...root, '--listen', 'localhost:0'], /numeric address/],
-    [[...root, '--refuse=nothing'], /no server is asked for it/],
+    [[...root, '--refuse=nothing'], /it is not an option that a client asks a server for/],
     [[...root, '--max-sessions=0'], /whole number from 1/],
     [[...root, '--durability=much'], /no --durability=much/],
     [[...root, '--anonymous', '--listen', '0.0.0.0:0', '--identity', `${work}/key`], /open to everybody/],
@@ -229,9 +229,9 @@ test('a variable that cannot be taken is refused by its name', (t) => {
     ['MAX_SESSIONS', 'many', /whole number from 1/],
     ['ANONYMOUS', 'yes', /true or false/],
     ['LOG_FORMAT', 'xml', /no --log-format=xml/],
-    ['REFUSE', 'delete\nnothing', /no server is asked for it/],
+    ['REFUSE', 'delete\nnothing', /it is not an option that a client asks a server for/],
     ['IDENTITY', '-----BEGIN PRIVATE KEY-----', /a secret/],
-    ['PID_FILE', '/run/pid', /is the command's/],
+    ['PID_FILE', '/run/pid', /works with "sparsync serve" only/],
   ] as const) {
     const env = { [`SPARSYNC_SERVE_${name}`]: value };
     const options = { encoding: 'utf8', timeout: 20_000, env, cwd: '/proc' } as const;

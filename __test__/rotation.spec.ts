@@ -197,7 +197,7 @@ test('a pin that was given, and a file that cannot be written, are told in a war
   writeFileSync(long, `${at} ${pin}\n`);
   const kept = await push('--known-hosts', long);
   t.is(kept.code, exit.ok);
-  t.true(kept.stderr.includes('could not be put on record') && kept.stderr.includes(key), kept.stderr);
+  t.true(kept.stderr.includes('could not be recorded') && kept.stderr.includes(key), kept.stderr);
   t.is(readFileSync(long, 'utf8'), `${at} ${pin}\n`);
 
   await rotateKey({ keyPath, now: true });
@@ -217,7 +217,7 @@ test('the command changes the key of a server that runs', async (t) => {
   const server = await startServer(t, { home: work, roots: { root: dir(work, 'served') }, clients: [user] });
   const admin: Client = { ...client(work, 'server'), env: { SPARSYNC_CONFIG_DIR: server.configDir } };
   const rotate = (...args: string[]) => cli(t, admin, ['keys', 'rotate', ...args]);
-  t.is((await rotate('--status')).stdout, `the server shows ${server.pin}\nno key is to follow\n`);
+  t.is((await rotate('--status')).stdout, `the server shows ${server.pin}\nno next key is set\n`);
   for (const bad of [
     ['--now'],
     ['--cancel'],
@@ -233,10 +233,10 @@ test('the command changes the key of a server that runs', async (t) => {
   const { publicKey, next } = JSON.parse(begun.stdout) as { publicKey: string; next: { publicKey: string } };
   t.is(publicKey, server.pin);
   await until('the server to take note', () => server.stderr().includes(`nextKey=${next.publicKey} from=`));
-  t.is((await rotate()).code, exit.usage, 'one is to follow already');
+  t.is((await rotate()).code, exit.usage, 'there is a next key already');
   const push = () => cli(t, user, ['-a', `${work}/served/`, server.url('root', 'x')]);
   t.is((await push()).stderr, '');
-  t.is((await rotate('--now')).stdout, `the server shows ${next.publicKey}\nno key is to follow\n`);
+  t.is((await rotate('--now')).stdout, `the server shows ${next.publicKey}\nno next key is set\n`);
   await until('the server to show it', () => server.stderr().includes(`server-key publicKey=${next.publicKey}\n`));
   t.is((await push()).stderr, '');
   t.is((await cli(t, admin, ['keys'])).stdout, `${next.publicKey}\n`);

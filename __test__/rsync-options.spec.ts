@@ -33,8 +33,8 @@ judged('no option that rsync lists is unknown: it does something, or a sentence 
   );
   for (const [words, told] of [
     [['--iconv=utf8,latin1'], /--iconv=utf8,latin1 is not supported: names are bytes/],
-    [['--cc=md5'], /--checksum-choice takes auto, not "md5": content is hashed with BLAKE3/],
-    [['--crtimes'], /--crtimes is not supported: Linux lets nobody/],
+    [['--cc=md5'], /--checksum-choice must be auto, not "md5": both ends hash content with BLAKE3/],
+    [['--crtimes'], /--crtimes is not supported: Linux cannot/],
     [['-aN?9'], /-N is not supported: .*; unknown flag -\?; unknown flag -9/],
     [['-aN?'], /-N is not supported: .*; unknown flag -\?/],
   ] as const) {
@@ -128,7 +128,7 @@ test('-4, -6, --address and --port choose the way to a server', async (t) => {
   await cli(t, user, ['-a', '-4', '--address=127.0.0.2', '-e', `${work}/ssh`, 's/', 'box:d/'], { cwd: work });
   t.deepEqual(readFileSync(`${work}/words`, 'utf8').split('\n').slice(0, 4), ['-4', '-b', '127.0.0.2', 'box']);
   const other = await cli(t, user, ['-a', '-4', '-e', 'rsh', 's/', 'box:d/'], { cwd: work });
-  t.regex(other.stderr, /a family of addresses is for ssh alone/);
+  t.regex(other.stderr, /an address family works with ssh only/);
 });
 
 judged('--stderr=all leaves stdout empty, as with rsync', async (t) => {
@@ -296,15 +296,15 @@ test('-M takes for the other side what one role alone looks at, and says why it 
   const pulled = await cli(t, user, ['-a', '-M--bwlimit=100m', '-M--fake-super', url('d/'), `${work}/back`]);
   t.is(pulled.code, exit.ok, pulled.stderr);
   for (const [words, message] of [
-    [['-M--super', url('d/'), `${work}/back`], /does not take --super: a receiver alone looks at it/],
-    [['-M--bwlimit=1m', `${work}/s/`, url('d/')], /does not take --bwlimit: a sender alone looks at it/],
-    [['-M--delete', `${work}/s/`, url('d/')], /does not take --delete: it is no option of one side alone/],
+    [['-M--super', url('d/'), `${work}/back`], /does not take --super: only a receiver looks at it/],
+    [['-M--bwlimit=1m', `${work}/s/`, url('d/')], /does not take --bwlimit: only a sender looks at it/],
+    [['-M--delete', `${work}/s/`, url('d/')], /does not take --delete: it is not an option of one side alone/],
     [['-M-Kz', `${work}/s/`, url('d/')], /does not take --compress/],
     [['-M--log-file=x', `${work}/s/`, url('d/')], /a server writes a log of its own/],
     [['-M--crtimes', `${work}/s/`, url('d/')], /--crtimes is not supported: Linux/],
     [['-M--nonsense', `${work}/s/`, url('d/')], /unknown flag --nonsense/],
     [['-Msuper', `${work}/s/`, url('d/')], /begins with a dash/],
-    [['-M--super', `${work}/s/`, `${work}/here/`], /needs another side/],
+    [['-M--super', `${work}/s/`, `${work}/here/`], /needs a remote side/],
   ] as const) {
     const ended = await cli(t, user, ['-a', ...words]);
     t.is(ended.code, exit.usage, words.join(' '));

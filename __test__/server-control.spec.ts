@@ -71,7 +71,7 @@ test('a server starts in the background, says where it is, serves, and stops', a
   t.true(existsSync(`${served}/a`));
   const again = await begin();
   t.is(again.code, exit.usage);
-  t.true(again.stderr.includes(`a server is running already: process ${number}`), again.stderr);
+  t.true(again.stderr.includes(`a server is already running: process ${number}`), again.stderr);
   t.is(pid(), number);
   const stopped = await server('stop');
   t.is(stopped.code, exit.ok, stopped.stderr);

@@ -134,7 +134,7 @@ judged('a snapshot of a moment to come is neither linked to, counted nor removed
   t.deepEqual(made.snapshot?.removed, ['2024-01-01T00-00-00Z']);
   t.deepEqual(all(`${work}/d`), [name, later, last]);
   t.is(lstatSync(`${work}/d/${last}/a`).nlink, 1);
-  const told = made.warnings.filter(({ message }) => message.includes('is to come'));
+  const told = made.warnings.filter(({ message }) => message.includes('is in the future'));
   t.deepEqual(told.map(({ path }) => String(path)).toSorted(), [later, last]);
 });
 
@@ -232,7 +232,7 @@ judged('what cannot go with a snapshot is refused, and so is a rule that keeps n
   }
   const alone = await cli(t, user, ['-a', '--keep-daily=3', `${work}/s/`, url('d')]);
   t.is(alone.code, exit.usage);
-  t.regex(alone.stderr, /--keep-daily goes with --snapshot/);
+  t.regex(alone.stderr, /--keep-daily needs --snapshot/);
   t.deepEqual(
     all(served).filter((name) => name !== 'd'),
     [],

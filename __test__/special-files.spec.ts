@@ -77,7 +77,7 @@ judged('a push with -a by a key without the right leaves FIFOs out and names the
   for (const run of ['first', 'again']) {
     const ended = await cli(t, user, ['-a', `${source}/`, url('tree')]);
     t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], run);
-    t.regex(ended.stderr, /^warning: special files are not carried: .*"special".*\n$/, run);
+    t.regex(ended.stderr, /^warning: special files are not preserved: .*"special".*\n$/, run);
   }
   t.deepEqual([...walk(`${served}/tree`).keys()], ['', 'f', 'later']);
 });

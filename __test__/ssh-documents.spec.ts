@@ -133,14 +133,14 @@ where('README: a machine with ssh and nothing else', async (t) => {
   const [push = '', pull = '', ...others] = blocksOf('README.md', 'sh', 'Over ssh').flatMap(commandsOf);
   t.deepEqual(others, []);
   terminal.type(`${push}; echo "=$?="`);
-  await terminal.sees(/sparsync-remote is not at .*backup\.example.*\n.*Put it there\? \(yes\/no\) $/s);
+  await terminal.sees(/sparsync-remote is not installed on .*backup\.example.*\n.*Install it\? \(yes\/no\) $/s);
   t.false(existsSync(`${home}/.cache`));
   terminal.type('yes');
   t.is((await terminal.ends()).code, 0, terminal.shown);
   assertSame(t, `${here}/photos`, `${home}/photos`);
   const pulled = await terminal.runs(pull);
   t.is(pulled.code, 0, pulled.shown);
-  t.notRegex(pulled.shown, /Put it there/, 'it is there');
+  t.notRegex(pulled.shown, /Install it/, 'it is there');
   assertSame(t, `${here}/photos`, `${here}/restored`);
   rmSync(`${here}/photos/dir0000`, { recursive: true });
   t.is((await terminal.runs(push)).code, 0);
@@ -154,11 +154,11 @@ where('README: who says no is told what else there is', async (t) => {
   const terminal = await terminalOf(t, ready);
   const [push = ''] = blocksOf('README.md', 'sh', 'Over ssh').flatMap(commandsOf);
   terminal.type(`${push}; echo "=$?="`);
-  await terminal.sees(/Put it there\? \(yes\/no\) $/);
+  await terminal.sees(/Install it\? \(yes\/no\) $/);
   terminal.type('no');
   const { shown, code } = await terminal.ends();
   t.is(code, 1);
-  t.regex(shown, /--bootstrap puts it there; else put it into the PATH/);
+  t.regex(shown, /--bootstrap installs it; or put it into the PATH/);
   t.deepEqual(names(ready.home), []);
 });
 
@@ -192,7 +192,7 @@ where('docs/ssh.md: every form of a place, and a program that is put there by ha
   await run(several);
   for (const name of ['a', 'b', 'c']) assertSame(t, `${home}/${name}`, `${here}/all/${name}`);
   // A key that may do one thing.
-  const [line = ''] = blocksOf('docs/ssh.md', '', 'A key that may do one thing').flatMap(commandsOf);
+  const [line = ''] = blocksOf('docs/ssh.md', '', 'A key that may only do one thing').flatMap(commandsOf);
   const [options = ''] = / ssh-ed25519 /.test(line) ? line.split(/(?<=,restrict )ssh-ed25519/) : [];
   t.regex(options, /^command="sparsync-remote /);
   mkdirSync(`${srv}/backup`);

@@ -122,9 +122,9 @@ test('what is no place over a shell is refused with what to write', async (t) =>
   const work = workDir(t);
   const [user, stub] = [client(work), stubShell(work)];
   for (const [place, said] of [
-    ['box::module/x', /module of rsync's daemon/],
-    ['rsync://box/module', /module of rsync's daemon/],
-    ['box:../up', /cannot climb/],
+    ['box::module/x', /module of an rsync daemon/],
+    ['rsync://box/module', /module of an rsync daemon/],
+    ['box:../up', /cannot contain "\.\."/],
     ['box:~other/x', /home folder of another user/],
     ['-oProxyCommand=x:path', /no usable host|unknown|-o/],
     ['ssh://-oProxyCommand=x/path', /no usable host/],
@@ -132,7 +132,7 @@ test('what is no place over a shell is refused with what to write', async (t) =>
     ['me;x@box:path', /no usable user/],
     [':path', /names no host/],
     ['ssh://box:99999/x', /no usable port/],
-    ['ssh://me:secret@box/x', /a password in its URL: ssh asks/],
+    ['ssh://me:secret@box/x', /a password in its URL: leave it out, ssh asks/],
   ] as const) {
     const ran = await cli(t, user, ['-a', '--', `${work}/`, place], { env: stub.env });
     t.is(ran.code, exit.usage, `${place}: ${ran.stderr}`);
@@ -184,11 +184,11 @@ test('what does not lead anywhere is told with the command, its exit code and wh
   const source = dir(work, 'source');
   const cases: readonly (readonly [string, string, number, RegExp])[] = [
     ['fails', 'echo "no route" >&2; exit 255', exit.connect, /fails box .*exit code 255.*no route/],
-    ['lacks', 'exit 127', exit.usage, /exit code 127.*sparsync-remote is not there/],
+    ['lacks', 'exit 127', exit.usage, /exit code 127.*sparsync-remote is not installed there/],
     ['killed', 'kill -9 $$', exit.connect, /signal 9/],
     ['greets', 'echo "Welcome to box"; sleep 100', exit.protocol, /printed "Welcome to box"/],
     ['short', 'printf "\\0SPSY"', exit.protocol, /printed/],
-    ['other', 'printf "\\0SPSY-9\\n"; sleep 100', exit.version, /another version/],
+    ['other', 'printf "\\0SPSY-9\\n"; sleep 100', exit.version, /an incompatible version/],
   ];
   for (const [name, text, code, said] of cases) {
     const ran = await cli(t, user, ['-a', `--rsh=${script(name, text)}`, `${source}/`, 'box:x/']);
@@ -378,11 +378,11 @@ test('the other end says what it is, and refuses what it does not know', async (
     [['--no-quic'], /--stdio is missing/],
     [['--stdio', '--root', `${work}/none`], /cannot be opened/],
     [['--stdio', '--read-only'], /need --root/],
-    [['--stdio', '--root=/', '--read-only', '--append-only'], /exclude each other/],
+    [['--stdio', '--root=/', '--read-only', '--append-only'], /cannot be combined/],
     [['--stdio', '--root=/', '--root=/tmp'], /once/],
     [['--server', '.'], /unknown argument --server/],
     // Its standard input is no pipe.
-    [['--stdio'], /pipes or sockets/],
+    [['--stdio'], /pipe or socket/],
   ] as const) {
     const ended = await run(...args);
     t.not(ended.code, 0);

@@ -87,7 +87,7 @@ overSsh('what sshd and the shell there make impossible is told', async (t) => {
   const run = (...args: string[]) => cli(t, user, ['-a', ...args, `${source}/`, `box:${work}/there/`]);
   const missing = await run('-e', sshd.rsh, '--rsync-path=/nowhere/sparsync-remote');
   t.is(missing.code, exit.usage);
-  t.regex(missing.stderr, /exit code 127: sparsync-remote is not there.*it said: .*nowhere/s);
+  t.regex(missing.stderr, /exit code 127: sparsync-remote is not installed there.*it said: .*nowhere/s);
   const closed = await run('-e', `${sshd.rsh} -p 1`);
   t.is(closed.code, exit.connect, closed.stderr);
   t.regex(closed.stderr, /exit code 255.*it said: .*(refused|connect)/is);
@@ -95,7 +95,7 @@ overSsh('what sshd and the shell there make impossible is told', async (t) => {
     mode: 0o755,
   });
   const loud = await run('-e', sshd.rsh, '--rsync-path=sparsync-remote-loud');
-  t.regex(loud.stderr, /printed "Welcome" where a session begins/);
+  t.regex(loud.stderr, /printed "Welcome" before the session/);
   t.is((await run('-e', sshd.rsh)).code, 0);
   rmSync(`${work}/there`, { recursive: true });
   const error = await failure(t, sync(source, `ssh://box${work}/x`, { rsh: `${sshd.rsh} -p 1` }), ConnectionError);
@@ -114,7 +114,7 @@ overSsh('the other end is put where it is missing, once, and is verified before 
     });
   const without = await run();
   t.is(without.code, exit.usage);
-  t.regex(without.stderr, /exit code 127: sparsync-remote is not there.*--bootstrap puts it there/);
+  t.regex(without.stderr, /exit code 127: sparsync-remote is not installed there.*--bootstrap installs it/);
   t.false(existsSync(cache));
   const temporary = await run('--bootstrap=temp');
   t.is(temporary.code, 0, temporary.stderr);

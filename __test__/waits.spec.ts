@@ -81,12 +81,12 @@ test('a command that leads to no invitation is ended by --contimeout', async (t)
   const hangs = ['join', '--via-ssh', 'nas.example', '-e', 'sh -c "echo started >&2; exec sleep 1000"', '--root', 'r'];
   const ended = await cli(t, user, [...hangs, '--contimeout', '1']);
   t.is(ended.code, exit.connectTimeout, ended.stderr);
-  t.regex(ended.stderr, /started\n.*there is no invitation after 1 seconds/s);
+  t.regex(ended.stderr, /started\n.*printed no invitation within 1 seconds/s);
   // Somebody may be typing a password: what a file says of all connections ends nothing there.
   writeFileSync(`${user.configDir}/waits.toml`, '[connection]\ncontimeout = 1\n');
   const asks = ['-e', 'sh -c "sleep 1.5; exit 3"', '--root', 'r', '--config', `${user.configDir}/waits.toml`];
   const asked = await cli(t, user, ['join', '--via-ssh', 'nas.example', ...asks]);
-  t.regex(asked.stderr, /the command there ended with exit code 3/);
+  t.regex(asked.stderr, /the remote command ended with exit code 3/);
   // What the command started outlives it, and holds its output for as long as that: not long, or the tests wait for it.
   const rsh = ['sh', '-c', 'sleep 10 & wait'];
   const late = await failure(t, joinViaSsh('nas.example', { rsh, connectTimeoutMs: 200 }), ConnectionError);
@@ -144,7 +144,7 @@ test('a server that is given time to end is waited for as long as one says', asy
   const [, address = '', key = ''] = /on (\S+)\. {2}Server key (\S+)\./.exec(started.stdout) ?? [];
   mkdirSync(`${work}/source`);
   writeFileSync(`${work}/source/a`, Buffer.alloc(4 << 20, 'a'));
-  const push = ['-rt', '--bwlimit=20', '--pin', key, `${work}/source/`, urlAt(address, 'root', '')];
+  const push = ['-rt', '--compress=never', '--bwlimit=20', '--pin', key, `${work}/source/`, urlAt(address, 'root', '')];
   const slow = start(t, process.execPath, [program, ...push], { env: user.env });
   await until('content', () => readdirSync(served).length > 0 || slow.over());
   t.false(slow.over(), slow.stderr());

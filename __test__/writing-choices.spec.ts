@@ -32,7 +32,7 @@ judgedWhere(hasStrace)('the room of each file is reserved, without a change of i
   assertEqual(t, `${work}/s`, `${work}/d`);
   const unable = await run('unable', ['inject=fallocate:error=EOPNOTSUPP']);
   t.is(unable.code, 0);
-  t.regex(unable.stderr, /no room was reserved/);
+  t.regex(unable.stderr, /no space was reserved/);
   assertEqual(t, `${work}/s`, `${work}/unable`);
   const full = await run('full', ['inject=fallocate:error=ENOSPC']);
   t.not(full.code, 0);

@@ -78,7 +78,7 @@ test('-XX, which means something else in rsync, is refused', async (t) => {
   const work = workDir(t);
   const refused = await cli(t, client(work), ['-aXX', `${work}/`, `${work}/copy`]);
   t.is(refused.code, exit.usage);
-  t.regex(refused.stderr, /--xattrs may stand once: .*--fake-super/);
+  t.regex(refused.stderr, /--xattrs may be given once: .*--fake-super/);
 });
 
 judgedWhere(hasForeign)('they go through a server for a key with the right, there and back', async (t) => {

@@ -20,7 +20,7 @@ export const rows = [
         word: 'content',
         help: 'compare content instead of size and time',
       },
-      { flag: 'size-only', word: 'size', help: 'compare the size alone' },
+      { flag: 'size-only', word: 'size', help: 'compare only the size' },
       { flag: 'ignore-times', short: 'I', word: 'none', help: 'transfer every file, whatever its size and time' },
     ],
   },
@@ -33,7 +33,7 @@ export const rows = [
       'Where content is compared, digests that earlier runs have made are used for files that are as they were then; a server has none.',
     flag: 'checksum-cache',
     project: true,
-    help: 'with -c: do not read again what was hashed before, on this side, and is as it was then',
+    help: 'with -c: on this side, reuse the hashes of files that have not changed since they were hashed',
   },
   {
     name: 'modifyWindowNs',
@@ -42,7 +42,7 @@ export const rows = [
     field: { number: 16, at: 'attributes.window' },
     meaning: 'How times are compared.',
     flag: 'modify-window',
-    help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
+    help: 'treat times this far apart as equal; -1 compares nanoseconds (default: 0)',
     verify: true,
   },
   {
@@ -52,7 +52,7 @@ export const rows = [
     meaning: 'Newer files at the destination stay.',
     flag: 'update',
     short: 'u',
-    help: 'leave files alone that are newer in DEST',
+    help: 'skip files that are newer in DEST',
   },
   {
     name: 'ignoreExisting',
@@ -60,7 +60,7 @@ export const rows = [
     field: { number: 2, at: 'selection.ignore_existing' },
     meaning: 'What the destination has stays as it is, but for directories.',
     flag: 'ignore-existing',
-    help: 'leave files alone that DEST has, whatever they hold',
+    help: 'skip files that exist in DEST, whatever their content',
   },
   {
     name: 'existing',
@@ -68,7 +68,7 @@ export const rows = [
     field: { number: 33, at: 'selection.existing' },
     meaning: 'What the destination does not have is not made.',
     flag: 'existing',
-    help: 'make nothing that DEST does not have',
+    help: 'skip what does not exist in DEST',
   },
   {
     kind: own(),
@@ -84,7 +84,7 @@ export const rows = [
     meaning: 'Regular files of more bytes than this are left alone.',
     flag: 'max-size',
     project: true,
-    help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
+    help: 'skip files larger than SIZE (K, M, G; KB is 1000)',
   },
   {
     name: 'minSize',
@@ -93,6 +93,6 @@ export const rows = [
     meaning: 'Regular files of fewer bytes than this are left alone.',
     flag: 'min-size',
     project: true,
-    help: 'leave files alone that are smaller than SIZE',
+    help: 'skip files smaller than SIZE',
   },
 ];

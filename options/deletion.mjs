@@ -15,7 +15,7 @@ export const rows = [
     asked: 'self.deletion.delete || self.missing_sources == MissingSources::Delete',
     meaning: 'Entries that the source does not have are deleted.',
     flag: 'delete',
-    help: 'remove from DEST what SRC does not have',
+    help: 'delete from DEST what SRC does not have',
   },
   {
     name: 'deleteExcluded',
@@ -24,7 +24,7 @@ export const rows = [
     meaning: 'What rules leave out is deleted too: rules for no end in particular are for the sender alone.',
     flag: 'delete-excluded',
     implies: ['delete'],
-    help: 'remove what the rules leave out, too',
+    help: 'also delete what the rules exclude',
   },
   when('delete-before', 'the same as --delete: nothing is removed before both sides are known in full'),
   when('delete-during', 'the same as --delete', { hidden: true, aliases: ['del'] }),
@@ -36,7 +36,7 @@ export const rows = [
     meaning: 'Files of rules at the destination decide about deletions as they are after the transfer.',
     flag: 'delete-after',
     implies: ['delete'],
-    help: 'let files of rules that arrive decide what is removed',
+    help: 'delete by the rules in the files that this run transfers',
   },
   {
     name: 'missingSources',
@@ -44,8 +44,12 @@ export const rows = [
     field: { number: 107, at: 'missing_sources' },
     meaning: 'What a source that is not there is.',
     flags: [
-      { flag: 'delete-missing-args', word: 'delete', help: 'remove from DEST what a SRC that is not there would be' },
-      { flag: 'ignore-missing-args', word: 'ignore', help: 'pass over a SRC that is not there, without an error' },
+      {
+        flag: 'delete-missing-args',
+        word: 'delete',
+        help: 'delete from DEST what a SRC that does not exist would be there',
+      },
+      { flag: 'ignore-missing-args', word: 'ignore', help: 'ignore a SRC that does not exist' },
     ],
   },
   {
@@ -54,7 +58,7 @@ export const rows = [
     field: { number: 106, at: 'deletion.ignore_errors' },
     meaning: 'What could not be read of the source keeps nothing else from being deleted.',
     flag: 'ignore-errors',
-    help: 'delete also when the source could not be read in full',
+    help: 'delete even when the source could not be read completely',
   },
   {
     name: 'maxDelete',
@@ -78,6 +82,6 @@ export const rows = [
     field: { number: 19, at: 'deletion.force' },
     meaning: 'A directory that is not empty gives way to a file even without `delete`.',
     flag: 'force',
-    help: 'replace directories that are not empty by what SRC has there',
+    help: 'replace directories that are not empty by what SRC has in their place',
   },
 ];

@@ -12,7 +12,7 @@ export const rows = [
     meaning: 'Whether anybody may execute a file, where permission bits are not carried.',
     flag: 'executability',
     short: 'E',
-    help: 'without -p: carry whether a file can be executed',
+    help: 'without -p: preserve whether a file can be executed',
     verify: 'without modes: compare whether files can be executed',
   },
   {
@@ -22,7 +22,7 @@ export const rows = [
     field: { number: 48, at: 'chmod' },
     meaning: 'Changes of the permission bits that the source has, made before anything is compared.',
     flag: 'chmod',
-    help: 'take the modes of SRC for what MODES makes of them (D755,F644; u=rwX,go=rX)',
+    help: 'change the modes of SRC before they are used (D755,F644; u=rwX,go=rX)',
     verify: true,
   },
   {
@@ -34,7 +34,7 @@ export const rows = [
     flag: 'omit-dir-times',
     project: true,
     short: 'O',
-    help: 'carry no modification times of directories',
+    help: 'do not preserve modification times of directories',
     verify: 'compare no modification times of directories',
   },
   {
@@ -46,7 +46,7 @@ export const rows = [
     flag: 'omit-link-times',
     project: true,
     short: 'J',
-    help: 'carry no modification times of symlinks',
+    help: 'do not preserve modification times of symlinks',
     verify: 'compare no modification times of symlinks',
   },
   {
@@ -58,7 +58,7 @@ export const rows = [
     flag: 'atimes',
     short: 'U',
     doubled: 'open-noatime',
-    help: 'carry access times of all but directories; twice is --open-noatime as well',
+    help: 'preserve access times, except of directories; twice is --open-noatime as well',
     verify: 'compare access times of all but directories',
   },
   {
@@ -78,7 +78,7 @@ export const rows = [
     field: { number: 49, at: 'numeric_ids' },
     meaning: 'Owners and groups are carried by their numbers, whatever they are called.',
     flag: 'numeric-ids',
-    help: 'carry owners and groups by number, not by name',
+    help: 'map owners and groups by number, not by name',
     verify: true,
   },
   {
@@ -110,7 +110,7 @@ export const rows = [
     meaning: 'One owner, one group, or both for everything: `*:USER` as `usermap`, `*:GROUP` as `groupmap`.',
     flag: 'chown',
     partsImply: ['owner', 'group'],
-    help: 'everything in DEST belongs to USER, to GROUP, or to both',
+    help: 'give everything in DEST to USER, GROUP or both',
     verify: true,
   },
   {
@@ -119,7 +119,7 @@ export const rows = [
     field: { number: 54, at: 'super_user' },
     meaning: 'Whether the receiver tries what takes the rights of root.',
     flag: 'super',
-    help: 'try what takes the rights of root in DEST (--no-super: do not, as root too)',
+    help: 'try what needs the rights of root in DEST (--no-super: do not, even as root)',
   },
   {
     name: 'strictAttributes',
@@ -128,6 +128,6 @@ export const rows = [
     field: { number: 44, at: 'strict_attributes' },
     meaning: "An attribute that the destination's file system cannot hold is a failure of each entry that has one.",
     flag: 'strict-attributes',
-    help: "fail (23) for each entry with an attribute that DEST's file system cannot hold, in place of one warning",
+    help: "fail (23) for each entry with an attribute that DEST's file system cannot hold, instead of warning once",
   },
 ];

@@ -14,7 +14,7 @@ export const rows = [
     meaning: 'Only say what would be done.',
     flag: 'dry-run',
     short: 'n',
-    help: 'find out what would be done, write nothing',
+    help: 'show what would be done, write nothing',
   },
   {
     name: 'mkpath',
@@ -33,7 +33,7 @@ export const rows = [
     meaning: 'Blocks of zeros become holes, whatever the source has allocated.',
     flag: 'sparse',
     short: 'S',
-    help: 'make holes of runs of zeros; holes of the source stay holes without it',
+    help: 'turn runs of zeros into holes; holes of the source stay holes without it',
   },
   {
     name: 'partial',
@@ -53,7 +53,7 @@ export const rows = [
     field: { number: 165, at: 'preallocate' },
     meaning: 'The room of each file is reserved before it is written.',
     flag: 'preallocate',
-    help: 'reserve the room of each file before it is written',
+    help: 'reserve the space of each file before it is written',
   },
   {
     name: 'compression',
@@ -73,13 +73,13 @@ export const rows = [
     flag: 'compress-choice',
     aliases: ['zc'],
     choices: { list: 'CODECS', from: './flag-values.js' },
-    help: 'lz4 (compress always), none or auto',
+    help: 'lz4 (always compress), none or auto',
   },
   {
     kind: own({ value: 'NUM' }),
     flag: 'compress-level',
     aliases: ['zl'],
-    help: '0: compress nothing; else the one level that LZ4 has',
+    help: '0: do not compress; else the one level that LZ4 has',
   },
   {
     name: 'skipCompress',
@@ -88,7 +88,7 @@ export const rows = [
     meaning: 'Files whose names end with a dot and one of these are not compressed.',
     flag: 'skip-compress',
     project: true,
-    help: 'compress no file whose name ends in one of LIST: gz/jp[e]g/mp[34]',
+    help: 'do not compress files whose names end in one of LIST: gz/jp[e]g/mp[34]',
   },
   {
     name: 'changing',
@@ -105,7 +105,7 @@ export const rows = [
     field: { number: 194, at: 'snapshot_read' },
     meaning: 'Content is read from a frozen view of each file, where the file system of the source shares blocks.',
     flag: 'snapshot-read',
-    help: 'read each file of SRC from a view frozen at one moment, where its file system has reflinks',
+    help: 'read each file of SRC from a frozen view of one moment, where its file system has reflinks',
   },
   {
     name: 'durability',
@@ -124,7 +124,7 @@ export const rows = [
     meaning: 'Further attempts when the connection fails.',
     flag: 'retry',
     project: true,
-    help: 'try NUM times more when the connection fails (default: 0)',
+    help: 'try again up to NUM times when the connection fails (default: 0)',
     verify: true,
   },
   {
@@ -136,7 +136,7 @@ export const rows = [
     flag: 'timeout',
     project: true,
     off: '0',
-    help: 'give up when no work is done for so long (default: 60; 0: never)',
+    help: 'give up when no progress is made for so long (default: 60; 0: never)',
     verify: true,
   },
   {
@@ -150,14 +150,14 @@ export const rows = [
     calls: EVERY,
     meaning: 'When the run ends, done or not.',
     flag: 'stop-at',
-    help: 'end at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM',
+    help: 'stop at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM',
     verify: true,
   },
   {
     kind: own({ value: 'MINUTES' }),
     flag: 'stop-after',
     aliases: ['time-limit'],
-    help: 'end after so many minutes, done or not',
+    help: 'stop after so many minutes, done or not',
     verify: true,
   },
   {
@@ -174,7 +174,7 @@ export const rows = [
   {
     kind: own({ value: 'PORT' }),
     flag: 'port',
-    help: 'the port of sparsync://HOST/ROOT in SRC and DEST, where that names none (default: 28792)',
+    help: 'the port for sparsync:// URLs that name none (default: 28792)',
   },
   {
     name: 'lanes',
@@ -186,7 +186,7 @@ export const rows = [
     meaning: 'Lanes that carry content side by side.',
     flag: 'lanes',
     project: true,
-    help: 'readers and writers side by side, 1 to 4 (default: 2)',
+    help: 'parallel readers and writers, 1 to 4 (default: 2)',
   },
   {
     name: 'lockWaitMs',

@@ -29,7 +29,7 @@ export const rows = [
     meaning: 'Sub-directories too.',
     flag: 'recursive',
     short: 'r',
-    help: 'go into directories; without it they are skipped',
+    help: 'go into directories; they are skipped otherwise',
   },
   {
     name: 'dirs',
@@ -39,7 +39,7 @@ export const rows = [
     meaning: 'Directories themselves where `recursive` is off: made, and not gone into.',
     flag: 'dirs',
     short: 'd',
-    help: 'carry directories without going into them',
+    help: 'transfer directories without their content',
   },
   {
     name: 'relative',
@@ -48,7 +48,7 @@ export const rows = [
     meaning: 'Each source arrives under its whole path, or the part of it behind `/./`.',
     flag: 'relative',
     short: 'R',
-    help: 'each source arrives under its whole path, or the part behind /./',
+    help: 'put each source below DEST under its whole path, or the part after /./',
     verify: true,
   },
   {
@@ -57,7 +57,7 @@ export const rows = [
     calls: EVERY,
     meaning: 'Attributes of the directories on the way to a source of `relative` or `filesFrom`.',
     flag: 'implied-dirs',
-    help: 'with -R: attributes of the directories on the way too (default; --no-implied-dirs)',
+    help: 'with -R: preserve attributes of the directories in the path, too (default; --no-implied-dirs)',
     verify: true,
   },
   {
@@ -71,7 +71,7 @@ export const rows = [
     calls: EVERY,
     meaning: 'The only paths below the source that belong to the run.',
     flag: 'files-from',
-    help: 'the paths below SRC that FILE lists, one in a line (- is standard input, :FILE below the root of the server)',
+    help: 'transfer the paths below SRC that FILE lists, one per line (- is standard input, :FILE is below the root of the server)',
     verify: true,
   },
   {
@@ -79,7 +79,7 @@ export const rows = [
     flag: 'from0',
     short: '0',
     placed: true,
-    help: 'lists of files and rules end their entries with NUL',
+    help: 'entries in lists of files and rules end with NUL',
     verify: true,
   },
   {
@@ -90,7 +90,7 @@ export const rows = [
     meaning: 'Symlinks; when off they are treated as what is never carried.',
     flag: 'links',
     short: 'l',
-    help: 'carry symlinks as symlinks',
+    help: 'preserve symlinks',
     verify: 'compare symlinks (default; --no-links)',
   },
   {
@@ -101,7 +101,7 @@ export const rows = [
     meaning: 'Symlinks of the source are taken for what they lead to.',
     flag: 'copy-links',
     short: 'L',
-    help: 'take symlinks for what they lead to',
+    help: 'transfer what symlinks lead to',
     verify: true,
   },
   {
@@ -112,7 +112,7 @@ export const rows = [
     meaning: 'Symlinks of the source that lead to directories are taken for those.',
     flag: 'copy-dirlinks',
     short: 'k',
-    help: 'take symlinks to directories for those',
+    help: 'transfer the directories that symlinks lead to',
     verify: true,
   },
   {
@@ -122,7 +122,7 @@ export const rows = [
     field: { number: 87, at: 'copy_unsafe_links' },
     meaning: 'Symlinks of the source that lead out of the tree, by their text, are taken for what they lead to.',
     flag: 'copy-unsafe-links',
-    help: 'take symlinks that lead out of the tree for what they lead to',
+    help: 'transfer what symlinks that lead out of the tree lead to',
     verify: true,
   },
   {
@@ -133,7 +133,7 @@ export const rows = [
       'Symlinks of the destination are taken for the directories that they lead to, where the source has directories.',
     flag: 'keep-dirlinks',
     short: 'K',
-    help: 'write through symlinks to directories of DEST where SRC has directories',
+    help: 'where SRC has a directory and DEST a symlink to one, write into that',
   },
   {
     name: 'safeLinks',
@@ -142,7 +142,7 @@ export const rows = [
     field: { number: 88, at: 'attributes.safe_links' },
     meaning: 'Symlinks that lead out of the tree, by their text, are left alone.',
     flag: 'safe-links',
-    help: 'leave symlinks alone that lead out of the tree',
+    help: 'skip symlinks that lead out of the tree',
     verify: true,
   },
   {
@@ -153,7 +153,7 @@ export const rows = [
     meaning:
       'Symlinks lead nowhere at the initiator: they are written with `/rsyncd-munged/` before their targets, and read without.',
     flag: 'munge-links',
-    help: 'on this side: write symlinks so that they lead nowhere, and read them back',
+    help: 'on this side: write symlinks so that they lead nowhere, and restore them when reading',
     verify: true,
   },
   {
@@ -174,7 +174,7 @@ export const rows = [
     meaning: 'Permission bits.',
     flag: 'perms',
     short: 'p',
-    help: 'carry modes',
+    help: 'preserve modes',
     verify: 'compare modes (default; --no-perms)',
   },
   {
@@ -185,7 +185,7 @@ export const rows = [
     meaning: 'Modification times.',
     flag: 'times',
     short: 't',
-    help: 'carry modification times',
+    help: 'preserve modification times',
     verify: 'compare modification times (default; --no-times)',
   },
   {
@@ -196,7 +196,7 @@ export const rows = [
     meaning: 'Groups.',
     flag: 'group',
     short: 'g',
-    help: 'carry groups, where permitted',
+    help: 'preserve groups, where permitted',
     verify: 'compare groups',
   },
   {
@@ -207,7 +207,7 @@ export const rows = [
     meaning: 'Owners.',
     flag: 'owner',
     short: 'o',
-    help: 'carry owners, where permitted',
+    help: 'preserve owners, where permitted',
     verify: 'compare owners',
   },
   {
@@ -219,7 +219,7 @@ export const rows = [
     flag: 'xattrs',
     short: 'X',
     twice: 'what --fake-super stores is read and written by that flag',
-    help: 'carry extended attributes: user. alone, as root all but system.',
+    help: 'preserve extended attributes: user.* only, as root all but system.*',
     verify: 'compare extended attributes',
   },
   {
@@ -230,7 +230,7 @@ export const rows = [
     meaning: 'Hard links: what has several names in the source becomes one entry with as many at the destination.',
     flag: 'hard-links',
     short: 'H',
-    help: 'make hard links where the source has some',
+    help: 'preserve hard links',
     verify: 'compare hard links',
   },
   {
@@ -240,7 +240,7 @@ export const rows = [
     field: { number: 59, at: 'fake_super' },
     meaning: 'What takes root is stored as extended attributes at the initiator, and read from there.',
     flag: 'fake-super',
-    help: 'store what takes root (owners, devices, ACLs) in attributes user.rsync.%, and read it there, on this side',
+    help: 'on this side: store what needs root (owners, devices, ACLs) in attributes user.rsync.%*, and read it from there',
     verify: true,
   },
   {
@@ -254,7 +254,7 @@ export const rows = [
     short: 'M',
     value: 'OPTION',
     many: true,
-    help: 'give OPTION to the other side alone: --fake-super, --munge-links, or what one role looks at (-M--super)',
+    help: 'give OPTION to the other side only: --fake-super, --munge-links, or one that only the sender or receiver uses (-M--super)',
     verify: true,
   },
   {
@@ -266,7 +266,7 @@ export const rows = [
     flag: 'acls',
     short: 'A',
     implies: ['perms'],
-    help: 'carry ACLs, where permitted (implies --perms)',
+    help: 'preserve ACLs, where permitted (implies --perms)',
     verify: 'compare ACLs',
   },
   {
@@ -276,7 +276,7 @@ export const rows = [
     field: { number: 56, at: 'attributes.devices' },
     meaning: 'Devices; when off they are treated as what is never carried.',
     flag: 'devices',
-    help: 'make devices, as root and where permitted',
+    help: 'preserve devices, as root and where permitted',
     verify: 'compare devices (default; --no-devices)',
   },
   {
@@ -286,7 +286,7 @@ export const rows = [
     field: { number: 212, at: 'copy_devices' },
     meaning: 'Devices of the source arrive as files of what they hold.',
     flag: 'copy-devices',
-    help: 'carry what devices of SRC hold, as files',
+    help: 'copy the content of devices as files',
   },
   {
     name: 'specials',
@@ -295,7 +295,7 @@ export const rows = [
     field: { number: 36, at: 'attributes.specials' },
     meaning: 'FIFOs and sockets; when off they are treated as what is never carried.',
     flag: 'specials',
-    help: 'make FIFOs and sockets, where permitted (-D: --devices --specials)',
+    help: 'preserve FIFOs and sockets, where permitted (-D: --devices --specials)',
     verify: 'compare FIFOs and sockets (default; --no-specials)',
   },
   {
@@ -315,7 +315,7 @@ export const rows = [
     flag: 'one-file-system',
     short: 'x',
     doubled: 'omit-mount-points',
-    help: 'go into no directory of another file system; twice leaves such directories out',
+    help: 'do not go into directories of other file systems; twice skips these directories',
     verify: true,
   },
   {
@@ -326,7 +326,7 @@ export const rows = [
     meaning: 'With `oneFileSystem`, directories of the source where another file system begins are left out.',
     flag: 'omit-mount-points',
     implies: ['one-file-system'],
-    help: 'leave out directories of another file system: -xx',
+    help: 'skip directories of other file systems: -xx',
     verify: true,
   },
   {
@@ -337,7 +337,7 @@ export const rows = [
     meaning: 'Directories of the source that hold nothing but directories are left out, unless a rule protects them.',
     flag: 'prune-empty-dirs',
     short: 'm',
-    help: 'leave out directories of SRC that hold nothing but directories',
+    help: 'skip directories of SRC that hold nothing but directories',
     verify: true,
   },
   {
@@ -348,7 +348,7 @@ export const rows = [
     meaning: 'Which entries belong to the run: the first rule that matches decides.',
     flag: 'filter',
     short: 'f',
-    help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H S P R . : !; docs/filters.md)',
+    help: 'add a rule: "- PATTERN" excludes, "+ PATTERN" includes (also H S P R . : !; docs/filters.md)',
     verify: true,
   },
   pattern('exclude', 'PATTERN', 'leave out what matches PATTERN, on both sides', { project: true }),
@@ -361,7 +361,7 @@ export const rows = [
     short: 'F',
     bare: '.rsync-filter',
     many: true,
-    help: 'read rules from .rsync-filter in each directory (-f ": /.rsync-filter"); twice leaves such files out',
+    help: 'read rules from .rsync-filter in each directory (-f ": /.rsync-filter"); twice excludes these files',
     verify: true,
   },
   {
@@ -372,7 +372,7 @@ export const rows = [
     meaning: 'What no rule of the filter decides, files of git do: what they ignore is left out.',
     flag: 'gitignore',
     project: true,
-    help: 'leave out what git ignores (.gitignore, .git/info/exclude), where no other rule decides',
+    help: 'exclude what git ignores (.gitignore, .git/info/exclude), where no other rule decides',
     verify: true,
   },
   {
@@ -380,7 +380,7 @@ export const rows = [
     flag: 'cvs-exclude',
     project: true,
     short: 'C',
-    help: 'leave out what CVS leaves alone: -f :C -f -C, behind all other rules',
+    help: 'exclude what CVS ignores: -f :C -f -C, after all other rules',
     verify: true,
   },
   {

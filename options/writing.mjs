@@ -20,7 +20,7 @@ export const rows = [
     asked: 'self.inplace || self.append',
     meaning: 'Files that are there are written over, and not replaced.',
     flag: 'inplace',
-    help: 'write over files, so that a run that is cut off leaves them torn',
+    help: 'write into existing files; a run that is interrupted leaves them torn',
   },
   {
     name: 'writeDevices',
@@ -30,7 +30,7 @@ export const rows = [
     meaning: 'Devices of the destination that have the place of files are written to, and stay.',
     flag: 'write-devices',
     implies: ['inplace'],
-    help: 'write content of files to devices that stand in their place (implies --inplace)',
+    help: 'write to devices in DEST in place of files (implies --inplace)',
   },
   {
     name: 'append',
@@ -39,13 +39,13 @@ export const rows = [
     meaning:
       'Files that are shorter than at the source get what they lack, in place; others that are there get no content.',
     flag: 'append',
-    help: 'add to files what they lack at their ends (implies --inplace)',
+    help: 'append what is missing at the end of files (implies --inplace)',
   },
   {
     kind: own(),
     flag: 'append-verify',
     implies: ['append'],
-    help: 'the same: what is there is always verified',
+    help: 'the same as --append, which always verifies what is there',
   },
   {
     name: 'fuzzy',
@@ -56,7 +56,7 @@ export const rows = [
     flag: 'fuzzy',
     short: 'y',
     doubled: 'fuzzy-dest',
-    help: 'send of new files what a similar file in their directory lacks; twice: or one in --link-dest and its like',
+    help: 'use a similar file in the same directory as the basis of a new file; twice: also one in --link-dest and its like',
   },
   {
     name: 'fuzzyDest',
@@ -77,7 +77,7 @@ export const rows = [
     meaning:
       'With `deletion.delete`, a file that is new is taken from one that is deleted, where their content is the same.',
     flag: 'detect-renames',
-    help: 'with --delete: what moved is not sent again, in whatever directory it is now',
+    help: 'with --delete: do not send again what was moved or renamed',
   },
   {
     name: 'verifyCopies',
@@ -86,7 +86,7 @@ export const rows = [
     field: { number: 160, at: 'verify_copies' },
     meaning: 'Between two folders of one machine content is hashed too, as it is over a network.',
     flag: 'verify-copies',
-    help: 'hash what is copied between local folders, as over a network',
+    help: 'verify copies between local folders by hash, as over a network',
   },
   {
     name: 'removeSourceFiles',
@@ -94,7 +94,7 @@ export const rows = [
     field: { number: 118, at: 'remove_source_files' },
     meaning: 'What has arrived, and is on disk, is removed at the source, but for directories.',
     flag: 'remove-source-files',
-    help: 'remove files of SRC that have arrived',
+    help: 'delete files of SRC that have arrived',
   },
   {
     name: 'delayUpdates',
@@ -102,7 +102,7 @@ export const rows = [
     field: { number: 115, at: 'delay_updates' },
     meaning: 'Files get their names when all content has come.',
     flag: 'delay-updates',
-    help: 'give files their names at the end, when all content has come',
+    help: 'rename files into place at the end, when all content has arrived',
   },
   {
     name: 'publish',
@@ -111,7 +111,7 @@ export const rows = [
     field: { number: 163, at: 'publish' },
     meaning: 'The tree is made beside the one that stands there, and takes its place in one step.',
     flag: 'publish',
-    help: 'make the new tree beside DEST, and exchange the two in one step',
+    help: 'make the new tree next to DEST, and exchange the two in one step',
   },
   {
     name: 'keepPrevious',
@@ -121,7 +121,7 @@ export const rows = [
     meaning: 'With `publish`, the tree that was there is kept under its name with `.previous` behind it.',
     flag: 'keep-previous',
     implies: ['publish'],
-    help: 'keep what DEST was as DEST.previous (implies --publish)',
+    help: 'keep the old tree as DEST.previous (implies --publish)',
   },
   {
     name: 'snapshot',
@@ -129,17 +129,17 @@ export const rows = [
     field: { number: 176, at: 'snapshot' },
     meaning: 'The destination is a series, of which the run makes the next snapshot.',
     flag: 'snapshot',
-    help: 'make a snapshot below DEST, named by its time, of hard links to what the newest has alike',
+    help: 'make a snapshot below DEST, named by its time, with hard links to unchanged files of the newest one',
   },
   {
     kind: own(),
     flag: 'snapshot-reflinks',
-    help: 'with --snapshot: clones (reflinks) of what the newest has alike, in place of hard links',
+    help: 'with --snapshot: clones (reflinks) instead of hard links',
   },
   {
     kind: own({ value: 'NUM' }),
     flag: 'keep-last',
-    help: 'keep the last NUM snapshots (with --snapshot: remove those that no --keep- keeps)',
+    help: 'with --snapshot: keep the last NUM, delete those that no --keep-* keeps',
   },
   { kind: own({ value: 'NUM' }), flag: 'keep-hourly', help: 'keep the last snapshot of each of NUM hours' },
   { kind: own({ value: 'NUM' }), flag: 'keep-daily', help: 'keep the same for days' },
@@ -161,7 +161,7 @@ export const rows = [
     meaning: 'The directory in which files are until they are complete.',
     flag: 'temp-dir',
     short: 'T',
-    help: 'write files in DIR, and move them when they are complete',
+    help: 'write new files in DIR, and move them when they are complete',
   },
   {
     name: 'backup',
@@ -178,7 +178,7 @@ export const rows = [
     field: { number: 110, at: 'backup_dir' },
     meaning: 'The directory in which that is kept, under its path.',
     flag: 'backup-dir',
-    help: 'keep it in DIR, under its path (implies -b)',
+    help: 'keep it in DIR instead, under its path (implies -b)',
   },
   {
     name: 'suffix',
@@ -186,7 +186,7 @@ export const rows = [
     field: { number: 111, at: 'suffix' },
     meaning: 'What its name has at the end.',
     flag: 'suffix',
-    help: 'what the names of backups end with (default: ~, with --backup-dir nothing)',
+    help: 'the suffix of backups (default: ~, with --backup-dir none)',
   },
   {
     name: 'compareDest',
@@ -194,7 +194,7 @@ export const rows = [
     field: { number: 112, at: 'compare_dest' },
     meaning: 'What one of these directories has as the source has it is not made.',
     flag: 'compare-dest',
-    help: 'make nothing that DIR has alike (may be repeated)',
+    help: 'skip what is the same in DIR (may be repeated)',
   },
   {
     name: 'copyDest',
@@ -202,7 +202,7 @@ export const rows = [
     field: { number: 113, at: 'copy_dest' },
     meaning: 'What one of these directories has is copied from there.',
     flag: 'copy-dest',
-    help: 'copy from DIR what it has alike',
+    help: 'copy from DIR what is the same there',
   },
   {
     name: 'linkDest',
@@ -210,7 +210,7 @@ export const rows = [
     field: { number: 114, at: 'link_dest' },
     meaning: 'What one of these directories has as the source has it becomes a hard link to that.',
     flag: 'link-dest',
-    help: 'make hard links to what DIR has alike',
+    help: 'hard-link to what is the same in DIR',
   },
   {
     name: 'reflinkDest',
@@ -220,6 +220,6 @@ export const rows = [
     meaning:
       'What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.',
     flag: 'reflink-dest',
-    help: 'make clones (reflinks) of what DIR has alike, copies where the file system has none',
+    help: 'clone (reflink) what is the same in DIR; copy where the file system cannot',
   },
 ];

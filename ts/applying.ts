@@ -31,7 +31,7 @@ export async function applied(file: string, task: Task, onStop: (stop: () => voi
   moved ??= left.values().next().value;
   if (moved !== undefined) {
     const where = moved.path === '' ? 'the top of the tree' : JSON.stringify(moved.path);
-    throw makeError(`${where} is no more what it was when the plan ${file} was made; nothing was written`, {
+    throw makeError(`${where} has changed since the plan ${file} was made; nothing was written`, {
       code: 'ERR_SPARSYNC_PLAN_STALE',
       ...moved,
       details: { plan: file, wrote: false },

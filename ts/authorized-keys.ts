@@ -57,11 +57,11 @@ export async function authorizedKeys(options?: AuthorizedKeysOptions): Promise<A
 export async function revokeKey(who: string, options?: AuthorizedKeysOptions): Promise<AuthorizedKey[]> {
   return withNative(captureCallSite(), (native) => {
     const meant = argument(who, 'who', text('the name or key of a client'));
-    if (meant === undefined) throw new ConfigError('who is missing: give the name or key of a client');
+    if (meant === undefined) throw new ConfigError('argument who is missing: give the name or the key of a client');
     const path = keyFileOf(options);
     const revoked = native.revokeKey(path, meant);
     if (revoked.length > 0) return revoked.map(toAuthorizedKey);
-    throw new NotFoundError(`no client ${JSON.stringify(meant)} is let in by ${path}`, {
+    throw new NotFoundError(`there is no client ${JSON.stringify(meant)} in ${path}`, {
       code: 'ERR_SPARSYNC_NOT_FOUND',
       path,
     });

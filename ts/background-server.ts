@@ -99,8 +99,9 @@ const TOLD_MAX = 64 * 1024;
 export async function startServer(flags: readonly string[], options?: StartServerOptions): Promise<BackgroundServer> {
   return withSite(captureCallSite(), async () => {
     const words = argument(flags, 'flags', listOf(flagWord));
-    if (words === undefined) throw new ConfigError('flags are missing: give those of sparsync serve');
-    if (words.some((word) => NO_SERVER.test(word))) throw new ConfigError('these flags start no server');
+    if (words === undefined) throw new ConfigError('argument flags is missing: give the flags of sparsync serve');
+    if (words.some((word) => NO_SERVER.test(word)))
+      throw new ConfigError('--help, --version and --print-unit do not start a server');
     const given = checkOptions<StartServerOptions>(options, START_CHECKS, 'options');
     const { pidFile = defaultPidFile(), logFile, startTimeoutMs } = given;
     const started = await startInBackground(commandBeside(), words, { pidFile, logFile, startTimeoutMs });
@@ -160,7 +161,7 @@ function commandBeside(): string {
   const folder: string | undefined = import.meta.dirname;
   const program = folder === undefined ? undefined : join(folder, 'cli', 'main.js');
   if (program !== undefined && existsSync(program)) return program;
-  throw new PlatformError('the command sparsync is not beside this bundle: leave the package out of it', {
+  throw new PlatformError('the sparsync command is not next to this bundle: keep sparsync-native out of the bundle', {
     code: 'ERR_SPARSYNC_PLATFORM',
   });
 }
@@ -227,7 +228,10 @@ function ownLog(path: string, at: string): number {
   const log = openSync(at, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
   if (isOwn(fstatSync(log))) return log;
   closeSync(log);
-  throw new ConfigError('the log beside the pid file is another user’s, or others may change it: name one', { path });
+  throw new ConfigError(
+    'the log next to the pid file belongs to another user, or other users can write it: name another one',
+    { path },
+  );
 }
 
 /** Flags with which the command prints something and ends. */

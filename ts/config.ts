@@ -151,7 +151,7 @@ export function configDirectory(): string {
 
 /** A hint for a user without a configuration folder. */
 const WITHOUT_HOME =
-  'no home folder is known for this user: set SPARSYNC_CONFIG_DIR, or name the files that are needed by ' +
+  'this user has no home folder: set SPARSYNC_CONFIG_DIR, or name the files with ' +
   '--identity and --known-hosts or --pin (identity and trust in a program)';
 
 function homeDirectory(): string {

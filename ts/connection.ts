@@ -119,7 +119,7 @@ export class Connection {
     return this.#last?.serverKey ?? '';
   }
 
-  /** The key that is to follow the server's, while the server says that one is. */
+  /** The server's next key, while the server announces one. */
   get nextKey(): NextServerKey | undefined {
     return nextKeyOf(this.#last?.nextKey);
   }

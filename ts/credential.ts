@@ -30,7 +30,7 @@ export function formatCredential({ address, pins: [pin, next], key, scope }: Cre
 /** Takes a credential apart. It is a secret: no message repeats any of it. */
 export function parseCredential(text: string): Credential {
   const refuse = (): never => {
-    throw new ConfigError(`SPARSYNC_CREDENTIAL is no credential: it is one word that begins with ${PREFIX}`);
+    throw new ConfigError(`SPARSYNC_CREDENTIAL is not a credential: it must be one word that begins with ${PREFIX}`);
   };
   const given = text.trim();
   if (!given.startsWith(PREFIX)) return refuse();
@@ -65,14 +65,14 @@ export function withCredential(
 ): ConnectSettings {
   const credential = parseCredential(text);
   const { host, port } = parseAuthority(credential.address, () => {
-    throw new ConfigError('SPARSYNC_CREDENTIAL names no usable address');
+    throw new ConfigError('SPARSYNC_CREDENTIAL has no usable address');
   });
   const isIts = host.toLowerCase() === target.host.toLowerCase() && port === target.port;
   const hasIdentity = identity.key !== undefined || identity.keyPath !== undefined;
   if (!isIts && hasIdentity) return { identity, trust, ...others };
   if (!isIts) {
     throw new ConfigError(
-      `SPARSYNC_CREDENTIAL is for ${host}:${port}, not for ${target.host}:${target.port}: name the key for that one by ` +
+      `SPARSYNC_CREDENTIAL is for ${host}:${port}, not for ${target.host}:${target.port}: give the key for that server with ` +
         '--identity (identity in a program), or unset the variable',
     );
   }

@@ -249,11 +249,6 @@ export class PartialSyncError extends SparsyncError {
   }
 }
 
-/** Content that arrived is not the content that was read. The file was not given its name. */
-export class IntegrityError extends SparsyncError {
-  override name = 'IntegrityError';
-}
-
 /** A limit of one side was reached (entries, sessions, quota). */
 export class LimitError extends SparsyncError {
   override name = 'LimitError';
@@ -309,7 +304,6 @@ const CLASSES: Readonly<Record<Exclude<ErrorCode, 'ERR_SPARSYNC_PARTIAL'>, Error
   ERR_SPARSYNC_DELETE_REFUSED: DeleteRefusedError,
   ERR_SPARSYNC_MAX_DELETE: MaxDeleteError,
   ERR_SPARSYNC_BUSY: BusyError,
-  ERR_SPARSYNC_INTEGRITY: IntegrityError,
   ERR_SPARSYNC_LIMIT: LimitError,
   ERR_SPARSYNC_ABORTED: AbortedError,
   ERR_SPARSYNC_INTERNAL: InternalError,

@@ -7,7 +7,7 @@ import type { ACTIONS, ENTRY_KINDS, FAILURE_CODES, NOTICE_CODES, REASONS } from 
 /** What is done, or in a plan would be done, to one path of the destination. */
 export type Action = (typeof ACTIONS)[number];
 
-/** What an entry is. `special` stands for what is not carried: what the run was not asked for. */
+/** The kind of an entry. `special` means a kind that the run was not asked to preserve. */
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 /** Why something is done to a path. `other` is a reason that only a newer server has a word for. */
@@ -32,15 +32,15 @@ export interface PlanItem extends EntryPath {
   reasons: Reason[];
   /** Size of the file's content in bytes. Absent for other kinds. */
   size?: number;
-  /** The path that it becomes a hard link to, where it becomes one: nothing of it is transferred then. */
+  /** The path that it becomes a hard link to, if it does: its content is not transferred then. */
   hardLinkTo?: EntryPath;
-  /** What the source's entry is; only with `itemDetails`, and not of a deletion. */
+  /** The source's entry; only with `itemDetails`, and not for a deletion. */
   details?: ItemDetails;
-  /** A digest of all this and of what both ends have there; only with `savePlan`, of what something would be done to. */
+  /** A digest of all this and of what both ends have there; only with `savePlan`, for entries that would change. */
   stamp?: string;
 }
 
-/** What an entry of the source is, beside its kind and size. */
+/** The attributes of an entry of the source, besides its kind and size. */
 export interface ItemDetails {
   /** Permission bits. */
   mode: number;
@@ -91,7 +91,7 @@ export interface FailureEvent extends Failure {
   type: 'failure';
 }
 
-/** Something that the user may want to know and that stops nothing. */
+/** Something that the user may want to know, and that does not stop the run. */
 export interface Warning {
   /** Which kind of warning, where there is one. */
   code?: WarningCode;
@@ -108,7 +108,7 @@ export interface WarningEvent extends Warning {
   type: 'warning';
 }
 
-/** The counters, ten times a second at most, and never more than one that was not read yet. */
+/** The counters, ten times a second at most, and never more than one unread event. */
 export interface ProgressEvent {
   type: 'progress';
   /** The counters over all attempts. */
@@ -126,11 +126,11 @@ export interface ProgressEvent {
   etaMs?: number;
 }
 
-/** A key that is to follow a server's, as the server says. */
+/** The next key of a server, as the server announces it. */
 export interface NextServerKey {
   /** The key, `ed25519:BASE64`. */
   key: string;
-  /** From then on the server shows it. */
+  /** When the server begins to use it. */
   from: Date;
   /** It is in the file of known hosts. Otherwise the pin was given, and is for who gave it to change. */
   recorded: boolean;

@@ -141,7 +141,7 @@ export async function join(address: string, invitation: string, options?: JoinOp
   return withNative(captureCallSite(), async (native) => {
     const { host, port } = hostAndPort(address, 'address');
     const given = argument(invitation, 'invitation', secret(/./s, 'the text of an invitation'));
-    if (given === undefined) throw new ConfigError('invitation is missing');
+    if (given === undefined) throw new ConfigError('argument invitation is missing: give what sparsync invite printed');
     const { knownHosts, ...rest } = checkOptions<JoinOptions>(options, JOIN_CHECKS, 'options');
     const settings = connectSettings(rest);
     const pins = knownHosts ?? defaultKnownHostsPath();
@@ -184,7 +184,7 @@ function invited(
 
 function otherPin(host: string, port: number, key: string, pinned: readonly string[], path: string): HostKeyError {
   const expected = pinned.join(', ');
-  return new HostKeyError(`the invitation names the key ${key} for ${host}:${port}, and ${path} pins ${expected}`, {
+  return new HostKeyError(`the invitation has the key ${key} for ${host}:${port}, but ${path} pins ${expected}`, {
     code: 'ERR_SPARSYNC_HOST_KEY_CHANGED',
     path,
     details: { host, port, key, expected },

@@ -79,8 +79,8 @@ export class SyncJob implements PromiseLike<SyncResult>, AsyncIterable<SyncEvent
   }
 
   /**
-   * Limits what is sent from now on, in bytes per second, in either direction; 0 lifts the limit. It holds for further attempts, too. Before
-   * the job is under way it takes the place of the option `bwlimit`.
+   * Limits what is sent from now on, in bytes per second, in either direction; 0 removes the limit. It also applies to further
+   * attempts. Before the job has started it replaces the option `bwlimit`.
    *
    * @throws ConfigError when it is no whole number from 0 to 2^53 - 1.
    *

@@ -73,7 +73,7 @@ export async function rotateKey(options?: RotateKeyOptions): Promise<ServerKey> 
   return withNative(captureCallSite(), (native) => {
     const { keyPath, afterMs, now, cancel } = checkOptions<RotateKeyOptions>(options, ROTATE_CHECKS, 'options');
     if ([afterMs !== undefined, now === true, cancel === true].filter(Boolean).length > 1)
-      throw new ConfigError('options: afterMs, now and cancel exclude each other');
+      throw new ConfigError('options afterMs, now and cancel cannot be combined');
     const what = now === true ? 'now' : cancel === true ? 'keep' : 'rotate';
     return toServerKey(native.serverKey(keyPath ?? defaultKeyPath(), what, Date.now() + (afterMs ?? 30 * DAY_MS)));
   });

@@ -91,7 +91,7 @@ export class Dial {
   async #connectToServer(): Promise<NativeClient> {
     const target = this.#target;
     if (this.#settings.transport === 'pipe')
-      throw new ConfigError('transport pipe is for ssh and for commands, not for a server');
+      throw new ConfigError('transport pipe is for ssh and commands: a server is reached by quic or tcp');
     const credential = credentialText();
     const settings =
       credential === undefined

@@ -233,18 +233,18 @@ function explain(
   if (broken !== undefined) {
     return {
       what: `the native binary for this platform (package ${name}) could not be loaded: ${broken}`,
-      fix: `install it anew with "${addCommand(here(), name)}", on a system that it was built for`,
+      fix: `reinstall it with "${addCommand(here(), name)}" on the system that will run it`,
     };
   }
   if (!PUBLISHED_TARGETS.includes(target)) {
     return {
-      what: `there is no native binary for this platform (it would be the package ${name}; there are ${PUBLISHED_TARGETS.join(', ')})`,
-      fix: 'build one from the sources with "npm run build" and let NAPI_RS_NATIVE_LIBRARY_PATH name it',
+      what: `there is no native binary for this platform (package ${name}); there are binaries for ${PUBLISHED_TARGETS.join(', ')}`,
+      fix: 'build one from source with "npm run build" and set NAPI_RS_NATIVE_LIBRARY_PATH to its path',
     };
   }
   return {
     what: `the native binary for this platform (package ${name}) is not installed`,
-    fix: `install it with "${addCommand(here(), name)}", or all with optional packages left in, on the platform that runs it`,
+    fix: `run "${addCommand(here(), name)}" on the platform that runs it, or install again without omitting optional packages`,
   };
 }
 

@@ -6,11 +6,11 @@ import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
 import type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';
 
-/** A snapshot that is made, and those that stay. */
+/** The snapshot that a run makes, and the ones to keep. */
 export interface SnapshotOptions {
   /**
-   * What did not change is linked to this directory, a relative path beginning at the series, and not to the newest snapshot;
-   * `false`: nothing is linked, and everything sent.
+   * The directory to which unchanged files are linked instead of the newest snapshot; a relative path begins at the series. With
+   * `false` nothing is linked and everything is sent.
    *
    * Default: the newest snapshot.
    *
@@ -18,8 +18,8 @@ export interface SnapshotOptions {
    */
   previous?: PathLike | false | undefined;
   /**
-   * What did not change becomes a file of its own that shares its blocks with that (a reflink), in place of a hard link: what writes to one
-   * snapshot, or changes its attributes, leaves the others alone. Where the file system has no reflinks it is copied, which is told once.
+   * An unchanged file becomes a reflink, a file of its own that shares its blocks, instead of a hard link: writing to one snapshot,
+   * or changing its attributes, does not affect the others. A file system without reflinks makes copies, with one warning.
    *
    * Default: `false`.
    *
@@ -27,8 +27,9 @@ export interface SnapshotOptions {
    */
   reflink?: boolean | undefined;
   /**
-   * Which snapshots stay, once the new one is made; what has no snapshot's name stays in any case, and so does the newest one.
-   * Nothing is removed when something is missing in the new one, unless `ignoreErrors` says so. Of moments to come none is counted or removed.
+   * Which snapshots to keep once the new one is made. The newest one always stays, and so do entries without the name of a
+   * snapshot. Nothing is removed if the new snapshot is incomplete, unless `ignoreErrors` is set. Snapshots from the future are
+   * neither counted nor removed.
    *
    * Default: all stay.
    *
@@ -38,11 +39,11 @@ export interface SnapshotOptions {
 }
 
 /**
- * How many snapshots stay: so many of the last, and the last one of so many hours, days, weeks (from Monday), months and years that have
- * any, in UTC. Each number counts for itself; the oldest snapshot stays too while one of them is not reached.
+ * How many snapshots to keep: the last ones, and the last one of each of so many hours, days, weeks (from Monday), months and years
+ * that have any, in UTC. Each number is counted on its own. While one of them is not reached, the oldest snapshot stays, too.
  */
 export interface KeepRule {
-  /** The last ones, 0 to 1,000,000; so are the others. Default: `0`. */
+  /** How many of the last ones, 0 to 1,000,000; the other numbers have the same range. Default: `0`. */
   last?: number | undefined;
   /** Hours. Default: `0`. */
   hourly?: number | undefined;
@@ -56,10 +57,10 @@ export interface KeepRule {
   yearly?: number | undefined;
 }
 
-/** How this process shows who it is. */
+/** How this process identifies itself. */
 export interface IdentityOptions {
   /**
-   * File of the private key (Ed25519, PKCS #8, PEM). It is made, with mode 0600, when it is missing.
+   * File of the private key (Ed25519, PKCS #8, PEM). It is created, with mode 0600, if it is missing.
    *
    * Default: `key.pem` in the configuration folder.
    *
@@ -67,7 +68,7 @@ export interface IdentityOptions {
    */
   keyPath?: string | undefined;
   /**
-   * The private key itself in PEM form, for instance out of a secret store. Excludes `keyPath`.
+   * The private key itself in PEM form, for example from a secret store. It cannot be combined with `keyPath`.
    *
    * Default: none.
    *
@@ -84,10 +85,10 @@ export interface IdentityOptions {
   cert?: string | undefined;
 }
 
-/** Which servers are believed to be who they say. */
+/** Which servers are trusted. */
 export interface TrustOptions {
   /**
-   * The keys that the server may have, `ed25519:BASE64`. When given, `knownHosts` is not looked at.
+   * The keys that the server may have, `ed25519:BASE64`. If given, `knownHosts` is not read.
    *
    * Default: none.
    *
@@ -103,8 +104,8 @@ export interface TrustOptions {
    */
   knownHosts?: string | undefined;
   /**
-   * What to do with a server that is not pinned yet: `'refuse'` it, or `'accept'` it this once and pin it.
-   * A server whose key has changed is refused in any case.
+   * What to do with a server that is not pinned yet: `'refuse'` it, or `'accept'` it this once and pin it. A server whose key has
+   * changed is always refused.
    *
    * Default: `'refuse'`.
    *
@@ -122,7 +123,7 @@ export interface TrustOptions {
   ca?: string | undefined;
 }
 
-/** When a failed attempt is followed by another one. */
+/** When a failed attempt is repeated. */
 export interface RetryOptions {
   /**
    * How many further attempts may follow the first, from 0 to 1,000,000.
@@ -133,7 +134,7 @@ export interface RetryOptions {
    */
   attempts?: number | undefined;
   /**
-   * No attempt begins later than so many milliseconds after the call.
+   * No attempt begins more than this many milliseconds after the call.
    *
    * Default: no such limit.
    *
@@ -159,10 +160,10 @@ export interface RetryOptions {
   maxDelayMs?: number | undefined;
 }
 
-/** Which events a job makes and what happens when nobody reads them fast enough. */
+/** Which events a job emits, and what happens if they are not read fast enough. */
 export interface EventOptions {
   /**
-   * Whether there is an `item` event for every path that is changed.
+   * Whether there is an `item` event for every path that changes.
    *
    * Default: `true` when the job is iterated in the same tick as it was made, else `false`.
    *
@@ -170,8 +171,8 @@ export interface EventOptions {
    */
   items?: boolean | undefined;
   /**
-   * Whether there is a `filter` event for every entry about which a filter rule decides at an end that is here: of a push at the
-   * source, of a pull at the destination, there with `delete` alone. What a server's end decides `explain` tells, path by path.
+   * Whether there is a `filter` event for every entry about which a filter rule decides at the end on this machine: the source of a
+   * push, the destination of a pull (there only with `delete`). For the server's decisions use `explain`, path by path.
    *
    * Default: `false`.
    *
@@ -180,7 +181,7 @@ export interface EventOptions {
   filter?: boolean | undefined;
   /**
    * What happens when events are not read as fast as they come: `'drop'` drops item and filter events and counts them in a
-   * `dropped` event, so that the transfer goes on at full speed; `'wait'` lets the transfer wait for the reader.
+   * `dropped` event, so that the transfer continues at full speed; with `'wait'` the transfer waits for the reader.
    *
    * Default: `'drop'`.
    *
@@ -189,14 +190,15 @@ export interface EventOptions {
   whenFull?: 'drop' | 'wait' | undefined;
 }
 
-/** How to reach a server, and how both ends know each other. */
+/** How to reach a server, and how both ends identify each other. */
 export interface ConnectOptions {
   /** Who this process is. Default: the key of this user, see {@link IdentityOptions}. */
   identity?: IdentityOptions | undefined;
-  /** Who the server may be. Default: the pins of this user, see {@link TrustOptions}. */
+  /** Which servers are trusted. Default: the pins of this user, see {@link TrustOptions}. */
   trust?: TrustOptions | undefined;
   /**
-   * Time for reaching the server, handshake and authentication together, in milliseconds, over all its addresses.
+   * Time for connecting to the server over all its addresses, with the handshake, in milliseconds. `connect` waits for the server's first
+   * answer as long again, or 60 s if this is not given.
    *
    * Default: `10_000`. Range: 1 to 3,600,000.
    *
@@ -204,7 +206,7 @@ export interface ConnectOptions {
    */
   connectTimeoutMs?: number | undefined;
   /**
-   * A connection on which nothing at all arrives for so many milliseconds is lost.
+   * After this many milliseconds without any packet, a connection is lost.
    *
    * Default: `30_000`. Range: 100 to 3,600,000.
    *
@@ -220,8 +222,8 @@ export interface ConnectOptions {
    */
   initialMtu?: number | undefined;
   /**
-   * What decides how much this side sends: `'bbr'` goes by what the path delivers, so that losses which it does not cause
-   * cost little; `'cubic'` by losses alone, as most of TCP does. What the server sends is its own option.
+   * The congestion control of this side. `'bbr'` follows what the path delivers, so that losses which it does not cause cost
+   * little; `'cubic'` follows losses only, as most of TCP does. The server has an option of its own.
    *
    * Default: `'auto'`, which is `'cubic'` on loopback and `'bbr'` everywhere else.
    *
@@ -229,8 +231,8 @@ export interface ConnectOptions {
    */
   congestion?: Congestion | undefined;
   /**
-   * What may carry the run. To a server: `'quic'` over UDP, or TLS over `'tcp'`, at the same port; either proves the same keys.
-   * Over ssh: the `'pipe'` alone, or `'quic'` beside it for all content.
+   * The transport. To a server: `'quic'` over UDP, or `'tcp'` with TLS, at the same port and with the same keys. Over ssh: only the
+   * `'pipe'`, or `'quic'` next to it for all content.
    *
    * Default: `'auto'`, which is QUIC, and TCP or the pipe where UDP gets no answer.
    *
@@ -238,7 +240,7 @@ export interface ConnectOptions {
    */
   transport?: TransportChoice | undefined;
   /**
-   * The family of addresses by which the server is reached, or the host by ssh: 4 or 6.
+   * The address family for reaching the server, or the host over ssh: 4 or 6.
    *
    * Default: either, the system's favourite first.
    *
@@ -246,7 +248,7 @@ export interface ConnectOptions {
    */
   family?: 4 | 6 | undefined;
   /**
-   * The address of this machine to send from, an IPv4 or IPv6 address, which decides about the family as well.
+   * The address of this machine to send from, an IPv4 or IPv6 address, which also determines the family.
    *
    * Default: the system chooses.
    *
@@ -254,7 +256,7 @@ export interface ConnectOptions {
    */
   localAddress?: string | undefined;
   /**
-   * The UDP ports of which the other end of ssh may take one, `'LOW-HIGH'`, for a firewall there.
+   * The UDP ports that the other end of ssh may choose from, `'LOW-HIGH'`, for a firewall there.
    *
    * @example `quicPorts: '60000-60100'`
    */
@@ -269,7 +271,7 @@ export interface ConnectOptions {
    */
   rsh?: string | readonly string[] | undefined;
   /**
-   * The program that is started at the other end of a command's pipe. The remote shell reads it, so it may be several words.
+   * The program to start at the other end of ssh or a command. The remote shell parses it, so it may have several words.
    *
    * Default: `'sparsync-remote'`.
    *
@@ -277,18 +279,19 @@ export interface ConnectOptions {
    */
   remotePath?: string | undefined;
   /**
-   * Puts `sparsync-remote` at the other end when it is missing there, over the same connection: into the cache folder of the user, under
-   * a name that says its content, which is verified before each use; with `'temp'` for this one run. For ssh, for a remote shell of
-   * another name, and for the commands of a {@link CommandPlace}.
+   * Installs `sparsync-remote` at the other end when it is missing there, over the same connection: into the user's cache folder,
+   * under a name made of its digest, which is checked before each use; with `'temp'`, for this run only. It works for ssh, for
+   * another remote shell, and for the commands of a {@link CommandPlace}.
    *
-   * Default: `false`, which says what to do.
+   * Default: `false`: if it is missing, the error says what to do.
    *
    * @example `bootstrap: true`
    */
   bootstrap?: boolean | 'temp' | undefined;
   /**
-   * Is told of each run, by the functions `debug`, `info`, `warn` and `error`, which take facts for programs, then a text: pino's
-   * shape. Begins and connections are `debug`, ends `info`, paths that failed, warnings and retries `warn`, errors `error`.
+   * A logger for each run, with the functions `debug`, `info`, `warn` and `error`, which take an object and then a text, as pino's
+   * do. Starts and connections are logged as `debug`, ends as `info`, failed paths, warnings and retries as `warn`, errors as
+   * `error`.
    *
    * Default: none.
    *
@@ -298,9 +301,9 @@ export interface ConnectOptions {
 }
 
 /**
- * A rule of a filter: one of those that have a pattern, as text or bytes, or one that stands for the rules of files. `exclude`
- * and `include` are for both ends, unless `end` says for which, or `deleteExcluded` makes them rules for the sender; `hide`
- * and `show` are for what is sent, `protect` and `risk` for what may be deleted.
+ * A filter rule: one with a pattern, as text or bytes, or one that reads rules from files. `exclude` and `include` apply to both
+ * ends, unless `end` names one, or `deleteExcluded` makes them rules for the sender; `hide` and `show` decide what is sent,
+ * `protect` and `risk` what may be deleted.
  */
 export interface FilterRule {
   /** What matches is neither sent nor deleted. */
@@ -315,45 +318,44 @@ export interface FilterRule {
   protect?: string | Uint8Array | undefined;
   /** What matches may be deleted. */
   risk?: string | Uint8Array | undefined;
-  /** A file of this machine, whose rules stand here; `-` is standard input. It is read when the call is made. */
+  /** A file on this machine with rules to insert here; `-` is standard input. It is read when the call is made. */
   mergeFile?: string | Uint8Array | undefined;
   /**
-   * The name of a file that is looked for in each directory: its rules stand here for that directory and those below it, and
-   * each end reads its own. With a path before it (`/`, `../`) it is looked for in the directories above the top of the
-   * transfer too, from there on.
+   * The name of a file to look for in each directory: its rules apply to that directory and those below it, and each end reads its
+   * own. With a path in front (`/`, `../`), it is also looked for in directories above the top of the transfer, beginning there.
    */
   dirMerge?: string | Uint8Array | undefined;
-  /** A file of this machine with a pattern on each line: all are excluded, but for those that begin with `+ `. */
+  /** A file on this machine with a pattern on each line: all are excluded, except those that begin with `+ `. */
   excludeFrom?: string | Uint8Array | undefined;
-  /** A file of this machine with a pattern on each line: all are included, but for those that begin with `- `. */
+  /** A file on this machine with a pattern on each line: all are included, except those that begin with `- `. */
   includeFrom?: string | Uint8Array | undefined;
-  /** A rule in rsync's text, for `from0` beside it. */
+  /** A rule in rsync's text, to be used with `from0`. */
   rule?: string | Uint8Array | undefined;
-  /** A NUL ends each rule of the files that the rule names, and not a line. Default: `false`. */
+  /** A NUL, instead of a line end, ends each rule in the files that this rule names. Default: `false`. */
   from0?: boolean | undefined;
-  /** The rule is for what the pattern does not match. Default: `false`. */
+  /** The rule applies to what the pattern does not match. Default: `false`. */
   negate?: boolean | undefined;
-  /** The rule keeps nothing that lies in a directory which is deleted. Default: `false`. */
+  /** The rule does not apply inside of a directory that is deleted. Default: `false`. */
   perishable?: boolean | undefined;
   /** The pattern is compared with the path in the file system, or below the server's root. Default: `false`. */
   absolute?: boolean | undefined;
-  /** The pattern is compared with names of extended attributes, and not of entries. Default: `false`. */
+  /** The pattern is compared with names of extended attributes instead of entries. Default: `false`. */
   xattr?: boolean | undefined;
-  /** The one end that the rule is for. Default: both. */
+  /** The end that the rule applies to. Default: both. */
   end?: 'sender' | 'receiver' | undefined;
-  /** Of files: they hold patterns alone, which are all of this kind. Default: rules. */
+  /** For files: they have only patterns, all of this kind. Default: they have rules. */
   patterns?: 'exclude' | 'include' | undefined;
-  /** Of files: rules stand between blanks. Default: `false`, one on each line. */
+  /** For files: rules are separated by blanks. Default: `false`, one on each line. */
   wordSplit?: boolean | undefined;
-  /** Of files in directories: what one says is not in force below its directory. Default: `false`. */
+  /** For files in directories: their rules do not apply below their own directory. Default: `false`. */
   noInherit?: boolean | undefined;
-  /** Of files: they are excluded themselves. Default: `false`. */
+  /** For files: they are excluded themselves. Default: `false`. */
   excludeSelf?: boolean | undefined;
-  /** Of files: they are those of CVS, patterns between blanks that are not inherited. Default: `false`. */
+  /** For files: they are those of CVS, with patterns separated by blanks, and are not inherited. Default: `false`. */
   cvs?: boolean | undefined;
 }
 
-/** What is transferred, how it is compared, and what the destination must not lose. */
+/** What is transferred, how it is compared, and what the destination keeps. */
 export interface TransferOptions {
   /**
    * Go into sub-directories.
@@ -364,7 +366,7 @@ export interface TransferOptions {
    */
   recursive?: boolean | undefined;
   /**
-   * Carry symlinks, as links. Otherwise they are left out.
+   * Preserve symlinks. Otherwise they are skipped.
    *
    * Default: `true`.
    *
@@ -372,9 +374,9 @@ export interface TransferOptions {
    */
   links?: boolean | undefined;
   /**
-   * Take symlinks of the source for what they lead to: files and directories arrive in their place. On this machine they lead
-   * anywhere; those of a server lead to what the key may read below its prefix, and nowhere else. One that leads to nothing,
-   * or to where nothing may be read, is a failure of its path.
+   * Transfer what symlinks of the source lead to: files and directories arrive in their place. On this machine they may lead
+   * anywhere; on a server, only to what the key may read below its prefix. A symlink that leads to nothing, or to something that
+   * may not be read, is a failure of its path.
    *
    * Default: `false`.
    *
@@ -382,7 +384,7 @@ export interface TransferOptions {
    */
   copyLinks?: boolean | undefined;
   /**
-   * The same for symlinks that lead to directories; others stay what they are.
+   * The same for symlinks that lead to directories; others stay symlinks.
    *
    * Default: `false`.
    *
@@ -398,9 +400,9 @@ export interface TransferOptions {
    */
   copyUnsafeLinks?: boolean | undefined;
   /**
-   * Where the source has a directory, and the destination a symlink that leads to one, write to that one. A symlink leads no
-   * further than below the destination; at a server, than below the key's prefix. One that leads out stays as it is, and is a
-   * failure of its path and all below it.
+   * Where the source has a directory, and the destination a symlink that leads to one, write to that one. A symlink must not lead
+   * out of the destination, or out of the key's prefix on a server. One that does stays as it is, and its path and all paths below
+   * it fail.
    *
    * Default: `false`.
    *
@@ -408,8 +410,8 @@ export interface TransferOptions {
    */
   keepDirLinks?: boolean | undefined;
   /**
-   * Leave symlinks alone that lead out of the tree, by their text: absolute ones, those that climb above the top, and those
-   * with `..` behind a name. Each is a warning (`unsafe-link`), and what the destination has by its name stays.
+   * Skip symlinks that lead out of the tree, by their text: absolute ones, those that lead above the top, and those with `..` after
+   * a name. Each is a warning (`unsafe-link`), and what the destination has by its name stays.
    *
    * Default: `false`.
    *
@@ -417,8 +419,8 @@ export interface TransferOptions {
    */
   safeLinks?: boolean | undefined;
   /**
-   * On this side symlinks lead nowhere: what arrives is written with `/rsyncd-munged/` before its target, and what is sent is
-   * read without, as rsync does.
+   * Make symlinks on this side lead nowhere: they are written with `/rsyncd-munged/` in front of their targets, and sent without
+   * it, as in rsync.
    *
    * Default: `false`.
    *
@@ -434,9 +436,9 @@ export interface TransferOptions {
    */
   remoteMungeLinks?: boolean | undefined;
   /**
-   * Store what takes root as extended attributes of one's own, and read it from there, as rsync does: owners, modes, devices,
-   * FIFOs, sockets and symlinks as files, ACLs, and attributes of other namespaces. It is for this side, and between two
-   * local folders for both. What rsync has stored is read, and it reads what is stored here.
+   * Store what needs root in extended attributes of the user, and read it from there, as rsync does: owners, modes, devices, FIFOs,
+   * sockets and symlinks as files, ACLs, and attributes of other namespaces. It applies to this side, and between two local folders
+   * to both. rsync and sparsync read each other's attributes.
    *
    * Default: `false`.
    *
@@ -452,9 +454,9 @@ export interface TransferOptions {
    */
   remoteFakeSuper?: boolean | undefined;
   /**
-   * Make POSIX ACLs equal, those of entries and the default ones of directories; a server asks for the right `acls`. With
-   * `perms: false` what an ACL repeats of the mode is that of the destination's entry. It costs a system call or more for each
-   * entry at both ends.
+   * Preserve POSIX ACLs, those of entries and the default ones of directories; on a server this needs the right `acls`. With
+   * `perms: false` the parts of an ACL that repeat the mode keep the mode of the destination's entry. It costs a system call or
+   * more for each entry at both ends.
    *
    * Default: `false`.
    *
@@ -462,8 +464,8 @@ export interface TransferOptions {
    */
   acls?: boolean | undefined;
   /**
-   * Make devices at the destination, which takes root there; a server asks for the right `special` besides. Where that is
-   * missing, or without this option, they are left out, each with a warning.
+   * Preserve devices, which needs root at the destination, and on a server the right `special`. Otherwise, and without this option,
+   * they are skipped, each with a warning.
    *
    * Default: `true`.
    *
@@ -471,8 +473,9 @@ export interface TransferOptions {
    */
   devices?: boolean | undefined;
   /**
-   * Let devices of the source arrive as files of what they hold, with the mode and owner of the device, and the time of the run: what is written to a
-   * device need not change its time, so it is looked at each time. A character device is not opened, and arrives empty. To pull them takes the right `special` at a server.
+   * Transfer the content of the source's devices as files, with the mode and owner of the device, and the time of the run: writing
+   * to a device need not change its time, so its content is compared every time. A character device is not opened, and arrives
+   * empty. To pull devices, the key needs the right `special`.
    *
    * Default: `false`.
    *
@@ -480,8 +483,7 @@ export interface TransferOptions {
    */
   copyDevices?: boolean | undefined;
   /**
-   * Make FIFOs (named pipes) and sockets at the destination; a server asks for the right `special`. Otherwise they are
-   * left out.
+   * Preserve FIFOs (named pipes) and sockets; on a server this needs the right `special`. Otherwise they are skipped.
    *
    * Default: `true`.
    *
@@ -489,7 +491,7 @@ export interface TransferOptions {
    */
   specials?: boolean | undefined;
   /**
-   * Make modes equal.
+   * Preserve modes.
    *
    * Default: `true`.
    *
@@ -497,8 +499,8 @@ export interface TransferOptions {
    */
   perms?: boolean | undefined;
   /**
-   * Without `perms`: let a file at the destination be executed if it can be at the source. Who may read it may execute it
-   * then; other bits stay.
+   * Without `perms`: make a file at the destination executable if it is at the source, for everybody who may read it; other bits
+   * stay.
    *
    * Default: `false`.
    *
@@ -506,9 +508,9 @@ export interface TransferOptions {
    */
   executability?: boolean | undefined;
   /**
-   * Take the modes of the source for what these changes make of them: octal numbers, or letters as `chmod` has them, with `D`
-   * in front for directories alone and `F` for everything else, and commas between them. What is compared and carried is the
-   * result. A change that names nobody (`+w`) leaves alone what this process' umask does. At most 4 KiB.
+   * Change the modes of the source before they are compared and transferred: octal numbers, or letters as in `chmod`, with `D` in
+   * front for directories only and `F` for everything else, separated by commas. A change without `u`, `g`, `o` or `a` (`+w`)
+   * respects the umask of this process. At most 4 KiB.
    *
    * Default: none.
    *
@@ -516,7 +518,7 @@ export interface TransferOptions {
    */
   chmod?: string | undefined;
   /**
-   * Make modification times equal, to the nanosecond. Without them the quick compare cannot recognise an unchanged file.
+   * Preserve modification times, to the nanosecond. Without them the quick check cannot recognise an unchanged file.
    *
    * Default: `true`.
    *
@@ -524,8 +526,8 @@ export interface TransferOptions {
    */
   times?: boolean | undefined;
   /**
-   * Make access times equal, those of everything but directories. Reading a file changes its own at the source, so the next run
-   * finds it changed unless {@link TransferOptions.openNoatime} is on, or the file system does not note it.
+   * Preserve access times, except of directories. Reading a file changes its access time at the source, so the next run finds it
+   * changed unless {@link TransferOptions.openNoatime} is on, or the file system does not record it.
    *
    * Default: `false`.
    *
@@ -533,8 +535,8 @@ export interface TransferOptions {
    */
   atimes?: boolean | undefined;
   /**
-   * Read files without changing their access times, at both ends. The system allows it for one's own files, and root for all;
-   * others are read as always.
+   * Read files without changing their access times, at both ends. The system allows this for the user's own files, and to root for
+   * all; others are read as usual.
    *
    * Default: `false`.
    *
@@ -558,8 +560,8 @@ export interface TransferOptions {
    */
   omitLinkTimes?: boolean | undefined;
   /**
-   * Let an attribute that the destination's file system cannot hold be a failure of each entry that has one. Otherwise there
-   * is one warning (`attributes-unheld`) for each kind of attribute and file system.
+   * Treat an attribute that the destination's file system cannot hold as a failure of each entry that has one. Otherwise there is
+   * one warning (`attributes-unheld`) for each kind of attribute and file system.
    *
    * Default: `false`.
    *
@@ -567,8 +569,8 @@ export interface TransferOptions {
    */
   strictAttributes?: boolean | undefined;
   /**
-   * Make owners equal, by name: who has no name at the source, or one that the destination does not know, is known by number
-   * (see {@link TransferOptions.numericIds}). Needs privileges at the destination, and permission from its server.
+   * Preserve owners, by name; an owner without a name at the source, or with one that the destination does not have, by number (see
+   * {@link TransferOptions.numericIds}). It needs root at the destination, and on a server the right `owner`.
    *
    * Default: `false`.
    *
@@ -576,8 +578,8 @@ export interface TransferOptions {
    */
   owner?: boolean | undefined;
   /**
-   * Make groups equal, by name as owners are. Who is not root can set the groups that he is in; other groups stay as they
-   * are. A server asks for the right `owner`.
+   * Preserve groups, by name as owners are. A user who is not root can set the groups that they are in; other groups stay as they
+   * are. On a server this needs the right `owner`.
    *
    * Default: `false`.
    *
@@ -585,7 +587,7 @@ export interface TransferOptions {
    */
   group?: boolean | undefined;
   /**
-   * Carry owners and groups by their numbers, whatever they are called on either machine.
+   * Preserve owners and groups by number, whatever their names are on either machine.
    *
    * Default: `false`.
    *
@@ -593,11 +595,10 @@ export interface TransferOptions {
    */
   numericIds?: boolean | undefined;
   /**
-   * Who owns at the destination what somebody owns at the source: rules `FROM:TO` with commas between them, of which the
-   * first that matches decides; whom none matches is carried as always. FROM is a name, a name with wildcards (`*`, `?`,
-   * `[a-z]`), a number, a range of numbers (`1000-1999`), `*` for everybody, or empty for whoever has no name; TO is a name
-   * at the destination or a number. A rule to a name that is unknown there is passed over with a warning. Turns `owner` on. At
-   * most 64 KiB.
+   * Maps owners of the source to owners at the destination: rules `FROM:TO`, separated by commas, of which the first that matches
+   * decides; an owner that none matches is preserved as usual. FROM is a name, a name with wildcards (`*`, `?`, `[a-z]`), a number,
+   * a range of numbers (`1000-1999`), `*` for everybody, or empty for owners without a name; TO is a name at the destination or a
+   * number. A rule with an unknown name there is ignored with a warning. Turns `owner` on. At most 64 KiB.
    *
    * Default: none.
    *
@@ -613,8 +614,8 @@ export interface TransferOptions {
    */
   groupmap?: string | undefined;
   /**
-   * The owner, the group, or both that everything gets: `'USER:GROUP'`, `'USER'` or `':GROUP'`, by name at the destination or
-   * by number. It is the rule `*:USER` of `usermap` and `*:GROUP` of `groupmap`, and excludes those.
+   * The owner, the group, or both that everything gets: `'USER:GROUP'`, `'USER'` or `':GROUP'`, by name at the destination or by
+   * number. It is the rule `*:USER` of `usermap` and `*:GROUP` of `groupmap`, and cannot be combined with those.
    *
    * Default: none.
    *
@@ -622,8 +623,8 @@ export interface TransferOptions {
    */
   chown?: string | undefined;
   /**
-   * Whether the receiving end tries what takes the rights of root: setting owners, and groups that it is not in. `true` lets one
-   * try who is not root, and tells each failure; `false` keeps root from it.
+   * Whether the receiving end tries what needs the rights of root: setting owners, and groups that it is not in. With `true`
+   * another user tries it, too, and each failure is reported; with `false` not even root does.
    *
    * Default: whether it runs as root.
    *
@@ -631,10 +632,9 @@ export interface TransferOptions {
    */
   superUser?: boolean | undefined;
   /**
-   * Make extended attributes equal: those of files and directories in the namespace `user.`, and where this process is root
-   * those of every entry in every namespace but `system.`, which a server takes from keys with the right `xattrs`. A file's
-   * capabilities (`security.capability`) are carried under the same owner alone. It costs a system call or more for each
-   * entry at both ends.
+   * Preserve extended attributes: those of files and directories in the namespace `user.`; if this process is root, those of every
+   * entry in every namespace except `system.`, for which a server requires the right `xattrs`. A file's capabilities
+   * (`security.capability`) are preserved only with the same owner. It costs a system call or more for each entry at both ends.
    *
    * Default: `false`.
    *
@@ -642,9 +642,9 @@ export interface TransferOptions {
    */
   xattrs?: boolean | undefined;
   /**
-   * Make hard links: what has several names in the source becomes one entry with as many names at the destination, and its
-   * content is transferred once. Files, symlinks and special files can be linked. An existing link between names that the
-   * source does not link stays, as in rsync, until one of them changes. It costs memory for each entry with several names.
+   * Preserve hard links: a file with several names in the source becomes one file with these names at the destination, and its
+   * content is transferred once. Files, symlinks and special files can be linked. An existing link between names that the source
+   * does not link stays, as in rsync, until one of them changes. It costs memory for each entry with several names.
    *
    * Default: `false`; every name arrives as a file of its own.
    *
@@ -652,8 +652,8 @@ export interface TransferOptions {
    */
   hardLinks?: boolean | undefined;
   /**
-   * Go into no directory of a source where another file system begins than the one that the source itself is in: it is made, and
-   * what the destination holds in it stays. At the destination nothing of another file system than its top's is deleted.
+   * Do not go into a directory of the source where another file system begins: it is made, and its content at the destination
+   * stays. At the destination, nothing is deleted on other file systems than that of its top.
    *
    * Default: `false`.
    *
@@ -661,7 +661,8 @@ export interface TransferOptions {
    */
   oneFileSystem?: boolean | undefined;
   /**
-   * With `oneFileSystem`, leave the directories out where another file system begins: with `delete` the destination loses its own.
+   * With `oneFileSystem`, skip the directories where another file system begins: with `delete` they are deleted from the
+   * destination.
    *
    * Default: `false`.
    *
@@ -669,9 +670,8 @@ export interface TransferOptions {
    */
   omitMountPoints?: boolean | undefined;
   /**
-   * Leave out directories of the source that hold nothing but directories, as the run sees them: what a filter leaves out does
-   * not count. The top stays, and so does what a rule protects (`{ protect: 'tmp/' }`). With `delete` the destination loses
-   * what was left out.
+   * Skip directories of the source that have nothing but directories in them; excluded entries do not count. The top stays, and so
+   * does what a rule protects (`{ protect: 'tmp/' }`). With `delete` the skipped ones are deleted from the destination.
    *
    * Default: `false`.
    *
@@ -679,7 +679,7 @@ export interface TransferOptions {
    */
   pruneEmptyDirs?: boolean | undefined;
   /**
-   * Without `recursive`: carry directories themselves, and do not go into them.
+   * Without `recursive`: transfer directories themselves, without their content.
    *
    * Default: `false`.
    *
@@ -687,9 +687,9 @@ export interface TransferOptions {
    */
   dirs?: boolean | undefined;
   /**
-   * Let each source arrive under its whole path, or the part of it behind `/./`, as `-R` does in rsync. The directories on the
-   * way are made, with the attributes that they have at the source unless `impliedDirs` is `false`; what else the destination
-   * holds in them stays. Symlinks on the way are followed, on a server they are refused.
+   * Put each source below the destination under its whole path, or the part of it after `/./`, as `-R` does in rsync. The
+   * directories in that path are made, with the attributes that they have at the source unless `impliedDirs` is `false`; what else
+   * is in them at the destination stays. Symlinks in the path are followed, but refused on a server.
    *
    * Default: `false`; `true` with `filesFrom`.
    *
@@ -697,8 +697,8 @@ export interface TransferOptions {
    */
   relative?: boolean | undefined;
   /**
-   * Carry the attributes of the directories on the way to a source of `relative` or a path of `filesFrom`. Without it those that
-   * are missing are made with the attributes of any new directory.
+   * Preserve the attributes of the directories above a source of `relative` or a path of `filesFrom`. Otherwise missing ones are
+   * made with the attributes of any new directory.
    *
    * Default: `true`.
    *
@@ -706,10 +706,10 @@ export interface TransferOptions {
    */
   impliedDirs?: boolean | undefined;
   /**
-   * The only paths below the one source that belong to the run; with `recursive` also what is below them. A path that ends
-   * with a slash stands, without `recursive`, for a directory and its direct entries, and `.` for the source itself. One that
-   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 32 MiB in all;
-   * an empty list is nothing.
+   * The only paths below the one source that belong to the run; with `recursive` also what is below them. Without `recursive`, a
+   * path that ends with a slash means a directory and its direct entries, and `.` the source itself. A path that the source does
+   * not have is reported, and the others are transferred. `..` goes no higher than the source. At most 32 MiB in all; an empty list
+   * means nothing.
    *
    * Default: everything.
    *
@@ -736,8 +736,8 @@ export interface TransferOptions {
    */
   checksumCache?: boolean | undefined;
   /**
-   * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole
-   * seconds as rsync does. Of times that are compared with whole seconds the parts of a second do not count.
+   * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole seconds as rsync
+   * does. Times that are compared in whole seconds ignore the fraction.
    *
    * Default: `-1`. Range: -1 to 86,400,000,000,000 (a day).
    *
@@ -745,7 +745,7 @@ export interface TransferOptions {
    */
   modifyWindowNs?: number | undefined;
   /**
-   * Leave files alone that are newer at the destination.
+   * Skip files that are newer at the destination.
    *
    * Default: `false`.
    *
@@ -761,7 +761,7 @@ export interface TransferOptions {
    */
   mkpath?: boolean | undefined;
   /**
-   * Leave alone what the destination has, whatever it holds; only what is missing is made. Directories are looked into.
+   * Skip what exists at the destination, whatever its content; only what is missing is made. Directories are still gone into.
    *
    * Default: `false`.
    *
@@ -769,7 +769,7 @@ export interface TransferOptions {
    */
   ignoreExisting?: boolean | undefined;
   /**
-   * Make nothing that the destination does not have, neither files nor directories; what it has is brought up to date.
+   * Make no files or directories that the destination does not have; what it has is brought up to date.
    *
    * Default: `false`.
    *
@@ -777,7 +777,7 @@ export interface TransferOptions {
    */
   existing?: boolean | undefined;
   /**
-   * Leave files of more than so many bytes alone, at both ends: what the destination has of them stays, with `delete` too.
+   * Skip files of more than this many bytes, at both ends: what the destination has of them stays, also with `delete`.
    *
    * Default: no such limit. Range: 0 to 2^53 - 1.
    *
@@ -785,7 +785,7 @@ export interface TransferOptions {
    */
   maxSize?: number | undefined;
   /**
-   * Leave files of fewer bytes alone, at both ends: what the destination has of them stays, with `delete` too.
+   * Skip files of fewer bytes, at both ends: what the destination has of them stays, also with `delete`.
    *
    * Default: no such limit. Range: 0 to 2^53 - 1.
    *
@@ -793,10 +793,10 @@ export interface TransferOptions {
    */
   minSize?: number | undefined;
   /**
-   * Which entries belong to the run, with rsync's meaning: the first rule that matches an entry decides, and what no rule
-   * matches belongs to it. What is excluded is neither looked at in the source nor deleted at the destination, with all
-   * that is below it. A rule is an object, or rsync's text (`'- *.tmp'`, `'P .cache/'`). Patterns begin at the top of the
-   * transfer when they begin with `/`, and mean directories when they end in one; see docs/filters.md. At most 256 KiB.
+   * Which entries belong to the run, with rsync's meaning: the first rule that matches an entry decides, and what no rule matches
+   * belongs to it. Excluded entries, with everything below them, are neither read at the source nor deleted at the destination. A
+   * rule is an object, or rsync's text (`'- *.tmp'`, `'P .cache/'`). Patterns begin at the top of the transfer when they begin with
+   * `/`, and mean directories when they end in one; see docs/filters.md. At most 256 KiB.
    *
    * Default: none.
    *
@@ -804,8 +804,8 @@ export interface TransferOptions {
    */
   filter?: readonly (string | Uint8Array | FilterRule)[] | undefined;
   /**
-   * Leave out what git ignores where no rule of {@link TransferOptions.filter} decides: by the files `.gitignore` of the
-   * tree and of the repository that holds it, and `.git/info/exclude`. Each end reads its own; see docs/filters.md.
+   * Exclude what git ignores, where no rule of {@link TransferOptions.filter} decides: by the files `.gitignore` of the tree and of
+   * the repository that holds it, and `.git/info/exclude`. Each end reads its own; see docs/filters.md.
    *
    * Default: `false`.
    *
@@ -813,8 +813,9 @@ export interface TransferOptions {
    */
   gitignore?: boolean | undefined;
   /**
-   * Write over files that are there instead of replacing them: they keep their inode and their hard links, and a reader, a run
-   * that is cut off and a failure see a mix of old and new content. A server refuses it for a file with further hard links.
+   * Write into existing files instead of replacing them: they keep their inode and their hard links, but readers see a mix of old
+   * and new content, and so does everybody after an interrupted run or a failure. A server refuses it for a file with further hard
+   * links.
    *
    * Default: `false`.
    *
@@ -822,9 +823,10 @@ export interface TransferOptions {
    */
   inplace?: boolean | undefined;
   /**
-   * Write the content of a file to the device that has its place at the destination, in place of making a file of it; turns `inplace` on. A
-   * device is as a file of all that it holds: when its size and time are the file's it is passed over, and what lies behind the end of a
-   * shorter file stays. A block device that is mounted, or in use otherwise, is refused. On a server it takes the rights `write` and `special`.
+   * Write the content of a file to the device that is in its place at the destination, instead of making a file; turns `inplace`
+   * on. A device is treated as a file of its size: it is skipped if its size and time are those of the file, and what is after the
+   * end of a shorter file stays. A block device that is mounted, or in use otherwise, is refused. On a server this needs the rights
+   * `write` and `special`.
    *
    * Default: `false`.
    *
@@ -832,8 +834,8 @@ export interface TransferOptions {
    */
   writeDevices?: boolean | undefined;
   /**
-   * Send files that changed whole. Otherwise, of those from 256 KiB on, what the destination has of them in any place does not
-   * travel: both ends compare parts of what they have by digests. A server tells those to a key with the right `read` alone.
+   * Send changed files whole. Otherwise, of files of 256 KiB and more, the parts that the destination already has are not sent:
+   * both ends compare the digests of parts. On a server this needs the right `read`.
    *
    * Default: `true` between folders of one machine, else `false`.
    *
@@ -841,8 +843,8 @@ export interface TransferOptions {
    */
   wholeFile?: boolean | undefined;
   /**
-   * Give files that are shorter than at the source what they lack, in place; what is there is verified first, and where it is
-   * not the beginning of the source's file all is written. Files that are as long or longer get no content.
+   * Append what is missing to files that are shorter than at the source, in place. What is there is verified first; if it is not
+   * the beginning of the source's file, the whole file is written. Files that are as long or longer get no content.
    *
    * Default: `false`.
    *
@@ -850,9 +852,9 @@ export interface TransferOptions {
    */
   append?: boolean | undefined;
   /**
-   * Send of a large file that is new at the destination what a file there lacks that is probably an older one of it: one in the same
-   * directory with its size and time, or with the most similar name. Nothing depends on what is taken but how much travels. At a
-   * server the key needs the right `read`.
+   * For a large file that is new at the destination, use a similar file there as the basis, so that only the difference is sent:
+   * one in the same directory with the same size and time, or with the most similar name. The choice affects only how much is sent.
+   * On a server this needs the right `read`.
    *
    * Default: `false`.
    *
@@ -860,7 +862,7 @@ export interface TransferOptions {
    */
   fuzzy?: boolean | undefined;
   /**
-   * With `fuzzy`, look for such files in the directories of `compareDest`, `copyDest` or `linkDest` too.
+   * With `fuzzy`, look for such files in the directories of `compareDest`, `copyDest`, `linkDest` or `reflinkDest`, too.
    *
    * Default: `false`.
    *
@@ -868,9 +870,9 @@ export interface TransferOptions {
    */
   fuzzyDest?: boolean | undefined;
   /**
-   * With `delete`, do not send a file again that was moved or renamed, in whatever directory it is now: a file that the destination lacks
-   * is taken from one that is to be deleted there and has its size, its time and, by a digest of all of it, its content. Such files are
-   * asked for when both sides are known in full. At a server the key needs the right `read`.
+   * With `delete`, do not send a file again that was moved or renamed, whatever directory it is in now: a file that the destination
+   * lacks is taken from one that is to be deleted there with the same size, time and, by a digest of all of it, content. These
+   * files are handled once both sides are known completely. On a server this needs the right `read`.
    *
    * Default: `false`.
    *
@@ -878,9 +880,9 @@ export interface TransferOptions {
    */
   detectRenames?: boolean | undefined;
   /**
-   * Between two folders of one machine, hash content where it is read and where it is written, as over a network. Otherwise large files are
-   * copied by the kernel, without copying on a file system that lets files share blocks, and a file that changes meanwhile is found by
-   * a look before and after. No effect on anything else.
+   * Between two folders of one machine, hash content where it is read and where it is written, as over a network. Otherwise large
+   * files are copied by the kernel, by sharing blocks where the file system can, and a file that changes meanwhile is detected by
+   * its status before and after. It has no other effect.
    *
    * Default: `false`.
    *
@@ -888,8 +890,8 @@ export interface TransferOptions {
    */
   verifyCopies?: boolean | undefined;
   /**
-   * Remove everything but directories at the source that has arrived, or stood at the destination already, once all of it is on
-   * disk there. What has changed since it was listed stays. In a pull the key needs the right `delete`.
+   * Delete entries of the source, except directories, that have arrived or were already at the destination, once they are on disk
+   * there. What changed since it was listed stays. A pull needs the right `delete`.
    *
    * Default: `false`.
    *
@@ -897,8 +899,8 @@ export interface TransferOptions {
    */
   removeSourceFiles?: boolean | undefined;
   /**
-   * Give files their names at the end, when all content has come, so that the tree changes within a moment. What has no name
-   * when a run ends early is removed, and sent again.
+   * Rename files into place at the end, when all content has arrived, so that the tree changes within a moment. If a run ends
+   * early, files without a name are removed, and sent again.
    *
    * Default: `false`.
    *
@@ -906,10 +908,10 @@ export interface TransferOptions {
    */
   delayUpdates?: boolean | undefined;
   /**
-   * Make the whole tree beside the one that stands at the destination, with what does not change shared, and exchange the two in one
-   * step when all of it is there and on disk: whoever opens the destination gets the old tree or the new one. Where a path fails nothing changes.
-   * Not for a single file, a mount point, the top of a root or of what a key reaches, and not with `inplace`, `append`, `hardLinks`,
-   * `keepDirLinks`, `backup` and `removeSourceFiles`. At a server the key needs the rights `write` and `delete`.
+   * Make the whole tree next to the old one, sharing what does not change, and exchange the two in one step when the new one is
+   * complete and on disk: a program that opens the destination gets the old tree or the new one. If a path fails, nothing changes.
+   * Not for a single file, a mount point, the top of a root or of what a key may use, and not with `inplace`, `append`,
+   * `hardLinks`, `keepDirLinks`, `backup` and `removeSourceFiles`. On a server this needs the rights `write` and `delete`.
    *
    * Default: `false`.
    *
@@ -917,7 +919,7 @@ export interface TransferOptions {
    */
   publish?: boolean | undefined;
   /**
-   * With `publish`, keep the tree that was there under the destination's name with `.previous` behind it, in place of the one before.
+   * With `publish`, keep the old tree, under the destination's name and `.previous`, which replaces the one kept before.
    *
    * Default: `false`; it is removed.
    *
@@ -956,9 +958,9 @@ export interface TransferOptions {
    */
   tempDir?: PathLike | undefined;
   /**
-   * Directories with other states of the tree, in their order: what one of them has as the source has it, with all that is
-   * carried, is not made at the destination; where attributes alone differ it is copied from there. Relative ones begin at
-   * the destination; on a server they lie below the prefix of the key, which needs the right `read`.
+   * Directories with other states of the tree, in order of preference: an entry that is the same there as at the source, with all
+   * preserved attributes, is not made at the destination; if only attributes differ, it is copied from there. Relative ones begin
+   * at the destination; on a server they lie below the prefix of the key, which needs the right `read`.
    *
    * Default: none.
    *
@@ -966,7 +968,7 @@ export interface TransferOptions {
    */
   compareDest?: PathLike | readonly PathLike[] | undefined;
   /**
-   * As {@link TransferOptions.compareDest}, but what is alike is copied.
+   * As {@link TransferOptions.compareDest}, but entries that are the same are copied.
    *
    * Default: none.
    *
@@ -974,8 +976,8 @@ export interface TransferOptions {
    */
   copyDest?: PathLike | readonly PathLike[] | undefined;
   /**
-   * As {@link TransferOptions.compareDest}, but what is alike becomes a hard link: a snapshot that takes room for what has
-   * changed alone.
+   * As {@link TransferOptions.compareDest}, but entries that are the same become hard links: a snapshot that takes space only for
+   * what changed.
    *
    * Default: none.
    *
@@ -983,8 +985,8 @@ export interface TransferOptions {
    */
   linkDest?: PathLike | readonly PathLike[] | undefined;
   /**
-   * As {@link TransferOptions.linkDest}, but what is alike becomes a file of its own that shares its blocks with that (a reflink, as on XFS
-   * and btrfs). Where the file system has none it is copied, which is told once as a warning.
+   * As {@link TransferOptions.linkDest}, but files that are the same become reflinks, files of their own that share their blocks
+   * (as on XFS and btrfs). A file system without reflinks makes copies, with one warning.
    *
    * Default: none.
    *
@@ -992,7 +994,7 @@ export interface TransferOptions {
    */
   reflinkDest?: PathLike | readonly PathLike[] | undefined;
   /**
-   * The most that the sender sends in a second, in bytes; 0 is no limit. What travels is spread evenly, in both directions.
+   * The most bytes that the sender sends per second, evenly spread; 0 is no limit. It applies in both directions.
    *
    * Default: `0`.
    *
@@ -1000,7 +1002,7 @@ export interface TransferOptions {
    */
   bwlimit?: number | undefined;
   /**
-   * When the job ends, done or not: what has not come by then does not, and the job rejects with `ERR_SPARSYNC_TIMEOUT`.
+   * When the job stops, done or not: what has not arrived by then is left out, and the job rejects with `ERR_SPARSYNC_TIMEOUT`.
    *
    * Default: none.
    *
@@ -1008,9 +1010,9 @@ export interface TransferOptions {
    */
   stopAt?: Date | undefined;
   /**
-   * Keep what is replaced or deleted under its name and {@link TransferOptions.suffix}. An entry of which only attributes
-   * change is not kept. Backups from earlier runs are not deleted, unless by `deleteExcluded`. Without a `backupDir` the
-   * modification times of directories are left alone, as by {@link TransferOptions.omitDirTimes}.
+   * Keep what is replaced or deleted under its name and {@link TransferOptions.suffix}. An entry whose attributes alone change is
+   * not kept. Backups of earlier runs are deleted only by `deleteExcluded`. Without a `backupDir` the modification times of
+   * directories are left alone, as by {@link TransferOptions.omitDirTimes}.
    *
    * Default: `false`, with `backupDir` `true`.
    *
@@ -1027,7 +1029,7 @@ export interface TransferOptions {
    */
   backupDir?: PathLike | undefined;
   /**
-   * What the names of backups end with, without a slash.
+   * The suffix of the names of backups, without a slash.
    *
    * Default: `'~'`, with `backupDir` nothing.
    *
@@ -1035,8 +1037,7 @@ export interface TransferOptions {
    */
   suffix?: string | undefined;
   /**
-   * Remove from the destination what the source does not have, last, and only after the source was read to its end
-   * without error.
+   * Delete from the destination what the source does not have, last, and only after the whole source was read without an error.
    *
    * Default: `false`.
    *
@@ -1044,8 +1045,8 @@ export interface TransferOptions {
    */
   delete?: boolean | undefined;
   /**
-   * Remove what {@link TransferOptions.filter} leaves out from the destination as well: rules that do not say for which end
-   * they are decide about the source alone. Turns `delete` on.
+   * Remove what {@link TransferOptions.filter} excludes from the destination, too: rules that do not name an end then apply only to
+   * the source. Turns `delete` on.
    *
    * Default: `false`.
    *
@@ -1053,8 +1054,7 @@ export interface TransferOptions {
    */
   deleteExcluded?: boolean | undefined;
   /**
-   * Let the files of filter rules that the destination has after the transfer decide what is removed, not those that it had
-   * before. Turns `delete` on.
+   * Delete by the filter files that the destination has after the transfer, not by those that it had before. Turns `delete` on.
    *
    * Default: `false`.
    *
@@ -1062,8 +1062,8 @@ export interface TransferOptions {
    */
   deleteAfter?: boolean | undefined;
   /**
-   * What a source that is not there is, or a path of `filesFrom`: `'fail'` an error, `'ignore'` nothing, `'delete'` something
-   * to be removed from the destination, a directory that is not empty with `delete` or `force` alone.
+   * What a missing source, or path of `filesFrom`, means: with `'fail'` an error, with `'ignore'` nothing; with `'delete'` it is
+   * deleted from the destination, a directory that is not empty only with `delete` or `force`.
    *
    * Default: `'fail'`.
    *
@@ -1071,8 +1071,8 @@ export interface TransferOptions {
    */
   missingSources?: MissingSources | undefined;
   /**
-   * Delete also when a part of the source could not be read. What the destination has of a directory that could not be
-   * listed stays all the same.
+   * Delete even when a part of the source could not be read. The content of a directory that could not be listed still stays at the
+   * destination.
    *
    * Default: `false`.
    *
@@ -1080,7 +1080,7 @@ export interface TransferOptions {
    */
   ignoreErrors?: boolean | undefined;
   /**
-   * Replace a directory that is not empty by what the source has there, if that is not a directory.
+   * Replace a directory that is not empty if the source has something else than a directory in its place.
    *
    * Default: `false`; `delete` allows it too.
    *
@@ -1088,7 +1088,7 @@ export interface TransferOptions {
    */
   force?: boolean | undefined;
   /**
-   * The most entries that one run may delete; what is beyond stays, and the job fails with `ERR_SPARSYNC_MAX_DELETE`.
+   * The most entries that one run may delete; the others stay, and the job fails with `ERR_SPARSYNC_MAX_DELETE`.
    *
    * Default: no such limit.
    *
@@ -1096,8 +1096,8 @@ export interface TransferOptions {
    */
   maxDelete?: number | undefined;
   /**
-   * Allow deletions that look like an accident: a source directory that is empty, or no mount point any more, while its destination
-   * is full, more than half of the tree gone, or a source that lies in its own destination.
+   * Allow deletions that look like an accident: a source directory that is empty, or no longer a mount point, while its destination
+   * is not empty; more than half of the destination deleted; or a source inside of its own destination.
    *
    * Default: `true` when the environment variable `SPARSYNC_GUARDS` is `off`, else `false`.
    *
@@ -1105,7 +1105,7 @@ export interface TransferOptions {
    */
   allowMassDelete?: boolean | undefined;
   /**
-   * Find out what would be done from the true state of both sides, and write nothing.
+   * Find out from the real state of both sides what would be done, and write nothing.
    *
    * Default: `false`.
    *
@@ -1113,9 +1113,9 @@ export interface TransferOptions {
    */
   dryRun?: boolean | undefined;
   /**
-   * What becomes of a file that changes each of the three times it is read. With `'fail'` it fails, and what the destination
-   * has stays. With `'prefix'` a file that only grew, such as a log, arrives as it was when it was opened: its beginning is
-   * read twice and has to be the same both times. A warning (`grown`) names it, and the next run takes it for changed.
+   * What happens to a file that changes each of the three times that it is read. With `'fail'` it fails, and the destination keeps
+   * what it has. With `'prefix'` a file that only grew, such as a log, arrives as it was when it was opened: its beginning is read
+   * twice, and must be the same both times. A warning (`grown`) names it, and the next run treats it as changed.
    *
    * Default: `'fail'`.
    *
@@ -1123,9 +1123,10 @@ export interface TransferOptions {
    */
   changing?: Changing | undefined;
   /**
-   * Read the content of each file from a view of it that is frozen at one moment, which programs that write meanwhile do not change: an
-   * unnamed file that shares its blocks (`FICLONE`, on XFS, Btrfs and their like). On a file system that cannot do that, or where nothing can
-   * be written, files are read as ever, and a warning (`not-frozen`) says so once. In a pull the server does it, not in a read-only root.
+   * Read the content of each file from a view of it that is frozen at one moment, unaffected by programs that write meanwhile: an
+   * unnamed file that shares its blocks (`FICLONE`, on XFS, Btrfs and the like). Where the file system cannot do that, or nothing
+   * can be written, files are read as usual, and a warning (`not-frozen`) says so once. In a pull the server does it, but not in a
+   * read-only root.
    *
    * Default: `false`.
    *
@@ -1133,8 +1134,8 @@ export interface TransferOptions {
    */
   snapshotRead?: boolean | undefined;
   /**
-   * What is on disk when the job resolves: `'run'` everything that it wrote, `'file'` besides each file before it gets its name,
-   * `'none'` whatever the system has written by then. The receiver's operator may ask for more.
+   * What is on disk when the job resolves: with `'run'`, everything that it wrote; with `'file'`, also each file before it gets its
+   * name; with `'none'`, whatever the system has written by then. The receiver's operator may require more.
    *
    * Default: `'run'`.
    *
@@ -1142,8 +1143,8 @@ export interface TransferOptions {
    */
   durability?: Durability | undefined;
   /**
-   * Reserve the room of each file at the destination before it is written, so that it is there, and in few pieces. The length grows
-   * as content comes. A file system that cannot is told once. Not with `sparse`.
+   * Reserve the space of each file at the destination before it is written, so that it is available, and in few pieces. The length
+   * grows as content arrives. One warning says if the file system cannot do this. It cannot be combined with `sparse`.
    *
    * Default: `false`.
    *
@@ -1151,16 +1152,17 @@ export interface TransferOptions {
    */
   preallocate?: boolean | undefined;
   /**
-   * Compress no file whose name ends in a dot and one of these, which have slashes between them; `[…]` stands for one of some characters, and
-   * case does not count. At most 4096 bytes.
+   * Do not compress files whose names end in a dot and one of these suffixes, separated by slashes; `[…]` stands for one of some
+   * characters, and case is ignored. At most 4096 bytes.
    *
-   * Default: none; whether compression pays is measured in any case.
+   * Default: none; whether compression pays is always measured.
    *
    * @example `skipCompress: 'gz/zip/jp[e]g/mp[34]'`
    */
   skipCompress?: string | undefined;
   /**
-   * Compress content on the way: `'auto'` only while the connection is slow enough for it to pay.
+   * Whether content is compressed (LZ4) on the way: `'always'`, `'never'`, or `'auto'`, which compresses only while the connection is slower
+   * than compressing. What does not become smaller is sent as it is.
    *
    * Default: `'auto'`.
    *
@@ -1176,8 +1178,8 @@ export interface TransferOptions {
    */
   lockWaitMs?: number | undefined;
   /**
-   * The job fails when neither side did any work for so long, in milliseconds; `0` never. Reading, hashing and
-   * flushing are work.
+   * The job fails when neither side did any work for this many milliseconds; with `0`, never. Reading, hashing and flushing are
+   * work.
    *
    * Default: `60_000`. Range: 0 to 86,400,000.
    *
@@ -1185,8 +1187,8 @@ export interface TransferOptions {
    */
   timeoutMs?: number | undefined;
   /**
-   * Lanes that carry content side by side, each with a reader of its own at one end and a writer at the other; `0`
-   * leaves them to the engine, which takes two.
+   * Lanes that transfer content in parallel, each with a reader at one end and a writer at the other; with `0` the engine chooses,
+   * which takes two.
    *
    * Default: the environment variable `SPARSYNC_BATCH_WRITE_CONCURRENCY` (1 to 4) where it is set, else `0`. Range: 0 to 4.
    *
@@ -1194,8 +1196,8 @@ export interface TransferOptions {
    */
   lanes?: number | undefined;
   /**
-   * Make holes of blocks of zeros (4 KiB) in what is written, whatever the source has allocated for them. Holes of the
-   * source arrive as holes without it. A file that ends in a hole is flushed before it gets its name.
+   * Turn blocks of zeros (4 KiB) into holes, whatever the source has allocated for them. Holes of the source stay holes without it.
+   * A file that ends in a hole is flushed before it gets its name.
    *
    * Default: `false`.
    *
@@ -1203,7 +1205,7 @@ export interface TransferOptions {
    */
   sparse?: boolean | undefined;
   /**
-   * Keep what is verified of a large file when a run breaks off, for a day, so that the next one goes on from there.
+   * Keep the verified part of a large file for a day when a run is interrupted, so that the next one continues from there.
    *
    * Default: `true`.
    *
@@ -1211,8 +1213,8 @@ export interface TransferOptions {
    */
   partial?: boolean | undefined;
   /**
-   * Whether both ends tell where their time went, in `profile` of the result. It costs less than a fiftieth of the
-   * instructions, and on a pull one round trip. The server tells names of threads, times and counts, no paths.
+   * Whether both ends report where their time went, in `profile` of the result. It costs less than 2 % of the instructions, and on
+   * a pull one round trip. The server reports names of threads, times and counts, but no paths.
    *
    * Default: `true` when the environment variable `SPARSYNC_PROFILE` is set to anything but `0`, else `false`.
    *
@@ -1220,19 +1222,19 @@ export interface TransferOptions {
    */
   profile?: boolean | undefined;
   /**
-   * rsync's rule for the destination: a source without a slash at its end is put below the destination under its own
-   * name, and one that is a symlink is copied as a symlink. Otherwise a slash means nothing, a symlink to a directory
-   * stands for that directory, and the destination is made equal to the source.
+   * rsync's rule for the destination: a source without a slash at its end is put below the destination under its own name, and one
+   * that is a symlink is copied as a symlink. Otherwise a slash has no meaning, a symlink to a directory stands for that directory,
+   * and the destination is brought up to date with the source itself.
    *
    * Default: `false`.
    *
    * @example `await sync('photos', '/backup', { into: true })` // makes /backup/photos
    */
   into?: boolean | undefined;
-  /** Which events there are. See {@link EventOptions}. */
+  /** Which events the job emits. See {@link EventOptions}. */
   events?: EventOptions | undefined;
   /**
-   * Each item tells what the source's entry is (`details`): mode, owner, group, time, and where a symlink leads; and counters tell of
+   * Each item describes the source's entry (`details`): mode, owner, group, time, and the target of a symlink; the counters count
    * each kind of entry.
    *
    * Default: `false`.
@@ -1241,7 +1243,7 @@ export interface TransferOptions {
    */
   itemDetails?: boolean | undefined;
   /**
-   * There is an item (`keep`) for what is as it should be, too. Each directory is then compared entry by entry, so a run without a
+   * There is also an item (`keep`) for each unchanged entry. Each directory is then compared entry by entry, so a run without a
    * change takes two round trips.
    *
    * Default: `false`.
@@ -1250,8 +1252,8 @@ export interface TransferOptions {
    */
   itemUnchanged?: boolean | undefined;
   /**
-   * Whether the items of what is deleted come before all others, which then wait until both ends are known, as long as there are no
-   * more than 100,000 of them. With `deleteAfter`, `maxDelete`, `detectRenames`, `itemBackups` and plans they come when it is done.
+   * Whether the items of deletions come before all others. These then wait until both ends are known, as long as there are no more
+   * than 100,000 of them. With `deleteAfter`, `maxDelete`, `detectRenames`, `itemBackups` and plans they come when it is done.
    *
    * Default: `false`.
    *
@@ -1259,7 +1261,7 @@ export interface TransferOptions {
    */
   itemDeletionsFirst?: boolean | undefined;
   /**
-   * There is an item (`backup`) for each entry that becomes a backup, too, beside the one of what takes its place.
+   * There is also an item (`backup`) for each entry that becomes a backup, besides the one of its replacement.
    *
    * Default: `false`.
    *
@@ -1267,8 +1269,8 @@ export interface TransferOptions {
    */
   itemBackups?: boolean | undefined;
   /**
-   * With `removeSourceFiles` there is an item (`remove`) for each entry that was removed at the source, too, behind all others. A server
-   * that does not know it tells none.
+   * With `removeSourceFiles` there is also an item (`remove`) for each entry that was deleted at the source, after all others. An
+   * older server sends none.
    *
    * Default: `false`.
    *
@@ -1276,8 +1278,8 @@ export interface TransferOptions {
    */
   itemRemovals?: boolean | undefined;
   /**
-   * Writes nothing but this file: the plan of what would be done, for `applyPlan`. It is JSON, one object a line, and complete when it
-   * has its name.
+   * Writes nothing but this file: the plan of what would be done, for `applyPlan`. It is JSON, one object per line, and gets its
+   * name when it is complete.
    *
    * Default: none.
    *
@@ -1285,8 +1287,8 @@ export interface TransferOptions {
    */
   savePlan?: string | undefined;
   /**
-   * Does exactly what the plan in this file says, with the same operands and options. Where either tree has moved since, it refuses
-   * (`ERR_SPARSYNC_PLAN_STALE`) before the first write, or, when that happens during the run, at the entry that is concerned.
+   * Does exactly what the plan in this file says, with the same operands and options. Where either tree has changed since, it
+   * refuses (`ERR_SPARSYNC_PLAN_STALE`) before the first write, or, if that happens during the run, at the entry concerned.
    *
    * Default: none.
    *
@@ -1294,8 +1296,8 @@ export interface TransferOptions {
    */
   applyPlan?: string | undefined;
   /**
-   * Writes what is sent to this file too, a batch, so that it can be sent again to other destinations that are equal to this one's
-   * old state. It has the attributes of everything, and the content of the files that were sent. The source is of this machine.
+   * Also writes what is sent to this file, a batch, so that it can be sent again to other destinations that have the old state of
+   * this one. It has the attributes of everything, and the content of the files that were sent. The source must be on this machine.
    *
    * Default: none.
    *
@@ -1311,10 +1313,10 @@ export interface TransferOptions {
    */
   onlyWriteBatch?: PathLike | undefined;
   /**
-   * Sends what this batch has: the source is an empty list then. A pipe, or `/dev/stdin` for standard input, is read to its end first
-   * (into an unnamed file in the folder for temporary files). What of the source belongs
-   * to the run, and which attributes, the batch says; what is deleted, the options of this call. A file that the destination needs
-   * and that was not sent when the batch was written fails.
+   * Sends what this batch has; the source must be an empty list. A pipe, or `/dev/stdin` for standard input, is read to its end
+   * first (into an unnamed file in the folder for temporary files). The batch determines which entries and attributes belong to the
+   * run, the options of this call what is deleted. A file that the destination needs, but that was not sent when the batch was
+   * written, fails.
    *
    * Default: none.
    *
@@ -1341,10 +1343,10 @@ export interface TransferOptions {
   signal?: PlatformAbortSignal | undefined;
 }
 
-/** Options of `sync`, `plan` and `verify`. */
+/** Options of `sync`; `plan` and `verify` take most of them. */
 export interface SyncOptions extends ConnectOptions, TransferOptions {}
 
-/** Options of `plan`: those of `sync` but for what only concerns writing. */
+/** Options of `plan`: those of `sync`, except what only concerns writing. */
 export type PlanOptions = Omit<SyncOptions, (typeof NOT_IN_PLAN)[number]>;
 
 /** Options of `verify`: those of `sync` that say what is compared and how it is reached. */

@@ -64,7 +64,7 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
     // An issue has no slash in front of its path.
     const absolute = `/${missing.path}`;
     const isLocal = localSources.some((source) => textOf(withoutTrailingSlash(source)) === absolute);
-    throw new NotFoundError(`${missing.message}; what the other sources have arrived, and nothing was deleted`, {
+    throw new NotFoundError(`${missing.message}; the other sources were transferred, and nothing was deleted`, {
       code: 'ERR_SPARSYNC_NOT_FOUND',
       path: isLocal ? absolute : missing.path,
       pathBytes: missing.pathBytes,

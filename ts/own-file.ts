@@ -28,7 +28,7 @@ export function warnIfWritable(path: string): void {
   const mode = modeOf(path);
   if (mode === undefined || (mode & WRITABLE) === 0) return;
   told.add(path);
-  tell(`${path} decides which servers are trusted, and others may write it: run chmod go-w on it`);
+  tell(`${path} decides which servers are trusted, and other users can write it: run chmod go-w on it`);
 }
 
 function modeOf(path: string): number | undefined {

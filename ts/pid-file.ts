@@ -37,7 +37,7 @@ export interface ServerRecord {
 export function defaultPidFile(): string {
   const folder = stateDirectory();
   if (folder === undefined) {
-    throw new ConfigError('no folder is known for the pid file: give --pid-file FILE, or set SPARSYNC_STATE_DIR');
+    throw new ConfigError('there is no folder for the pid file: give --pid-file FILE, or set SPARSYNC_STATE_DIR');
   }
   return join(folder, 'server.pid');
 }
@@ -174,7 +174,7 @@ export function refuseRunning(path: string, files: NamedFiles): void {
 function refuse(running: ServerRecord | undefined): void {
   if (running === undefined) return;
   const { pid, address } = running;
-  throw new ConfigError(`a server is running already: process ${pid}, on ${address}`, { details: { pid, address } });
+  throw new ConfigError(`a server is already running: process ${pid}, on ${address}`, { details: { pid, address } });
 }
 
 /** Writes a temporary file beside the final one. An entry of its name is neither followed nor written into. */
@@ -201,7 +201,9 @@ function read(path: string, at: string): Found | undefined {
   try {
     const stats = fstatSync(descriptor);
     if (!stats.isFile() || !isOwn(stats)) {
-      throw new ConfigError(`${path} is no usable pid file: another user owns it, or others may write it`, { path });
+      throw new ConfigError(`${path} cannot be used as a pid file: another user owns it, or other users can write it`, {
+        path,
+      });
     }
     return { text: readFileSync(descriptor, 'utf8'), uid: stats.uid };
   } finally {

@@ -102,11 +102,11 @@ export function checkEnds({ sources, destination }: Ends): void {
     throw new ConfigError('all sources of one run must be below the same root of the server');
   }
   if (first.kind === 'remote' && sources.length > REMOTE_SOURCES_MAX) {
-    throw new ConfigError(`one run takes at most ${REMOTE_SOURCES_MAX} sources of a server, not ${sources.length}`);
+    throw new ConfigError(`one run takes at most ${REMOTE_SOURCES_MAX} sources on a server, not ${sources.length}`);
   }
   for (const end of [...sources, destination]) {
     if (end.kind === 'remote' && end.root === '') {
-      throw new ConfigError('the URL names no root, as in sparsync://host/root: a server has no default one');
+      throw new ConfigError('the URL names no root: write sparsync://host/root');
     }
   }
 }
@@ -130,7 +130,7 @@ async function placeListed(
 ): Promise<Placement> {
   const { sources, destination } = ends;
   const { filesFrom, relative } = settings;
-  if (sources.length > 1) throw new ConfigError('filesFrom takes one source, below which its paths begin');
+  if (sources.length > 1) throw new ConfigError('filesFrom takes exactly one source: its paths are relative to that');
   const [first, ...others] = filesFrom.selected.map((path) => below(sources[0], path, filesFrom));
   if (relative || first === undefined) return placeOne(ends, settings, probe);
   return placeSeveral({ sources: [first, ...others], destination }, settings);
@@ -236,7 +236,7 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
 export function sourceOf(source: Sources, batch: BatchUse | undefined): Sources {
   if (batch?.use !== 'readBatch') return source;
   if (!Array.isArray(source) || source.length > 0) {
-    throw new ConfigError('option readBatch takes the place of the source: give an empty list');
+    throw new ConfigError('option readBatch replaces the source: give an empty list of sources');
   }
   return batch.file;
 }
@@ -244,7 +244,7 @@ export function sourceOf(source: Sources, batch: BatchUse | undefined): Sources 
 /** A batch is of sources of this machine. */
 function checkBatch({ sources: [source] }: Ends, { use }: BatchUse): void {
   if (source.kind === 'remote') {
-    throw new ConfigError(`option ${use} takes a source of this machine: of a pull the server alone knows what it has`);
+    throw new ConfigError(`option ${use} needs a source on this machine: in a pull only the server sees the source`);
   }
 }
 
@@ -308,8 +308,8 @@ function listOf(sources: Ends['sources']): { source: Target; files: FileList } |
   };
 }
 
-/** A source that arrives under its path. */
-function placeRelative(source: Target): PlacedSource {
+/** A source that arrives under its path, as with `relative`. */
+export function placeRelative(source: Target): PlacedSource {
   if (source.kind === 'local') {
     const { path, below: inner, isDirectory: contents } = relativeSource(source.path);
     return {

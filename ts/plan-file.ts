@@ -108,7 +108,7 @@ const inBase64 = (bytes: Uint8Array | undefined): object =>
   bytes === undefined ? {} : { pathBase64: Buffer.from(bytes).toString('base64') };
 
 const tooLong = (file: string): Error =>
-  makeError(`a plan of more than ${ENTRIES_MAX} entries`, { code: 'ERR_SPARSYNC_LIMIT', path: file });
+  makeError(`the plan has more than ${ENTRIES_MAX} entries`, { code: 'ERR_SPARSYNC_LIMIT', path: file });
 
 /** The first line: what the plan is of. */
 function header({ ends, settings }: Task): Record<string, unknown> {
@@ -160,21 +160,21 @@ export function readPlan(file: string, task: Task, files: NamedFiles): PlannedEn
     const refuse = (reason: string, message: string): never => {
       throw new ConfigError(`${file}:${number}: ${message}`, { path: file, details: { line: number, reason } });
     };
-    if (isClosed) refuse('edited', 'something stands behind the end of the plan');
-    if (line.length > LINE_BYTES_MAX) refuse('edited', 'a line that is too long');
-    const record = recordOf(line) ?? refuse('edited', 'this is no line of a plan');
+    if (isClosed) refuse('edited', 'there is something after the end of the plan');
+    if (line.length > LINE_BYTES_MAX) refuse('edited', 'the line is too long');
+    const record = recordOf(line) ?? refuse('edited', 'this is not a line of a plan');
     if (number === 1) checkHeader(record, header(task), refuse);
     else if ('sha256' in record) {
       const isRight = record['sha256'] === hash.copy().digest('hex') && record['entries'] === found.size;
-      if (!isRight) refuse('edited', 'the lines above are not those that were written');
+      if (!isRight) refuse('edited', 'the lines above were changed after the plan was written');
       isClosed = true;
     } else {
       const { stamp } = record;
       if (typeof stamp !== 'string' || !/^[0-9a-f]{48}$/.test(stamp) || found.has(stamp)) {
-        return refuse('edited', 'an entry without a stamp of its own');
+        return refuse('edited', 'the entry has no stamp of its own');
       }
       if (found.size >= ENTRIES_MAX) throw tooLong(file);
-      found.set(stamp, pathIn(record) ?? refuse('edited', 'an entry without a path'));
+      found.set(stamp, pathIn(record) ?? refuse('edited', 'the entry has no path'));
     }
     hash.update(line).update('\n');
   }
@@ -190,10 +190,11 @@ function checkHeader(
   expected: Record<string, unknown>,
   refuse: (reason: string, message: string) => never,
 ): void {
-  if (given['format'] !== FORMAT) refuse('format', 'this is no plan of sparsync');
+  if (given['format'] !== FORMAT) refuse('format', 'this is not a plan of sparsync');
   if (given['version'] !== VERSION)
-    refuse('version', `a plan of version ${String(given['version'])}, and not ${VERSION}`);
-  if (given['operands'] !== expected['operands']) refuse('operands', 'the plan is of another source or destination');
+    refuse('version', `the plan has version ${String(given['version'])}, and this sparsync reads version ${VERSION}`);
+  if (given['operands'] !== expected['operands'])
+    refuse('operands', 'the plan was made for another source or destination');
   if (given['options'] !== expected['options']) refuse('options', 'the plan was made with other options');
 }
 

@@ -76,7 +76,7 @@ async function* readItems(run: Run): AsyncGenerator<PlanItem, undefined, undefin
 }
 
 /**
- * Tells what `sync` with the same parameters would do, as an iterator with backpressure, and writes nothing.
+ * Returns what `sync` with the same parameters would do, as an iterator with backpressure, and writes nothing.
  *
  * @throws What `sync` would throw, at the end of the iteration.
  *

@@ -187,7 +187,7 @@ export class Run {
   #stopAt(time: Date | undefined): NodeJS.Timeout | undefined {
     if (time === undefined) return undefined;
     const stop = (): void => {
-      const message = 'the time that the run was given is over';
+      const message = 'the run reached its time limit and was stopped';
       const error = makeError(message, { code: 'ERR_SPARSYNC_TIMEOUT', details: { phase: 'stop' } });
       this.cancel(atCallSite(error, this.#site));
     };

@@ -12,6 +12,8 @@ export interface FileList {
 
 /** A source of which the part behind `/./`, or all of it, is the path under which it arrives. */
 export interface RelativeSource {
+  /** The part in front of `/./` as it was given, if it has one. */
+  readonly anchor: Uint8Array | undefined;
   readonly path: Uint8Array;
   readonly below: Uint8Array;
   /** Whether it ends with a slash or a dot: it is a directory, or leads to one. */
@@ -53,15 +55,17 @@ export function fileList(paths: readonly PathLike[]): FileList {
 export function relativeSource(path: Uint8Array): RelativeSource {
   const anchor = anchorOf(path);
   const start = path[0] === SLASH ? Buffer.from('/') : workingDirectory();
-  const base = anchor === undefined ? start : path.subarray(0, anchor.before);
+  const before = anchor === undefined ? undefined : path.subarray(0, anchor.before);
+  const base = before ?? start;
   const rest = anchor === undefined ? path : path.subarray(anchor.after);
   const given = namesOf(rest);
   const names = given.filter((name) => textOf(name) !== '.');
   if (names.some((name) => textOf(name) === '..')) {
-    throw new ConfigError(`a source of relative may not climb with "..": ${textOf(path)}`);
+    throw new ConfigError(`with relative, a source cannot contain "..": ${textOf(path)}`);
   }
   const last = given.at(-1);
   return {
+    anchor: before,
     path: base[0] === SLASH ? base : joinBytes(workingDirectory(), base),
     below: joinNames(names),
     isDirectory: rest.at(-1) === SLASH || (last !== undefined && textOf(last) === '.'),
@@ -73,7 +77,6 @@ export function relativeSource(path: Uint8Array): RelativeSource {
  * arrives.
  */
 function anchorOf(path: Uint8Array): { readonly before: number; readonly after: number } | undefined {
-  if (path[0] === 0x2e && path[1] === SLASH) return undefined;
   const at = Buffer.from(path.buffer, path.byteOffset, path.byteLength).indexOf('/./');
   return at === -1 ? undefined : { before: Math.max(at, 1), after: at + 3 };
 }

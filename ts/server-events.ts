@@ -248,7 +248,7 @@ function toServerEvent(event: NativeServerEvent): ServerEvent | undefined {
 }
 
 /** The engine always gives a reason; the type does not know. */
-const NO_REASON: ServerProblem = { code: 'ERR_SPARSYNC_INTERNAL', message: 'no reason was told' };
+const NO_REASON: ServerProblem = { code: 'ERR_SPARSYNC_INTERNAL', message: 'no reason was given' };
 
 const OPERATIONS = ['push', 'pull', 'list', 'stat', 'explain', 'join'] as const;
 

@@ -5,7 +5,7 @@ import type { ProfileListener } from './server-profile.js';
 import { checkOptions, flag, group, instance, integer, isPlain, listOf, oneOf, text } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
-import { IDENTITY_CHECKS, publicKey } from './settings.js';
+import { IDENTITY_CHECKS, IDLE_TIMEOUT_MS, publicKey } from './settings.js';
 import { CONGESTIONS } from './congestion.js';
 import type { Congestion } from './congestion.js';
 import type { IdentityOptions } from './options.js';
@@ -25,7 +25,7 @@ export interface AllowedClient {
   /** Its public key, `ed25519:BASE64`. */
   key: string;
   /**
-   * What it may touch: names of roots, or a root with a prefix.
+   * What it may use: names of roots, or a root with a prefix.
    *
    * Default: every root.
    *
@@ -41,7 +41,7 @@ export interface AllowedClient {
    */
   operations?: readonly Operation[] | undefined;
   /**
-   * The most bytes that it may have stored below its roots.
+   * How many bytes it may store below its roots.
    *
    * Default: no such limit.
    *
@@ -49,7 +49,7 @@ export interface AllowedClient {
    */
   quotaBytes?: number | undefined;
   /**
-   * The most entries that it may have stored below its roots.
+   * How many entries it may store below its roots.
    *
    * Default: no such limit.
    *
@@ -57,7 +57,7 @@ export interface AllowedClient {
    */
   entries?: number | undefined;
   /**
-   * When it ends: from then on it gets no new connection, and those that it has are ended within 5 seconds.
+   * When its access ends: after that it gets no new connection, and its open ones are closed within 5 seconds.
    *
    * Default: it does not.
    *
@@ -66,12 +66,12 @@ export interface AllowedClient {
   expires?: Date | undefined;
 }
 
-/** A folder that a server offers. */
+/** A folder that a server shares. */
 export interface RootOptions {
   /** The folder. It must exist; it may be a symlink. */
   path: PathLike;
   /**
-   * Nothing is written below it, whatever a key may do elsewhere.
+   * Refuse all writing below it, whatever rights a key has.
    *
    * Default: `false`.
    *
@@ -79,8 +79,8 @@ export interface RootOptions {
    */
   readOnly?: boolean | undefined;
   /**
-   * Store what takes root (owners, devices, ACLs, attributes of other namespaces) in attributes `user.rsync.%`, and read it there, in
-   * every run, as if each client had asked for `remoteFakeSuper`. Keys need the same rights as without it.
+   * Store what needs root (owners, devices, ACLs, attributes of other namespaces) in attributes `user.rsync.%*`, and read it from
+   * there, in every run, as if each client had asked for `remoteFakeSuper`. Keys need the same rights as without it.
    *
    * Default: `false`.
    *
@@ -88,8 +88,9 @@ export interface RootOptions {
    */
   fakeSuper?: boolean | undefined;
   /**
-   * Patterns of paths that no client lists, reads, writes, deletes or asks about, as `--exclude` takes them: one that begins
-   * with `/` begins at the top of the root, and `+ ` before one takes what it matches out of those behind it.
+   * Patterns of paths to hide from every client, which can then not list, read, write or delete them, as `--exclude` takes them: a
+   * pattern that begins with `/` begins at the top of the root, and one with `+ ` in front exempts what it matches from those after
+   * it.
    *
    * Default: none.
    *
@@ -97,8 +98,8 @@ export interface RootOptions {
    */
   exclude?: readonly (string | Uint8Array)[] | undefined;
   /**
-   * Symlinks lead nowhere below it: those that clients send are written with `/rsyncd-munged/` before their targets, and those
-   * that clients get are read without.
+   * Make symlinks below it lead nowhere: they are stored with `/rsyncd-munged/` in front of their targets, and sent to clients
+   * without it.
    *
    * Default: `false`.
    *
@@ -106,10 +107,10 @@ export interface RootOptions {
    */
   mungeLinks?: boolean | undefined;
   /**
-   * The folder that keeps what clients replace, write over or delete here, whatever their rights and options; `true` is the one beside
-   * the root with `.versions` behind its name. It is on the root's file system, and outside of every root.
+   * The folder for keeping what clients replace, overwrite or delete here, whatever their rights and options; `true` means the
+   * root's name with `.versions`, next to it. It must be on the root's file system and outside of every root.
    *
-   * Default: nothing is kept but what a client keeps itself.
+   * Default: nothing is kept, except by the clients' own options.
    *
    * @example `roots: { backup: { path: '/srv/backup', versions: '/srv/backup.versions' } }`
    */
@@ -119,23 +120,24 @@ export interface RootOptions {
 /** Options of `serve`. */
 export interface ServeOptions {
   /**
-   * The folders that are offered, by the names under which clients ask for them. There is no default root.
+   * The folders to share, by the names that clients use. There is no default root.
    *
    * @example `roots: { backup: '/srv/backup' }`
    */
   roots: Readonly<Record<string, PathLike | RootOptions>>;
   /**
-   * Address and port, of UDP and of TCP, an IPv6 address in brackets. `[::]` is every address, IPv4 as well; port `0` is any free one.
+   * Address and port for UDP and TCP, with an IPv6 address in brackets. `[::]` means every address, also of IPv4; port `0` any free
+   * one.
    *
    * Default: `'127.0.0.1:0'`, which only this machine can reach. (The command line listens on `[::]:28792`.)
    *
    * @example `listen: '[::]:28792'`
    */
   listen?: string | undefined;
-  /** Who this server is. Default: the key of this user, see {@link IdentityOptions}. */
+  /** The server's identity. Default: the key of this user, see {@link IdentityOptions}. */
   identity?: IdentityOptions | undefined;
   /**
-   * The clients that may connect, besides those in `authorizedKeysPath`; a text is a line as it stands there.
+   * The clients that may connect, besides those in `authorizedKeysPath`; a string is a line of such a file.
    *
    * Default: none.
    *
@@ -143,16 +145,16 @@ export interface ServeOptions {
    */
   allow?: readonly (AllowedClient | string)[] | undefined;
   /**
-   * File of clients that may connect, one line each. It is read again when it changes, and a client that is no longer in
-   * it loses its connections within 5 seconds.
+   * File of clients that may connect, one line each. It is read again when it changes; a client that was removed loses its
+   * connections within 5 seconds.
    *
-   * Default: none. (The command line uses `authorized_keys` in the configuration folder when it is there.)
+   * Default: none. (The command uses `authorized_keys` in the configuration folder, if it exists.)
    *
    * @example `authorizedKeysPath: '/etc/sparsync/authorized_keys'`
    */
   authorizedKeysPath?: string | undefined;
   /**
-   * Certificates of a private CA in PEM form, for clients that show a certificate instead of a key.
+   * Certificates of a private CA in PEM form, for clients with a certificate instead of a key.
    *
    * Default: none.
    *
@@ -160,7 +162,7 @@ export interface ServeOptions {
    */
   clientCa?: string | undefined;
   /**
-   * Let anybody in. Only possible on a loopback address.
+   * Accept everybody. This is only possible on a loopback address.
    *
    * Default: `false`.
    *
@@ -176,7 +178,7 @@ export interface ServeOptions {
    */
   durability?: Durability | undefined;
   /**
-   * The most transfers at the same time; further ones are told to come again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   * The most transfers at the same time; further ones are asked to retry later (`ERR_SPARSYNC_CONNECT`, which `retry` does).
    *
    * Default: `64`. Range: 1 to 65,536.
    *
@@ -184,8 +186,8 @@ export interface ServeOptions {
    */
   maxSessions?: number | undefined;
   /**
-   * The most transfers of one key at the same time, so that one client does not take all of `maxSessions`; further ones are told to come
-   * again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   * The most transfers of one key at the same time, so that one client does not take all of `maxSessions`; further ones are asked
+   * to retry later (`ERR_SPARSYNC_CONNECT`, which `retry` does).
    *
    * Default: `32`. Range: 1 to 65,536.
    *
@@ -193,7 +195,7 @@ export interface ServeOptions {
    */
   maxSessionsPerKey?: number | undefined;
   /**
-   * A connection on which nothing at all arrives for so many milliseconds is lost.
+   * After this many milliseconds without any packet, a connection is lost.
    *
    * Default: `30_000`. Range: 100 to 3,600,000.
    *
@@ -201,7 +203,7 @@ export interface ServeOptions {
    */
   idleTimeoutMs?: number | undefined;
   /**
-   * What decides how much the server sends; see `congestion` of {@link connect}.
+   * The congestion control of what the server sends; see `congestion` of {@link connect}.
    *
    * Default: `'auto'`.
    *
@@ -209,7 +211,7 @@ export interface ServeOptions {
    */
   congestion?: Congestion | undefined;
   /**
-   * Listen on TCP too, at the same port, for clients that UDP does not get through to.
+   * Also listen on TCP, at the same port, for clients that cannot use UDP.
    *
    * Default: `true`.
    *
@@ -217,17 +219,17 @@ export interface ServeOptions {
    */
   tcp?: boolean | undefined;
   /**
-   * Is told where the time of every sync went, when it has ended, and every ten seconds in which something was served,
-   * and at the end, what all of them took together. It is called on this process's own turn, and must not throw.
+   * A function that gets a record of where the time of each sync went, when it has ended, and of all of them together, every ten
+   * seconds if something was served, and at the end. It is called in the event loop of this process, and must not throw.
    *
-   * Default: none, and nothing is measured but what clients ask for.
+   * Default: none; only what clients ask for is measured.
    *
    * @example `profile: (record) => appendFileSync('profile.jsonl', JSON.stringify(record) + '\n')`
    */
   profile?: ProfileListener | undefined;
   /**
-   * Is told what happens: transfers that have ended with what they did, what was refused and why, keys that were read or
-   * cannot be. It is called on this process's own turn, and must not throw.
+   * A function that gets an event for everything that happens: transfers that ended and what they did, refusals and their reasons,
+   * keys that were read or cannot be. It is called in the event loop of this process, and must not throw.
    *
    * Default: none.
    *
@@ -235,8 +237,8 @@ export interface ServeOptions {
    */
   log?: ServerEventListener | undefined;
   /**
-   * Is told the same as `log`, by the functions `debug`, `info`, `warn` and `error`, which take facts for programs, then a text: pino's
-   * shape.
+   * A logger for the same events as `log`, with the functions `debug`, `info`, `warn` and `error`, which take an object and then a
+   * text, as pino's do.
    *
    * Default: none.
    *
@@ -244,7 +246,7 @@ export interface ServeOptions {
    */
   logger?: Logger | undefined;
   /**
-   * Keep figures for a monitoring system, which `server.metrics()` gives.
+   * Collect metrics for a monitoring system, which `server.metrics()` returns.
    *
    * Default: `false`.
    *
@@ -252,8 +254,8 @@ export interface ServeOptions {
    */
   metrics?: boolean | undefined;
   /**
-   * The most connections at the same time, of all clients together; further ones are told to come again
-   * (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   * The most connections at the same time, of all clients together; further ones are asked to retry later (`ERR_SPARSYNC_CONNECT`,
+   * which `retry` does).
    *
    * Default: `1024`. Range: 1 to 65,536.
    *
@@ -261,7 +263,8 @@ export interface ServeOptions {
    */
   maxConnections?: number | undefined;
   /**
-   * The most connections of one key at the same time; further ones are told to come again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   * The most connections of one key at the same time; further ones are asked to retry later (`ERR_SPARSYNC_CONNECT`, which `retry`
+   * does).
    *
    * Default: `16`. Range: 1 to 65,536.
    *
@@ -269,8 +272,8 @@ export interface ServeOptions {
    */
   maxConnectionsPerKey?: number | undefined;
   /**
-   * The most connections at the same time from one address, or from one /64 network where that is an IPv6 address; further ones are
-   * told to come again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   * The most connections at the same time from one address, or from one IPv6 /64 network; further ones are asked to retry later
+   * (`ERR_SPARSYNC_CONNECT`, which `retry` does).
    *
    * Default: `1024`. Range: 1 to 65,536.
    *
@@ -278,8 +281,8 @@ export interface ServeOptions {
    */
   maxConnectionsPerAddress?: number | undefined;
   /**
-   * The most clients that are in the middle of their handshake at the same time over QUIC, and half as many over TCP. Over it, packets
-   * of further ones are dropped, and clients send them again. One network has 32 at most, whatever this says.
+   * The most handshakes at the same time over QUIC; over TCP it is half as many. Packets of further ones are dropped, and clients
+   * send them again. One network may have 32 at most, whatever this says.
    *
    * Default: `1024`. Range: 1 to 65,536.
    *
@@ -287,8 +290,8 @@ export interface ServeOptions {
    */
   maxHandshakes?: number | undefined;
   /**
-   * Bytes of memory for what has come and was not read yet, of all connections together; each may have 1 MiB besides. Less makes fast
-   * transfers over long ways slower, and refuses none.
+   * Bytes of memory for received data that is not read yet, of all connections together; each may use 1 MiB besides. A lower value
+   * slows down fast transfers over long distances, but refuses none.
    *
    * Default: `268_435_456` (256 MiB).
    *
@@ -296,7 +299,7 @@ export interface ServeOptions {
    */
   maxUnreadBytes?: number | undefined;
   /**
-   * The most bytes of content in a second, of all transfers together, whatever their direction; `0` is no limit.
+   * The most bytes of content per second, of all transfers together, in both directions; `0` is no limit.
    *
    * Default: `0`.
    *
@@ -304,7 +307,7 @@ export interface ServeOptions {
    */
   bwlimit?: number | undefined;
   /**
-   * The same of all transfers of one key.
+   * The same for all transfers of one key together.
    *
    * Default: `0`.
    *
@@ -312,8 +315,8 @@ export interface ServeOptions {
    */
   bwlimitPerKey?: number | undefined;
   /**
-   * Bytes that stay free on the file system of a root. A transfer ends with `ERR_SPARSYNC_NO_SPACE` before it takes from them; what
-   * had arrived stays.
+   * Bytes that stay free on the file system of a root. A transfer ends with `ERR_SPARSYNC_NO_SPACE` before it uses them; what has
+   * arrived stays.
    *
    * Default: `0`.
    *
@@ -330,7 +333,7 @@ export interface ServeOptions {
   refuse?: readonly string[] | undefined;
 }
 
-/** What a server that runs takes on: what is not given stays as it is. */
+/** What a running server can change: what is not given stays as it is. */
 export type ReloadOptions = Pick<ServeOptions, 'allow' | keyof Limits>;
 
 /** Options of a server that were checked, with their defaults except for paths. */
@@ -422,7 +425,7 @@ const ROOT_CHECKS: Checks<RootOptions> = {
   ),
 };
 
-/** The limits of a server that was told nothing. */
+/** The default limits of a server. */
 export const LIMITS = {
   maxSessions: 64,
   maxSessionsPerKey: 32,
@@ -436,7 +439,7 @@ export const LIMITS = {
   reserveSpace: 0,
 } as const;
 
-/** How much a server does and takes. */
+/** The limits of a server. */
 export type Limits = Readonly<Record<keyof typeof LIMITS, number>>;
 
 // An object's keys are known to be no more than what was written there.
@@ -518,7 +521,7 @@ export function serveSettings(options: unknown): ServeSettings {
     anonymous: given.anonymous ?? false,
     durability: given.durability ?? 'run',
     limits: limitsFrom((name) => given[name]),
-    idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
+    idleTimeoutMs: given.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
     congestion: given.congestion ?? 'auto',
     tcp: given.tcp ?? true,
     profile: given.profile,

@@ -31,7 +31,7 @@ export interface CloseOptions {
 const CLOSE_CHECKS: Checks<CloseOptions> = { graceMs: integer(0, 86_400_000, 'milliseconds') };
 
 /** How long `close` lets transfers finish before it rolls them back, in milliseconds. */
-const DEFAULT_GRACE_MS = 10_000;
+export const GRACE_MS = 10_000;
 
 /** The longest interval of a timer, whose only purpose is to exist. */
 const FOREVER_MS = 2 ** 31 - 1;
@@ -154,7 +154,7 @@ export class Server {
     try {
       const { graceMs } = checkOptions<CloseOptions>(options, CLOSE_CHECKS, 'options');
       this.#watch?.look();
-      this.#closing ??= this.#close(graceMs ?? DEFAULT_GRACE_MS);
+      this.#closing ??= this.#close(graceMs ?? GRACE_MS);
       return this.#closing;
     } catch (error) {
       return Promise.reject(atCallSite(fromNative(error), captureCallSite()));

@@ -13,7 +13,7 @@ export function shellWords(text: string, what: string): string[] {
   const words: string[] = [];
   for (const match of text.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+|['"]/g)) {
     const word = match[0];
-    if (word === "'" || word === '"') throw new ConfigError(`${what} has a quote without an end: ${text}`);
+    if (word === "'" || word === '"') throw new ConfigError(`${what} has an unclosed quote: ${text}`);
     words.push(
       word.replaceAll(/'([^']*)'|"([^"]*)"/g, (_, single?: string, double?: string) => single ?? double ?? ''),
     );
@@ -75,9 +75,7 @@ export function hostWords(
 export function sessionCommand(host: string, via: Via, settings: ShellSettings): SessionCommand {
   const { remotePath, bootstrap = false } = settings;
   if (bootstrap !== false && remotePath !== undefined) {
-    throw new ConfigError(
-      'options bootstrap and remotePath exclude each other: a program that is named is not put there',
-    );
+    throw new ConfigError('options bootstrap and remotePath cannot be combined: bootstrap installs its own program');
   }
   const plain = [remotePath ?? 'sparsync-remote', '--stdio'];
   if ('command' in via) {
@@ -89,11 +87,11 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
   const isSsh = isSshItself(shell);
   for (const [name, isGiven] of [
     ['a port', via.port !== undefined],
-    ['a family of addresses', settings.family !== undefined],
+    ['an address family', settings.family !== undefined],
     ['an address to send from', settings.localAddress !== undefined],
   ] as const) {
     if (isGiven && !isSsh)
-      throw new ConfigError(`${name} is for ssh alone, and the remote shell is ${shell.join(' ')}`);
+      throw new ConfigError(`${name} works with ssh only, and the remote shell is ${shell.join(' ')}`);
   }
   const words = hostWords([...shell, ...sshRoute(settings)], via, host);
   const isSought = bootstrap !== false || (isSsh && remotePath === undefined);
@@ -129,9 +127,9 @@ export function besideOptions(
 ): NativeBesideOptions | undefined {
   const { transport, quicPorts, congestion } = settings;
   if (transport === 'tcp')
-    throw new ConfigError('transport tcp is for a server; over a command it is quic, pipe or auto');
+    throw new ConfigError('transport tcp needs a sparsync:// server; over ssh or a command it is quic, pipe or auto');
   if (transport === 'quic' && !isSsh) {
-    throw new ConfigError('transport quic needs ssh itself: where another command leads has no address that is known');
+    throw new ConfigError('transport quic needs ssh itself: the address behind another command is not known');
   }
   const [firstPort, lastPort] = portRange(quicPorts);
   if (transport === 'pipe' || !isSsh) return undefined;
@@ -145,7 +143,7 @@ function portRange(text: string | undefined): readonly [number, number] {
   if (text === undefined) return [0, 0];
   const [first = 0, last = first] = (/^\d{1,5}(?:-\d{1,5})?$/.exec(text)?.[0] ?? '').split('-').map(Number);
   if (first < PORT_LEAST || first > last || last > 65_535) {
-    throw new ConfigError(`option quicPorts is LOW-HIGH, ports from ${PORT_LEAST} to 65535, not ${text}`);
+    throw new ConfigError(`option quicPorts must be LOW-HIGH, ports from ${PORT_LEAST} to 65535, not ${text}`);
   }
   return [first, last];
 }

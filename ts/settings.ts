@@ -81,8 +81,11 @@ export interface BatchUse {
   readonly file: Uint8Array;
 }
 
-/** Of these options a run has one at most. */
+/** The options that compare with other directories. A run has one of them at most. */
 const BASES = ['compareDest', 'copyDest', 'linkDest', 'reflinkDest'] as const;
+
+/** After how long without a packet a connection is lost, in milliseconds, unless it is given. */
+export const IDLE_TIMEOUT_MS = 30_000;
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
@@ -127,7 +130,7 @@ const word = text('a text');
 /** A command as one text or in words. */
 function commandWords(value: unknown, name: string): string | string[] {
   if (!Array.isArray(value)) return word(value, name);
-  if (value.length === 0) throw new ConfigError(`${name} is empty: the first of its words is a program`);
+  if (value.length === 0) throw new ConfigError(`${name} is empty: its first word must be a program`);
   return listOf(word)(value, name);
 }
 
@@ -195,7 +198,7 @@ export function syncSettings(options: unknown): { connect: ConnectSettings; tran
 function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
   const identity = given.identity ?? {};
   if (identity.key !== undefined && identity.keyPath !== undefined) {
-    throw new ConfigError('options identity.key and identity.keyPath exclude each other: give one of both');
+    throw new ConfigError('options identity.key and identity.keyPath cannot be combined: give one of them');
   }
   const trust = given.trust ?? {};
   const pins = trust.pin ?? [];
@@ -203,7 +206,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     identity,
     trust: { ...trust, pin: typeof pins === 'string' ? [pins] : pins },
     connectTimeoutMs: given.connectTimeoutMs,
-    idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
+    idleTimeoutMs: given.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
     initialMtu: given.initialMtu ?? 0,
     congestion: given.congestion ?? 'auto',
     transport: given.transport ?? 'auto',
@@ -222,7 +225,6 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   addImplied(engine, given);
   checkTogether(engine, given);
   if (engine.suffix === '') delete engine.suffix;
-  checkPlans(given, engine);
   mapOwners(engine, given);
   return Object.assign(engine, {
     into: given.into ?? false,
@@ -237,7 +239,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     stopAt: given.stopAt,
     savePlan: given.savePlan,
     applyPlan: given.applyPlan,
-    batch: batchOf(given, engine),
+    batch: batchOf(given),
     signal: given.signal,
   });
 }
@@ -256,7 +258,7 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
   const previous = given.snapshot?.previous;
   if (previous !== undefined && previous !== false) {
     const like = given.snapshot?.reflink === true ? 'reflinkDest' : 'linkDest';
-    if (engine[like].length > 0) throw new ConfigError(`options snapshot.previous and ${like} exclude each other`);
+    exclude(['snapshot.previous', true, { [like]: engine[like].length > 0 }]);
     engine[like] = [pathOf(previous)];
   }
   if (BASES.some((name) => engine[name].length > 0)) engine.snapshot.linksNewest = false;
@@ -270,93 +272,76 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
   }
 }
 
-/** Rejects options that exclude each other, or need one that is not there. */
+/** An option, whether it is asked for, the options that it cannot be combined with where they are asked for, and why. */
+type Exclusion = readonly [option: string, isAsked: boolean, others: Readonly<Record<string, boolean>>, why?: string];
+
+function exclude([option, isAsked, others, why]: Exclusion): void {
+  const other = isAsked ? Object.entries(others).find(([, isThere]) => isThere)?.[0] : undefined;
+  if (other === undefined) return;
+  const reason = why === undefined ? '' : `: ${why}`;
+  throw new ConfigError(`options ${option} and ${other} cannot be combined${reason}`, { details: { option } });
+}
+
+/** The options that cannot be combined. */
+function exclusions(engine: EngineOptions, given: Checked<TransferOptions>): readonly Exclusion[] {
+  const { publish, removeSourceFiles, writeDevices } = engine;
+  const { user, group } = ownersOf(given.chown ?? '');
+  const snapshot = engine.snapshot.isAsked;
+  const isGiven = (name: keyof TransferOptions): boolean => given[name] !== undefined;
+  const [savePlan, applyPlan] = [isGiven('savePlan'), isGiven('applyPlan')];
+  const partialDir = engine.partialDir.length > 0;
+  // A second attempt would see the work of the first, or find another tree than the plan.
+  const retry = given.retry !== undefined && retryPolicy(given.retry).attempts > 0;
+  const batched = { savePlan, applyPlan, retry, removeSourceFiles };
+  const [onlyWriteBatch, readBatch] = [isGiven('onlyWriteBatch'), isGiven('readBatch')];
+  // A batch has the rules and paths of the run that wrote it.
+  const filter = (given.filter ?? []).length > 0;
+  const ofBatch = { filesFrom: isGiven('filesFrom'), filter, gitignore: given.gitignore === true, partialDir };
+  const bases = BASES.map((name) => [name, engine[name].length > 0] as const);
+  return [
+    ['detectRenames', engine.detectRenames, { publish, snapshot }, 'nothing is deleted in a tree that is new'],
+    ...bases.map(([name, is], at): Exclusion => [name, is, Object.fromEntries(bases.slice(at + 1))]),
+    ['inplace (append)', engine.inplace || engine.append, { delayUpdates: engine.delayUpdates, partialDir }],
+    ['append', engine.append, { wholeFile: given.wholeFile === true }, 'what is there is not sent'],
+    ['writeDevices', writeDevices, { 'inplace: false': given.inplace === false }],
+    ['writeDevices', writeDevices, { backup: engine.backup }, 'the content of a device is not kept'],
+    ['preallocate', engine.preallocate, { sparse: engine.sparse }],
+    // A plan does not have trees that are made beside the destination.
+    ['savePlan', savePlan, { applyPlan, publish, snapshot, retry }],
+    ['applyPlan', applyPlan, { publish, snapshot, retry }],
+    ['writeBatch', isGiven('writeBatch'), { onlyWriteBatch, readBatch, ...batched }],
+    ['onlyWriteBatch', onlyWriteBatch, { readBatch, ...batched }],
+    ['readBatch', readBatch, { ...batched, ...ofBatch }],
+    ['chown', user !== undefined, { usermap: engine.usermap !== undefined }],
+    ['chown', group !== undefined, { groupmap: engine.groupmap !== undefined }],
+  ];
+}
+
+/** Rejects options that cannot be combined, or need one that is not there. */
 function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): void {
-  if (engine.detectRenames && (engine.publish || engine.snapshot.isAsked)) {
-    const other = engine.publish ? 'publish' : 'snapshot';
-    throw new ConfigError(
-      `options detectRenames and ${other} exclude each other: nothing is deleted in a tree that is new`,
-    );
-  }
+  for (const exclusion of exclusions(engine, given)) exclude(exclusion);
   if (engine.detectRenames && !engine.delete) {
-    throw new ConfigError('option detectRenames needs delete: what stays where it was has not moved', {
+    throw new ConfigError('option detectRenames needs delete: without it nothing loses its old name', {
       details: { option: 'detectRenames' },
     });
   }
-  const bases = BASES.filter((name) => engine[name].length > 0);
-  if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
-  const aside = { delayUpdates: engine.delayUpdates, partialDir: engine.partialDir.length > 0 };
-  const other = Object.entries(aside).find(([, isGiven]) => isGiven)?.[0];
-  if ((engine.inplace || engine.append) && other !== undefined) {
-    throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
-  }
-  if (engine.append && given.wholeFile === true) {
-    throw new ConfigError('options append and wholeFile exclude each other: what is there is not sent');
-  }
-  if (engine.writeDevices && !(given.inplace ?? true)) {
-    throw new ConfigError('options writeDevices and inplace: false exclude each other');
-  }
-  if (engine.writeDevices && engine.backup) {
-    throw new ConfigError('options writeDevices and backup exclude each other: what a device holds is not kept');
-  }
-  if (engine.preallocate && engine.sparse) throw new ConfigError('options preallocate and sparse exclude each other');
   if (engine.suffix === '' && engine.backupDir.length === 0) {
-    throw new ConfigError('option suffix is empty without backupDir', { details: { option: 'suffix' } });
+    throw new ConfigError('option suffix cannot be empty without backupDir', { details: { option: 'suffix' } });
   }
 }
 
 /** What a run has of a batch. */
-function batchOf(given: Checked<TransferOptions>, engine: EngineOptions): BatchUse | undefined {
-  const uses = (['writeBatch', 'onlyWriteBatch', 'readBatch'] as const).flatMap((use) => {
+function batchOf(given: Checked<TransferOptions>): BatchUse | undefined {
+  for (const use of ['writeBatch', 'onlyWriteBatch', 'readBatch'] as const) {
     const file = given[use];
-    return file === undefined ? [] : [{ use, file: absolute(pathOf(file)) }];
-  });
-  const [first, second] = uses;
-  if (first === undefined) return undefined;
-  const { use } = first;
-  const others = {
-    [second?.use ?? '']: second !== undefined,
-    savePlan: given.savePlan !== undefined,
-    applyPlan: given.applyPlan !== undefined,
-    // A second attempt would see the work of the first.
-    retry: given.retry !== undefined && retryPolicy(given.retry).attempts > 0,
-    removeSourceFiles: engine.removeSourceFiles,
-    // A batch has the rules and paths of the run that wrote it.
-    filesFrom: use === 'readBatch' && given.filesFrom !== undefined,
-    filter: use === 'readBatch' && (given.filter ?? []).length > 0,
-    gitignore: use === 'readBatch' && given.gitignore === true,
-    partialDir: use === 'readBatch' && engine.partialDir.length > 0,
-  };
-  const other = Object.entries(others).find(([, isGiven]) => isGiven)?.[0];
-  if (other !== undefined) throw new ConfigError(`options ${use} and ${other} exclude each other`);
-  return first;
-}
-
-/**
- * A plan does not have trees that are made beside the destination, and a second attempt would find another tree than
- * the plan.
- */
-function checkPlans({ savePlan, applyPlan, retry }: Checked<TransferOptions>, engine: EngineOptions): void {
-  const name = savePlan === undefined ? 'applyPlan' : 'savePlan';
-  if (savePlan === undefined && applyPlan === undefined) return;
-  const retries = retry !== undefined && retryPolicy(retry).attempts > 0;
-  const others = {
-    applyPlan: applyPlan !== undefined,
-    publish: engine.publish,
-    snapshot: engine.snapshot.isAsked,
-    retry: retries,
-  };
-  const other = Object.entries(others).find(([other, isGiven]) => isGiven && other !== name)?.[0];
-  if (other !== undefined) throw new ConfigError(`options ${name} and ${other} exclude each other`);
+    if (file !== undefined) return { use, file: absolute(pathOf(file)) };
+  }
+  return undefined;
 }
 
 /** A single owner for all files is a rule for all of them, which needs owners to be carried. */
 function mapOwners(engine: EngineOptions, { chown = '', owner, group: carriesGroup }: Checked<TransferOptions>): void {
   const { user, group } = ownersOf(chown);
-  const both = user !== undefined && engine.usermap !== undefined ? 'usermap' : 'groupmap';
-  if (both === 'usermap' || (group !== undefined && engine.groupmap !== undefined)) {
-    throw new ConfigError(`options chown and ${both} exclude each other`, { details: { option: 'chown' } });
-  }
   if (user !== undefined) engine.usermap = `*:${user}`;
   if (group !== undefined) engine.groupmap = `*:${group}`;
   engine.owner = owner ?? engine.usermap !== undefined;

@@ -64,7 +64,7 @@ export function pipeParts(place: PipePlace, what: string): PipeParts {
   if ('command' in place) {
     const { command } = place;
     if (!Array.isArray(command) || command.length === 0 || ![...command].every(isWord)) {
-      throw new ConfigError(`${what}.command must be a program and its arguments, an array of texts`);
+      throw new ConfigError(`${what}.command must be a program and its arguments, an array of strings`);
     }
     return { host: '', via: { command: [...command] }, ...where };
   }
@@ -86,12 +86,12 @@ function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' | 'via'
   if (path.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(path) });
   const isHome = path[0] === 0x7e && (path.length === 1 || path[1] === 0x2f);
   if (path[0] === 0x7e && !isHome) {
-    throw new ConfigError(`${what} names the home folder of another user, which is written as a whole path`);
+    throw new ConfigError(`${what} names the home folder of another user: give its absolute path`);
   }
   const rest = isHome ? path.subarray(2) : path;
   const names = (part: Uint8Array): Uint8Array[] => namesOf(part).filter((name) => textOf(name) !== '.');
   if (names(rest).some((name) => textOf(name) === '..')) {
-    throw new ConfigError(`${what} cannot climb with "..": a whole path says where`, { path: textOf(path) });
+    throw new ConfigError(`${what} cannot contain "..": give the absolute path`, { path: textOf(path) });
   }
   const anchor = Buffer.from(rest).indexOf('/./');
   const end = textOf(rest.subarray(-2));
@@ -120,7 +120,7 @@ export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPl
   if (path[0] === 0x3a) throw daemonModule(bytes);
   const [, user, host = ''] = match;
   if (host === '' && user === undefined) {
-    if (before === undefined) throw new ConfigError(`${textOf(bytes)} names no host; a local name is written ./…`);
+    if (before === undefined) throw new ConfigError(`${textOf(bytes)} names no host; write a local path as ./…`);
     return { ...before, path };
   }
   return { host: host.replace(/^\[(.*)\]$/, '$1'), user, path };
@@ -129,7 +129,7 @@ export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPl
 /** The error for a place on rsync's own daemon. */
 export function daemonModule(bytes: Uint8Array): ConfigError {
   return new ConfigError(
-    `${textOf(bytes)} is a module of rsync's daemon, and this is not its protocol: HOST:PATH goes over ssh, sparsync://HOST/ROOT to a server of ours`,
+    `${textOf(bytes)} is a module of an rsync daemon, whose protocol is not supported: use HOST:PATH for ssh, sparsync://HOST/ROOT for a sparsync server`,
   );
 }
 
@@ -139,7 +139,7 @@ export function parseSshUrl(url: string, what: string): ShellPlace {
   const [, user, host, port, path] = match ?? [];
   // A password would be visible in the list of processes and in messages.
   if (user !== undefined && /:|%3a/i.test(user))
-    throw new ConfigError(`${what} has a password in its URL: ssh asks for one, or takes a key`);
+    throw new ConfigError(`${what} has a password in its URL: leave it out, ssh asks for it or uses a key`);
   if (host === undefined) {
     const shown = url.replace(/\/\/[^/]*@/, '//…@').slice(0, 200);
     throw new ConfigError(`${what} is not a usable URL (${shown}): it is written ssh://user@host:port/path`);
@@ -160,7 +160,9 @@ function decoded(text: string, what: string): string {
 
 function decodedBytes(text: string, what: string): Uint8Array {
   return percentDecoded(text, () => {
-    throw new ConfigError(`${what}: a "%" in a URL is written %25, and is followed by two digits elsewhere`);
+    throw new ConfigError(
+      `${what}: a "%" in a URL must be followed by two hexadecimal digits; a "%" itself is written %25`,
+    );
   });
 }
 

@@ -23,7 +23,7 @@ const options: Check<Checked<SnapshotOptions>> = group<SnapshotOptions>({
   keep: (value: unknown, name: string) => {
     const given = rule(value, name);
     if (Object.values(given).some((number) => number > 0)) return given;
-    throw new ConfigError(`option ${name} keeps nothing, so that every snapshot would be removed`, {
+    throw new ConfigError(`option ${name} keeps nothing: every snapshot would be removed`, {
       details: { option: name },
     });
   },

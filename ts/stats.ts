@@ -29,7 +29,7 @@ export interface SyncStats {
   hardLinksCreated: number;
   /** Entries whose mode, times or owner were changed and nothing else. */
   attrsChanged: number;
-  /** Entries left out on purpose: newer at the destination, or of a kind that is not carried. */
+  /** Entries skipped on purpose: newer at the destination, or of a kind that is not preserved. */
   filesSkipped: number;
   /** Entries that did not arrive, or not with all their attributes, or could not be deleted; each is in `failures` of the result. */
   filesFailed: number;

@@ -15,11 +15,11 @@ import { parseTarget } from './target.js';
 import type { Location, Target } from './target.js';
 
 /**
- * Makes `destination` equal to `source`, or with `delete: false`, the default, at least contain it.
+ * Brings `destination` up to date with `source`. With `delete`, what `source` does not have is deleted from it; otherwise it stays.
  *
- * Either end may be a `sparsync://host[:port]/name/path` URL, where a server has named roots only, or a place that a command
- * leads to: an `ssh://` URL, a {@link ShellPlace} or a {@link CommandPlace}. Two local folders are
- * synced by the same engine without a network. A slash at the end of either means nothing, unless `into` asks for rsync's rule.
+ * Either end may be a `sparsync://host[:port]/name/path` URL, where a server shares named roots, or a place that a command leads
+ * to: an `ssh://` URL, a {@link ShellPlace} or a {@link CommandPlace}. Two local folders are synced by the same engine without a
+ * network. A slash at the end of either has no meaning, unless `into` asks for rsync's rule.
  *
  * @param source - What to read: a path as text, bytes or `file:` URL, or a `sparsync://` URL; or several of them on one
  * machine, which are seen as one tree. See {@link Sources}.

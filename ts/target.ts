@@ -56,7 +56,7 @@ export function parseTarget(location: Location, what: string): Target {
     const hint =
       scheme.toLowerCase() === 'file'
         ? 'pass new URL(…) for a file: URL'
-        : 'only sparsync:// and ssh:// URLs are known';
+        : 'only sparsync:// and ssh:// URLs are supported';
     throw new ConfigError(
       `${what} has the scheme ${scheme}: ${hint}; a local path of that name is written ./${scheme}:…`,
     );
@@ -90,7 +90,7 @@ export function parseRemote(url: string, what: string): RemoteTarget {
   const authority = slash === -1 ? rest : rest.slice(0, slash);
   const tail = slash === -1 ? '' : rest.slice(slash);
   if (/[?#]/.test(rest)) fail('a "?" in a path is written %3F and a "#" is written %23');
-  if (authority.includes('@')) fail('it cannot name a user: a client is known by its key');
+  if (authority.includes('@')) fail('it cannot name a user: a client is identified by its key');
   const { host, port } = parseAuthority(authority, fail);
 
   const segments = (path: string): string[] => path.split('/').filter((segment) => segment !== '' && segment !== '.');
@@ -133,7 +133,7 @@ function decodeSegment(segment: string, fail: (why: string) => never): Uint8Arra
   );
   if (bytes.includes(0)) fail('a path cannot contain a NUL byte');
   if (bytes.includes(0x2f)) fail('a name cannot contain a slash (%2F)');
-  if (textOf(bytes) === '..') fail('a path cannot climb with ".."');
+  if (textOf(bytes) === '..') fail('a path cannot contain ".."');
   return bytes;
 }
 
@@ -157,7 +157,7 @@ export function remotePathNames(path: string | Uint8Array, what: string): Uint8A
   if (bytes.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
   const names = namesOf(bytes).filter((name) => textOf(name) !== '.');
   if (names.some((name) => textOf(name) === '..')) {
-    throw new ConfigError(`${what} cannot climb with ".."`, { path: textOf(bytes) });
+    throw new ConfigError(`${what} cannot contain ".."`, { path: textOf(bytes) });
   }
   return names;
 }

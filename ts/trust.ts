@@ -116,7 +116,8 @@ export async function pinKey(authority: string, key: string, options?: PinOption
   await withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
     const pinned = argument(key, 'key', publicKey);
-    if (pinned === undefined) throw new ConfigError('key is missing: give ed25519: and 43 characters of base64');
+    if (pinned === undefined)
+      throw new ConfigError('argument key is missing: give ed25519: and 43 characters of base64');
     const { replace, ...others } = checkOptions<PinOptions>(options, PIN_CHECKS, 'options');
     const file = fileOf(others);
     if (replace === true) native.replaceHost(file, host, port, pinned);

@@ -14,7 +14,7 @@ export interface VerifyResult {
   equal: boolean;
   /** Paths that differ, are missing or are extra. */
   differences: number;
-  /** Paths that were not compared: of a kind that is not carried. */
+  /** Paths that were not compared, because their kind is not preserved. */
   skipped: number;
   /** The counters. */
   stats: SyncStats;

@@ -32,7 +32,7 @@ const VIA_SSH_CHECKS: Checks<JoinViaSshOptions> = {
   rsh: CONNECT_CHECKS.rsh,
   name: text('the name of a client'),
   address: text('a host, as in backup.example or [::1]:28792'),
-  sparsyncPath: text('a command of the other machine'),
+  sparsyncPath: text('a command on the other machine'),
 };
 
 /**
@@ -91,7 +91,7 @@ export async function invitationViaSsh(asked: ViaSsh): Promise<{ invitation: str
   const invitation = invitationIn(answer);
   if (invitation === undefined)
     throw new ConfigError(
-      `the command there printed no invitation in ${answer.length} characters: is it of this version?`,
+      `the command there printed ${answer.length} characters and no invitation: has it this version?`,
     );
   return { invitation, host };
 }
@@ -111,7 +111,7 @@ function ownName(): string {
 /** A word that any shell passes on as it is. */
 function quoted(word: string): string {
   if (/\p{Cc}/u.test(word))
-    throw new ConfigError(`a control character cannot go to the shell of another machine: ${JSON.stringify(word)}`);
+    throw new ConfigError(`a control character cannot be passed to the remote shell: ${JSON.stringify(word)}`);
   return shellQuoted(word);
 }
 
@@ -142,7 +142,7 @@ async function answerOf(
       // A process of its own may hold the pipe.
       child.stdout.destroy();
       fail(
-        new ConnectionError(`${shown}: there is no invitation after ${timeoutMs / 1000} seconds`, {
+        new ConnectionError(`${shown} printed no invitation within ${timeoutMs / 1000} seconds`, {
           code: 'ERR_SPARSYNC_TIMEOUT',
           details: { phase: 'connect' },
         }),
@@ -150,8 +150,8 @@ async function answerOf(
     }, timeoutMs);
   }).finally(() => clearTimeout(timer));
   if (code === 0) return Buffer.concat(chunks).toString();
-  const why = code === 127 ? ': there is no sparsync in its PATH (--sparsync-path names it)' : '';
-  throw makeError(`${shown}: the command there ended with exit code ${String(code)}${why}`, {
+  const why = code === 127 ? ': sparsync is not in its PATH (name it with --sparsync-path)' : '';
+  throw makeError(`${shown}: the remote command ended with exit code ${String(code)}${why}`, {
     code: code === 255 ? 'ERR_SPARSYNC_CONNECT' : 'ERR_SPARSYNC_CONFIG',
   });
 }

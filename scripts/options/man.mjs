@@ -34,7 +34,7 @@ function option({ flag, short, value, bare, off, many, help }) {
   const term = `${short === undefined ? '' : `${bold(`-${short}`)}, `}${bold(`--${flag}`)}${shown}`;
   const parts = [
     sentence(help),
-    many === true ? 'It may be given several times.' : '',
+    many === true ? 'It may be given more than once.' : '',
     off === undefined ? '' : `${bold(`--no-${flag}`)} stands for ${bold(`--${flag}=${off}`)}.`,
   ];
   return item(term, parts.filter((part) => part !== '').join('\n'));
@@ -96,7 +96,7 @@ const FILES = [
     "This user's private key. It is made, with mode 0600, when a server is first connected to.",
   ],
   ['~/.config/sparsync/known_hosts', 'The keys of servers, by host and port.'],
-  ['~/.config/sparsync/authorized_keys', 'The clients that "sparsync serve" lets in, and what each may do.'],
+  ['~/.config/sparsync/authorized_keys', 'The clients that "sparsync serve" accepts, and what each may do.'],
   [
     'sparsync.toml',
     'Settings, in the working directory, ~/.config/sparsync and /etc/sparsync; see "sparsync config --help".',
@@ -107,7 +107,7 @@ const FILES = [
 /** What the variables of settings have in common. */
 const SETTING =
   'A setting that a file could have: an option\'s name in capitals with "_" for "-", as SPARSYNC_BWLIMIT; for verify it begins with SPARSYNC_VERIFY_, ' +
-  'for a server with SPARSYNC_SERVE_. A list has one value a line, a switch is true or false, and an unknown name is refused.';
+  'for a server with SPARSYNC_SERVE_. A list has one value per line, a switch is true or false, and an unknown name is refused.';
 
 /** docs/man/sparsync.1, out of the table and of the sources of the help, the exit codes and the environment variables. */
 // oxlint-disable-next-line max-lines-per-function -- it is the page, from its top to its end
@@ -125,37 +125,43 @@ sparsync \\- sync file trees over QUIC, as rsync does
 .BR ${verbs.map(([[verb]]) => verb).join(' " | " ')}
 [\\fB\\-\\-help\\fR]
 .SH DESCRIPTION
-Makes
+Brings
 .I DEST
-equal to
+up to date with
 .IR SRC .
-Either of them may be
+One of them may be on another machine:
+.RI [ user @] host : path
+or
+.BR ssh:// [\\fIuser\\fR@]\\fIhost\\fR[: \\fIport\\fR]/ \\fIpath\\fR
+over ssh, or
 .BR sparsync:// \\fIhost\\fR[: \\fIport\\fR]/ \\fIroot\\fR/ \\fIpath\\fR,
 where
 .I root
-is a folder that a server offers by this name.
+is a folder that a server shares under this name.
 A
 .I SRC
-without a slash at its end is put below
-.I DEST
-under its own name; with one, its content is.
-Options mean what they mean in
-.BR rsync (1).
+with a slash at its end copies its content into
+.IR DEST ,
+without one itself.
+Options that
+.BR rsync (1)
+has do what they do there; docs/rsync.md in the package lists the differences.
 .PP
-Files are written beside their targets and renamed, so that each path holds its old or its whole new content at any time.
-Connections are encrypted, and both ends know each other by keys.
+Files are written next to their targets and renamed, so each path has its old or its complete new content at any time.
+Connections are encrypted, and both ends identify each other by keys.
 .SH COMMANDS
-A folder of the same name is written
-.IR ./serve .
+Write
+.I ./serve
+for a folder with such a name.
 .B \\-\\-help
-behind a command shows its options.
+after a command shows its options.
 ${verbs.map(verbItem).join('\n')}
 .SH OPTIONS
-Every option can be taken back by
+Every option can be turned off by
 .B \\-\\-no\\-\\fINAME\\fR
 or by
 .B \\-\\-no\\-
-and its letter; of several words about one thing the last one counts.
+and its letter; the last one counts.
 .B \\-P
 stands for
 .BR "\\-\\-partial \\-\\-progress" .
@@ -165,7 +171,7 @@ All of them take
 .B \\-\\-help
 and, where they read settings,
 .B \\-\\-config\\fR=\\fIFILE\\fR;
-those that tell something take
+those that report something take
 .BR \\-\\-json .
 ${verbOptions(ofVerbs)}.SH EXIT STATUS
 ${all(EXIT_CODE, /^ {2}\w+: \d+,/gm, exitCodes, 'exit codes')

@@ -22,7 +22,7 @@ export function checkAccepted(flags: ParsedFlags): void {
   checkHash(flags.text('checksum-choice'));
   checkConversion(flags.text('iconv'));
   if (flags.on('old-args') && flags.on('secluded-args')) {
-    throw new ConfigError('--secluded-args and --old-args exclude each other: give one of them');
+    throw new ConfigError('--secluded-args and --old-args cannot be combined: give one of them');
   }
 }
 
@@ -34,7 +34,7 @@ function checkBuffering(mode: string | undefined): void {
 function checkHash(hashes: string | undefined): void {
   if (hashes === undefined || /^auto(?:,auto)?$/i.test(hashes)) return;
   throw new ConfigError(
-    `--checksum-choice takes auto, not ${JSON.stringify(hashes)}: content is hashed with BLAKE3 at both ends, and no other hash is known`,
+    `--checksum-choice must be auto, not ${JSON.stringify(hashes)}: both ends hash content with BLAKE3, and with nothing else`,
   );
 }
 

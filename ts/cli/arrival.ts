@@ -1,9 +1,8 @@
 import { lstatSync } from 'node:fs';
 
 import { baseName } from '../paths.js';
-import { endsWithSlash, isDirectory, meansContent, place } from '../placement.js';
+import { endsWithSlash, isDirectory, meansContent, place, placeRelative } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
-import { relativeSource } from '../selection.js';
 import { transferSettings } from '../settings.js';
 import type { TransferOptions } from '../options.js';
 import { isWhole } from '../shell.js';
@@ -44,16 +43,14 @@ export async function deletionPlaces(ends: Ends, transfer: TransferOptions, prob
   for (const source of ends.sources) {
     if (!(await isDirectory(source, probe))) continue;
     const name =
-      transfer.relative === true ? safeBytes(pathOf(source)) : meansContent(source) ? '' : displayName(source);
+      transfer.relative === true
+        ? safeBytes(placeRelative(source).below)
+        : meansContent(source)
+          ? ''
+          : displayName(source);
     places.add(name === '' ? '.' : name);
   }
   return [...places].toSorted();
-}
-
-/** The path under which a source arrives with --relative. */
-function pathOf(source: Target): Uint8Array {
-  if (source.kind === 'local') return relativeSource(source.path).below;
-  return source.path.subarray(source.anchor === 0 ? 0 : source.anchor + 1);
 }
 
 /** The last name of a target, for people. */

@@ -33,8 +33,8 @@ export async function mayBootstrap(
   if (!isMissing || bootstrap !== undefined || !canBootstrap({ rsh, remotePath }) || !isAttended()) return false;
   const { address } = error.details;
   return question(
-    `sparsync-remote is not at ${typeof address === 'string' ? safe(address) : 'the other end'}. It can be put into the cache folder there, once.\n`,
-    'Put it there? (yes/no) ',
+    `sparsync-remote is not installed on ${typeof address === 'string' ? safe(address) : 'the other end'}. It can be installed into the cache folder there, once.\n`,
+    'Install it? (yes/no) ',
     signal(),
   );
 }
@@ -56,7 +56,7 @@ export async function terminalLines(output: NodeJS.WritableStream): Promise<Inte
 async function ask(error: HostKeyError, key: string, signal: AbortSignal): Promise<boolean> {
   return question(
     `The server ${formatRemote(error.host, error.port)} is not known here yet. Its key is\n  ${key}\n` +
-      'Compare it with the one that the server shows at its start.\n',
+      'Compare it with the one that the server printed when it started.\n',
     'Trust it from now on? (yes/no) ',
     signal,
   );

@@ -20,7 +20,7 @@ export function batchEnds(flags: ParsedFlags): Ends {
   const read = flags.words('read-batch').at(-1);
   if (read !== undefined) {
     if (flags.operands.length !== 1) throw new ConfigError('--read-batch takes DEST alone: the batch is the source');
-    if (flags.on('list-only')) throw new ConfigError('--read-batch and --list-only exclude each other');
+    if (flags.on('list-only')) throw new ConfigError('--read-batch and --list-only cannot be combined');
     return endsOf([batchPath(read), ...flags.operands]);
   }
   if (flags.operands.length < 2 || flags.on('list-only')) throw new ConfigError('a batch needs SRC and DEST');

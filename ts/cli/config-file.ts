@@ -38,13 +38,13 @@ function settingOf(file: ConfigFile, told: NativeSetting, tables: Tables): Setti
   const table = TABLES.find((each) => each === first);
   if (table === undefined) {
     if (name === undefined && !isTable) {
-      return refuse(`${first} stands in no table: they are [${TABLES.join('], [')}]`);
+      return refuse(`${first} is outside of every table; the tables are [${TABLES.join('], [')}]`);
     }
     return unknown(refuse, `table [${first}]`, first, TABLES);
   }
   if (name === undefined) return isTable && told.other === undefined ? undefined : refuse(`${first} must be a table`);
   if (file.place === 'project' && !OF_PROJECTS.includes(table)) {
-    return refuse(`${table}.${name}: a file of a working directory says nothing of [${table}]`);
+    return refuse(`${table}.${name}: a sparsync.toml in a working directory cannot set [${table}]`);
   }
   // Another verb reads it.
   if (tables[table] === undefined) return undefined;
@@ -52,10 +52,10 @@ function settingOf(file: ConfigFile, told: NativeSetting, tables: Tables): Setti
   const flag = known.find((each) => each.name === name);
   if (flag === undefined) {
     if (SECRET.test(name)) {
-      return refuse(`${name}: a file of settings holds no secrets; they come from the environment, a file or a stream`);
+      return refuse(`${name}: a settings file cannot hold secrets; give them in the environment, a file or a stream`);
     }
     const elsewhere = TABLES.find((each) => settable(tables, each).some((other) => other.name === name));
-    if (elsewhere !== undefined) return refuse(`${name} stands in [${elsewhere}], not in [${table}]`);
+    if (elsewhere !== undefined) return refuse(`${name} belongs in [${elsewhere}], not in [${table}]`);
     return unknown(
       refuse,
       name,
@@ -64,7 +64,9 @@ function settingOf(file: ConfigFile, told: NativeSetting, tables: Tables): Setti
     );
   }
   if (file.place === 'project' && flag.project !== true) {
-    return refuse(`${name}: a file of a working directory may not say this; your own may (sparsync config --help)`);
+    return refuse(
+      `${name}: a sparsync.toml in a working directory cannot set this; your own can (sparsync config --help)`,
+    );
   }
   const value = valueOf(told, flag, { file, name, member, isDeep: deeper.length > 0, isTable }, refuse);
   return value === undefined ? undefined : { table, flag, value, origin: { file, line } };
@@ -103,7 +105,7 @@ function valueOf(
   if (kind === 'switch' || kind === 'integer' || !isChosen || (told.isList && flag.many !== true)) return wanted();
   // A project's rules may only exclude.
   if (file.place === 'project' && isRule(flag.name) && texts.some((text) => /^[-+] /.test(text))) {
-    return refuse(`${name} of a working directory may only leave out: a pattern begins with no "+ " or "- "`);
+    return refuse(`${name} in a working directory can only exclude: no pattern may begin with "+ " or "- "`);
   }
   return checkedTexts(texts, flag, name, refuse);
 }

@@ -89,6 +89,6 @@ function refuseDeletion(parsed: ParsedFlags, settings: readonly Setting[]): void
   throw refusal(
     rule.origin.file,
     rule.origin.line,
-    `${rule.flag.name} of a working directory is not for --delete-excluded`,
+    `${rule.flag.name} in a working directory cannot be combined with --delete-excluded`,
   );
 }

@@ -91,7 +91,7 @@ function openProject(path: string): Opened | undefined {
       closeSync(descriptor);
     }
   }
-  note(`${path} is not read: it is no regular file, is another user's, or others may write it`);
+  note(`${path} is not read: it is not a regular file, belongs to another user, or other users can write it`);
   return undefined;
 }
 
@@ -115,13 +115,13 @@ function checked(file: Opened): Opened {
     closeSync(descriptor);
     throw new ConfigError(`${path} ${why}`, { path });
   };
-  if (!stats.isFile()) return refuse('is no file of settings: it is no regular file');
-  if (stats.size > SIZE_MAX) return refuse(`is no file of settings: it has more than ${SIZE_MAX} bytes`);
+  if (!stats.isFile()) return refuse('is not a settings file: it is not a regular file');
+  if (stats.size > SIZE_MAX) return refuse(`is not a settings file: it has more than ${SIZE_MAX} bytes`);
   if (place === 'user' && !isOwn(stats)) {
-    return refuse('belongs to another user, or others may write it (chmod go-w helps then)');
+    return refuse('belongs to another user, or other users can write it (then run chmod go-w on it)');
   }
   if (place === 'system' && (stats.mode & WRITABLE) !== 0)
-    return refuse('may be written by others: run chmod go-w on it');
+    return refuse('can be written by other users: run chmod go-w on it');
   return file;
 }
 

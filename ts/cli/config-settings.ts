@@ -31,10 +31,10 @@ export function checkedTexts(
 ): readonly string[] {
   // A rule that clears others would clear those of the command line.
   if (isRule(flag) && texts.some((text) => /^(?:!|clear\s*$)/.test(text))) {
-    return refuse(`${name} may not forget other rules here`);
+    return refuse(`${name} cannot clear other rules here`);
   }
   if (texts.some((text) => SECRET_TEXT.test(text))) {
-    return refuse(`${name} holds a secret: it must come from SPARSYNC_CREDENTIAL, a file or a stream`);
+    return refuse(`${name} is a secret: give it in SPARSYNC_CREDENTIAL, a file or a stream`);
   }
   return texts.some((text) => text.includes('\0')) ? refuse(`${name} has a NUL byte`) : texts;
 }
@@ -46,12 +46,16 @@ export function isRule(name: string): boolean {
 
 /** What a flag takes, for messages. */
 export function expected(flag: Flag): string {
-  const kinds = { switch: 'true or false', integer: 'a whole number', size: 'a number of bytes, or a text as 10M' };
+  const kinds = {
+    switch: 'true or false',
+    integer: 'a whole number',
+    size: 'a number of bytes, or a string such as "10M"',
+  };
   if (flag.choices !== undefined) return `one of ${flag.choices.map((each) => `"${each}"`).join(', ')}`;
   const kind = kindOf(flag);
   if (kind !== 'text') return kinds[kind];
   if (isNamedPath(flag)) return 'a table of names and paths';
-  return flag.many === true ? 'a text or a list of texts' : 'a text';
+  return flag.many === true ? 'a string or a list of strings' : 'a text';
 }
 
 /** The error of a line of a file. */

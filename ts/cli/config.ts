@@ -15,23 +15,23 @@ import { print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { Flag, Word } from './parse.js';
 
-const PURPOSE = `Shows what files of settings say, and reads all of them. They are sparsync.toml
+const PURPOSE = `Shows the settings that are in force. A file of settings is named sparsync.toml. It is looked for
 
   in the working directory           for a sync and verify, and only: PROJECT
   in the configuration folder        ~/.config/sparsync, $XDG_CONFIG_HOME/sparsync or $SPARSYNC_CONFIG_DIR
-  in /etc/sparsync                   of this machine
+  in /etc/sparsync                   for this machine
 
-and the first that says something decides; a flag comes before them, then a variable of the environment. Lists are put
-together. --config FILE, or SPARSYNC_CONFIG, reads that one alone, --no-config none. A key is the name of a flag, in
-the table of what it is for:
+in this order, and the first file that has a setting decides. A flag goes before all files, and a variable of the
+environment comes next. Lists are joined. With --config FILE, or SPARSYNC_CONFIG, only that file is read; with --no-config,
+none. A key is the name of a flag, in one of these tables:
 
   [sync]                             delete = true             exclude = ["*.o", "/tmp/"]
   [verify]                           checksum = true
   [connection]                       identity = "/path/key"    contimeout = 5
   [server]                           grace = 60                root = { backup = "/srv/backup" }
 
-Its variable is that name in capitals behind SPARSYNC_, for verify behind SPARSYNC_VERIFY_ and for a server behind
-SPARSYNC_SERVE_: SPARSYNC_CONTIMEOUT=5, SPARSYNC_SERVE_GRACE=60. Lists have a line for each of theirs, and false is --no-.`;
+Its variable is the name in capitals after SPARSYNC_, for verify after SPARSYNC_VERIFY_ and for a server after
+SPARSYNC_SERVE_: SPARSYNC_CONTIMEOUT=5, SPARSYNC_SERVE_GRACE=60. A list has one value per line, and false means --no-.`;
 
 /** `sparsync config show`. */
 export async function configCommand(words: readonly Word[]): Promise<number> {

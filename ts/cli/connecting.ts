@@ -39,7 +39,7 @@ export function contimeoutOf(flags: ParsedFlags): number | undefined {
 
 /** The family of addresses that is asked for. */
 function familyOf(flags: ParsedFlags): 4 | 6 | undefined {
-  if (flags.on('ipv4') && flags.on('ipv6')) throw new ConfigError('--ipv4 and --ipv6 exclude each other');
+  if (flags.on('ipv4') && flags.on('ipv6')) throw new ConfigError('--ipv4 and --ipv6 cannot be combined');
   return flags.on('ipv4') ? 4 : flags.on('ipv6') ? 6 : undefined;
 }
 
@@ -53,7 +53,7 @@ export function identityOption(flags: ParsedFlags): { identity?: { keyPath: stri
   const isStream = path === '-' || /^\/(?:dev|proc\/self)\/fd\/\d+$/.test(path);
   if (!isStream) return { identity: { keyPath: path } };
   const key = pemFile(flags, 'identity') ?? '';
-  if (!key.includes('-----BEGIN ')) throw new ConfigError(`--identity ${path}: there is no private key in PEM form`);
+  if (!key.includes('-----BEGIN ')) throw new ConfigError(`--identity ${path}: this is not a private key in PEM form`);
   return { identity: { key } };
 }
 

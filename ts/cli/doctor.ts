@@ -20,8 +20,9 @@ import type { Word } from './parse.js';
 import { safe } from './names.js';
 import { colored } from './text.js';
 
-const PURPOSE = `Looks at what a sync needs on this machine, with URL at the way to that server and at what this key may do there, and with
-SRC and DEST at what that very sync needs. Transfers nothing. Says what is wrong and what helps. Exit code 0: a run would work.`;
+const PURPOSE = `Checks what a sync needs on this machine; with URL, also the network to that server and what this key may do there; with
+SRC and DEST, also what that sync needs. Says what is wrong and what to do about it. Transfers nothing.
+Exit code 0: a run would work.`;
 
 /** `sparsync doctor [URL | SRC DEST]`. */
 export async function doctorCommand(words: readonly Word[]): Promise<number> {
@@ -33,7 +34,7 @@ export async function doctorCommand(words: readonly Word[]): Promise<number> {
   const ends = flags.operands.map((word) => endOf(word));
   if (ends.length > 2) throw new ConfigError('doctor takes nothing, URL, or SRC and DEST');
   if (ends.length === 1 && ends[0]?.target.kind === 'local')
-    throw new ConfigError('doctor takes a URL, or SRC and DEST: a folder alone is no sync');
+    throw new ConfigError('doctor takes a URL, or SRC and DEST: a folder alone is not a sync');
   // The line about known_hosts tells it.
   tellWritable(() => undefined);
   let healthy = true;

@@ -3,7 +3,7 @@ import type { SparsyncError } from '../errors.js';
 
 /** The exit codes of the command. Numbers that rsync also has mean what they mean there. */
 export const EXIT = {
-  /** All is well. */
+  /** Success. */
   ok: 0,
   /** Parameters or configuration cannot be used as given. */
   usage: 1,
@@ -27,27 +27,25 @@ export const EXIT = {
   maxDelete: 25,
   /** No work was done for too long. */
   timeout: 30,
-  /** No connection came about in time. */
+  /** No connection was made in time. */
   connectTimeout: 35,
   /** The delete guard refused. */
   deleteRefused: 40,
   /** Another run is writing to the same destination. */
   busy: 41,
-  /** Content that arrived is not the content that was read. */
-  integrity: 42,
   /** The server is not known. */
   hostKey: 43,
   /** This client is not allowed to do this. */
   unauthorized: 44,
   /** There is no native binary for this platform. */
   platform: 45,
-  /** What was done is well; what was to be said of it could not be written. */
+  /** The work is done, but its output could not be written. */
   output: 46,
   /** A limit of one side was reached. */
   limit: 47,
   /** The server has another key than the one that is pinned. */
   hostKeyChanged: 48,
-  /** A tree is no more what it was when the plan was made. */
+  /** A tree has changed since the plan was made. */
   planStale: 49,
   /** A defect of this program. */
   internal: 70,
@@ -71,7 +69,6 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   ERR_SPARSYNC_MAX_DELETE: EXIT.maxDelete,
   ERR_SPARSYNC_BUSY: EXIT.busy,
   ERR_SPARSYNC_PARTIAL: EXIT.partial,
-  ERR_SPARSYNC_INTEGRITY: EXIT.integrity,
   ERR_SPARSYNC_LIMIT: EXIT.limit,
   ERR_SPARSYNC_ABORTED: EXIT.interrupted,
   ERR_SPARSYNC_INTERNAL: EXIT.internal,
@@ -95,7 +92,7 @@ export function exitCodeFor(error: SparsyncError): number {
   return isConnectTimeout(error) ? EXIT.connectTimeout : exitCodeOf(error.code);
 }
 
-/** Whether no connection came about in time. */
+/** Whether no connection was made in time. */
 export function isConnectTimeout({ code, details }: SparsyncError): boolean {
   return code === 'ERR_SPARSYNC_TIMEOUT' && details['phase'] === 'connect';
 }

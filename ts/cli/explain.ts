@@ -55,5 +55,5 @@ function describe({ side, path, exists, included, rule, file, line }: Explanatio
     side === 'source' ? (included ? 'is sent' : 'is not sent') : included ? 'may be deleted' : 'is not deleted';
   const place = file === undefined ? '' : ` (${safe(file)}${line === undefined ? '' : `, line ${line}`})`;
   const why = rule === undefined ? 'no rule matches' : rule === '' ? 'a rule' : `rule "${safe(rule)}"`;
-  return `${side}: ${safe(path)} ${verdict}: ${why}${place}${exists ? '' : '; nothing stands there'}`;
+  return `${side}: ${safe(path)} ${verdict}: ${why}${place}${exists ? '' : '; nothing is there'}`;
 }

@@ -60,7 +60,7 @@ export function stopAtOf(flags: ParsedFlags, now = new Date()): Date | undefined
     if (at > now && Number(month ?? 1) <= 12 && Number(hour ?? 0) < 24 && Number(minute ?? 0) < 60) return at;
   }
   throw new ConfigError(
-    `--stop-at must be a time to come, as in 2030-12-31T23:59 or 23:59, not ${JSON.stringify(text)}`,
+    `--stop-at must be a time in the future, as in 2030-12-31T23:59 or 23:59, not ${JSON.stringify(text)}`,
   );
 }
 
@@ -113,8 +113,8 @@ export function snapshotOf(flags: ParsedFlags): SnapshotOptions | undefined {
     if (given.length === 0) return { reflink };
     return { reflink, keep: recordOf(KEPT, (word) => flags.number(`keep-${word}`) ?? 0) };
   }
-  if (reflink) throw new ConfigError('--snapshot-reflinks goes with --snapshot');
-  if (given.length > 0) throw new ConfigError(`--keep-${given[0]} goes with --snapshot`);
+  if (reflink) throw new ConfigError('--snapshot-reflinks needs --snapshot');
+  if (given.length > 0) throw new ConfigError(`--keep-${given[0]} needs --snapshot`);
   return undefined;
 }
 
@@ -136,7 +136,7 @@ export function compressionOf(flags: ParsedFlags): Compression {
   const choice = flags.text('compress-choice');
   if (choice !== undefined && !CODECS.includes(choice)) {
     throw new ConfigError(
-      `--compress-choice takes lz4, none or auto, which there are here, not ${JSON.stringify(choice)}`,
+      `--compress-choice must be lz4, none or auto, not ${JSON.stringify(choice)}: there is no other compression`,
     );
   }
   // As in rsync a level beyond those that there are is the nearest one.

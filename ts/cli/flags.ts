@@ -27,7 +27,7 @@ const PID_FILE_FLAG: Flag = {
   name: 'pid-file',
   value: 'FILE',
   category: SERVER,
-  help: 'the file that has the number of the process while it runs',
+  help: 'the file for the process ID of the server',
 };
 
 /** Flags of `serve`. */
@@ -37,7 +37,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     value: 'NAME=PATH',
     many: true,
     category: SERVER,
-    help: 'offer the folder PATH as NAME; needed at least once',
+    help: 'serve the folder PATH as NAME; needed at least once',
   },
   {
     name: 'listen',
@@ -50,7 +50,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     value: 'LINE',
     many: true,
     category: SERVER,
-    help: 'let a client in, as a line of authorized_keys would: "NAME KEY root=ROOT/PREFIX allow=read,write"',
+    help: 'allow a client, as a line of authorized_keys does: "NAME KEY root=ROOT/PREFIX allow=read,write"',
   },
   {
     name: 'authorized-keys',
@@ -62,15 +62,15 @@ export const SERVE_FLAGS: readonly Flag[] = [
     name: 'client-ca',
     value: 'FILE',
     category: SERVER,
-    help: 'let clients with a certificate of this private CA in (PEM)',
+    help: 'allow clients with a certificate of this private CA (PEM)',
   },
-  { name: 'anonymous', category: SERVER, help: 'let anybody in; only on a loopback address' },
+  { name: 'anonymous', category: SERVER, help: 'allow everybody; only on a loopback address' },
   {
     name: 'exclude',
     value: 'PATTERN',
     many: true,
     category: SERVER,
-    help: 'no client lists, reads, writes, deletes or asks about what matches PATTERN, in any root',
+    help: 'hide what matches PATTERN, in every root: no client can list, read, write or delete it',
   },
   {
     name: 'refuse',
@@ -82,20 +82,20 @@ export const SERVE_FLAGS: readonly Flag[] = [
   {
     name: 'munge-links',
     category: SERVER,
-    help: 'symlinks lead nowhere below any root: they are written munged, and sent as they were',
+    help: 'make symlinks lead nowhere below every root: they are stored munged, and sent as they were',
   },
   {
     name: 'versions',
     value: 'DIR',
     bare: '',
     category: SERVER,
-    help: 'keep what clients replace or delete below DIR/NAME (default: PATH.versions), where none of them reaches it',
+    help: 'keep what clients replace or delete below DIR/NAME, out of their reach (default: PATH.versions)',
   },
-  { name: 'read-only', category: SERVER, help: 'nothing is written below any root' },
+  { name: 'read-only', category: SERVER, help: 'write nothing below any root' },
   {
     name: 'fake-super',
     category: SERVER,
-    help: 'store what takes root in attributes user.rsync.% in every transfer, and read it there',
+    help: 'in every transfer: store what needs root in attributes user.rsync.%*, and read it from there',
   },
   {
     name: 'durability',
@@ -111,7 +111,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     value: 'NAME',
     choices: CONGESTIONS,
     category: SERVER,
-    help: 'what decides how much the server sends: auto, bbr or cubic (default: auto)',
+    help: 'congestion control of what the server sends: auto, bbr or cubic (default: auto)',
   },
   { name: 'no-tcp', category: SERVER, help: 'listen on UDP alone' },
   IDLE_TIMEOUT_FLAG,
@@ -119,25 +119,25 @@ export const SERVE_FLAGS: readonly Flag[] = [
     name: 'grace',
     value: 'SECONDS',
     category: SERVER,
-    help: 'time for transfers to finish after SIGTERM (default: 10)',
+    help: 'how long transfers may go on after SIGTERM (default: 10)',
   },
   {
     name: 'profile',
     value: 'FILE',
     category: SERVER,
-    help: 'add to FILE where the time of each transfer went, and of all together (see "sparsync profile report")',
+    help: 'append to FILE where the time of each transfer, and of all, went (see "sparsync profile report")',
   },
   {
     name: 'log-file',
     value: 'FILE',
     category: SERVER,
-    help: 'add the log to FILE, which SIGHUP opens anew (default: stderr)',
+    help: 'append the log to FILE, which SIGHUP reopens (default: stderr)',
   },
   {
     name: 'metrics',
     value: 'ADDR:PORT',
     category: SERVER,
-    help: 'answer /metrics (for Prometheus) and /healthz over HTTP there',
+    help: 'serve /metrics (for Prometheus) and /healthz over HTTP there',
   },
   { name: 'max-connections', value: 'NUM', category: SERVER, help: 'connections at the same time (default: 1024)' },
   {
@@ -156,19 +156,19 @@ export const SERVE_FLAGS: readonly Flag[] = [
     name: 'max-handshakes',
     value: 'NUM',
     category: SERVER,
-    help: 'clients in the middle of their handshake at the same time (default: 1024)',
+    help: 'handshakes at the same time (default: 1024)',
   },
   {
     name: 'max-unread-bytes',
     value: 'SIZE',
     category: SERVER,
-    help: 'memory for what has come and was not read yet, beyond 1 MiB a connection (default: 256M)',
+    help: 'memory for received data that is not read yet, beyond 1 MiB per connection (default: 256M)',
   },
   {
     name: 'bwlimit',
     value: 'RATE',
     category: SERVER,
-    help: 'KiB of content of all transfers per second, to and fro (default: 0, no limit)',
+    help: 'KiB of content per second, of all transfers together (default: 0, no limit)',
   },
   {
     name: 'bwlimit-per-key',
@@ -180,10 +180,10 @@ export const SERVE_FLAGS: readonly Flag[] = [
     name: 'reserve-space',
     value: 'SIZE',
     category: SERVER,
-    help: 'end a transfer before it leaves less free than this (default: 0, no limit)',
+    help: 'stop a transfer before less space than this is free (default: 0, no limit)',
   },
   PID_FILE_FLAG,
-  { name: 'print-unit', category: SERVER, help: 'print a unit of systemd for this command, and do nothing else' },
+  { name: 'print-unit', category: SERVER, help: 'print a systemd unit for this command, and exit' },
   {
     name: 'log-format',
     value: 'FORMAT',
@@ -193,8 +193,8 @@ export const SERVE_FLAGS: readonly Flag[] = [
   },
   IDENTITY_FLAG,
   CONFIG_FLAG,
-  { ...VERBOSE_FLAG, help: 'log connections and questions as well' },
-  { ...QUIET_FLAG, help: 'log what was refused and what went wrong alone' },
+  { ...VERBOSE_FLAG, help: 'also log connections and requests for lists and metadata' },
+  { ...QUIET_FLAG, help: 'log only refusals and errors' },
   JSON_FLAG,
   HELP_FLAG,
 ];
@@ -203,17 +203,17 @@ const AUTHORIZED_KEYS_FLAG: Flag = {
   name: 'authorized-keys',
   value: 'FILE',
   category: SERVER,
-  help: "the file of clients (default: this user's authorized_keys)",
+  help: "the file of allowed clients (default: this user's authorized_keys)",
 };
 
 /** What a client may do, as `invite` takes it. */
 const scopeFlags = (category: string): readonly Flag[] => [
   { name: 'root', value: 'ROOT', many: true, category, help: 'what the client may use (default: every root)' },
-  { name: 'prefix', value: 'PATH', category, help: 'below that root, what begins here' },
-  { name: 'allow', value: 'RIGHT,…', category, help: 'what it may do there (default: read,write,delete)' },
-  { name: 'quota', value: 'SIZE', category, help: 'the most that it may have stored there' },
-  { name: 'entries', value: 'NUM', category, help: 'the most entries that it may have there' },
-  { name: 'expires', value: 'WHEN', category, help: 'when its time is over: 90d, 12h, 2030-01-31' },
+  { name: 'prefix', value: 'PATH', category, help: 'the path below that root that the client is confined to' },
+  { name: 'allow', value: 'RIGHT,…', category, help: 'what the client may do there (default: read,write,delete)' },
+  { name: 'quota', value: 'SIZE', category, help: 'how much it may store there' },
+  { name: 'entries', value: 'NUM', category, help: 'how many entries it may have there' },
+  { name: 'expires', value: 'WHEN', category, help: 'when its access ends: 90d, 12h, 2030-01-31' },
 ];
 
 /** Flags of `invite`. */
@@ -223,9 +223,9 @@ export const INVITE_FLAGS: readonly Flag[] = [
     name: 'address',
     value: 'HOST[:PORT]',
     category: SERVER,
-    help: "where it reaches this server (default: this host's name)",
+    help: "the address for the client to connect to (default: this host's name)",
   },
-  { name: 'credential', category: SERVER, help: 'print a value of SPARSYNC_CREDENTIAL in place of an invitation' },
+  { name: 'credential', category: SERVER, help: 'print a value for SPARSYNC_CREDENTIAL instead of an invitation' },
   AUTHORIZED_KEYS_FLAG,
   { ...IDENTITY_FLAG, help: "the server's private key (default: this user's key.pem)" },
   CONFIG_FLAG,
@@ -239,15 +239,15 @@ export const JOIN_FLAGS: readonly Flag[] = [
     name: 'via-ssh',
     value: '[USER@]HOST',
     category: SSH,
-    help: 'have "sparsync invite" run there by ssh: no invitation has to be pasted',
+    help: 'run "sparsync invite" there over ssh: no invitation has to be pasted',
   },
-  { name: 'name', value: 'NAME', category: SSH, help: 'with --via-ssh: what this client is to be called there' },
+  { name: 'name', value: 'NAME', category: SSH, help: 'with --via-ssh: the name of this client there' },
   ...scopeFlags(SSH),
   {
     name: 'sparsync-path',
     value: 'PROGRAM',
     category: SSH,
-    help: 'with --via-ssh: the command there, for the shell there to read (default: sparsync)',
+    help: 'with --via-ssh: the sparsync command there (default: sparsync)',
   },
   { ...RSH_FLAG, category: SSH, help: 'with --via-ssh: the remote shell (default: ssh)' },
   IDENTITY_FLAG,
@@ -260,10 +260,10 @@ export const JOIN_FLAGS: readonly Flag[] = [
 
 /** Flags of `keys`. */
 export const KEYS_FLAGS: readonly Flag[] = [
-  { name: 'after', value: 'TIME', category: SERVER, help: 'rotate: from when the next key counts (default: 30d)' },
-  { name: 'now', category: SERVER, help: 'rotate: the next key counts from now on' },
+  { name: 'after', value: 'TIME', category: SERVER, help: 'rotate: when the next key comes into force (default: 30d)' },
+  { name: 'now', category: SERVER, help: 'rotate: the next key comes into force now' },
   { name: 'cancel', category: SERVER, help: 'rotate: take the next key back' },
-  { name: 'status', category: SERVER, help: 'rotate: say what stands' },
+  { name: 'status', category: SERVER, help: 'rotate: show the key in force and the next one' },
   IDENTITY_FLAG,
   AUTHORIZED_KEYS_FLAG,
   CONFIG_FLAG,
@@ -277,8 +277,8 @@ export const TRUST_FLAGS: readonly Flag[] = [KNOWN_HOSTS_FLAG, CONFIG_FLAG, JSON
 /** Flags of `profile`. */
 export const PROFILE_FLAGS: readonly Flag[] = [
   { name: 'output', value: 'FILE', category: OUTPUT, help: 'write a page for a browser (HTML)' },
-  { name: 'against', value: 'FILE', category: OUTPUT, help: 'show the figures beside those of another profile' },
-  { name: 'last', value: 'NUM', category: OUTPUT, help: 'show the last NUM syncs of all files together (default: 20)' },
+  { name: 'against', value: 'FILE', category: OUTPUT, help: 'compare with another profile' },
+  { name: 'last', value: 'NUM', category: OUTPUT, help: 'show the last NUM syncs of all files (default: 20)' },
   JSON_FLAG,
   HELP_FLAG,
 ];
@@ -288,7 +288,7 @@ export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, 
 
 /** Flags of `list`. */
 export const LIST_FLAGS: readonly Flag[] = [
-  { ...TIMEOUT_FLAG, help: 'give up when nothing of an answer comes for so long (default: 60; 0: never)' },
+  { ...TIMEOUT_FLAG, help: 'give up when no part of an answer arrives for so long (default: 60; 0: never)' },
   ...CONNECTING_FLAGS,
   CONFIG_FLAG,
   JSON_FLAG,
@@ -299,7 +299,7 @@ export const START_TIMEOUT_FLAG: Flag = {
   name: 'start-timeout',
   value: 'SECONDS',
   category: SERVER,
-  help: 'time in which the server has to listen; it is ended when it does not (default: 60)',
+  help: 'how long the server may take to listen before it is stopped (default: 60)',
 };
 
 /** Flags of `server start`. */
@@ -309,7 +309,7 @@ export const STOP_TIMEOUT_FLAG: Flag = {
   name: 'stop-timeout',
   value: 'SECONDS',
   category: SERVER,
-  help: 'stop: time in which the server has to end (default: 15 more than its --grace)',
+  help: 'stop: how long to wait for the server to end (default: 15 more than its --grace)',
 };
 
 /** Flags of `server status` and `server stop`. */
@@ -320,7 +320,7 @@ export const COMPLETION_FLAGS: readonly Flag[] = [HELP_FLAG];
 
 /** Flags of `config`. */
 export const CONFIG_FLAGS: readonly Flag[] = [
-  { name: 'origin', category: OUTPUT, help: 'say which line of which file each is from' },
+  { name: 'origin', category: OUTPUT, help: 'show which line of which file each setting is from' },
   CONFIG_FLAG,
   JSON_FLAG,
   HELP_FLAG,

@@ -24,7 +24,6 @@ const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => strin
   ERR_SPARSYNC_MAX_DELETE: 'run it again with a higher --max-delete if that is right',
   ERR_SPARSYNC_BUSY: 'wait for it with --lock-wait SECONDS',
   ERR_SPARSYNC_PARTIAL: 'correct what is named above and run it again',
-  ERR_SPARSYNC_INTEGRITY: 'run it again; if it comes back, suspect the memory or disk of one side',
   ERR_SPARSYNC_PLAN_STALE: 'make a new plan: --plan FILE',
   ERR_SPARSYNC_INTERNAL: 'this is a defect: please report it with the output of sparsync doctor',
   ERR_SPARSYNC_PLATFORM: 'sparsync doctor says more',
@@ -39,7 +38,7 @@ export function hintFor(error: SparsyncError): string | undefined {
 /** The hint for an unusable option. It may be from a file or the environment, which the command line does not show. */
 function unusable(): string {
   const places = [...settingVariables(), ...configFilesRead()];
-  const settings = `settings are from ${places.join(' and ')} as well: sparsync config show --origin`;
+  const settings = `settings also come from ${places.join(' and ')}: sparsync config show --origin lists them`;
   return places.length === 0 ? 'sparsync --help lists the flags' : settings;
 }
 
@@ -53,11 +52,11 @@ function unreachable(error: SparsyncError): string {
   // A server that answers, and is full, says so.
   if (error.side === 'remote') return 'run it again later; --retry NUM does so by itself';
   // The message says what is to be changed.
-  if (error.details['reason'] === 'mtu') return 'a VPN or tunnel in between is where this is set';
+  if (error.details['reason'] === 'mtu') return 'this is usually set by a VPN or tunnel on the way';
   if (error.details['proxy'] !== undefined)
     return 'is HTTPS_PROXY right? NO_PROXY names the hosts that are reached without it';
   return error.details['reason'] === 'unresolved'
-    ? 'is the name of the host spelled right, and does this machine have a name server? An address does as well'
+    ? 'is the name of the host spelled right, and does this machine have a name server? An IP address works as well'
     : 'is the server running, and does a firewall let its port through, by UDP or TCP? sparsync doctor URL looks';
 }
 
@@ -71,7 +70,7 @@ function changedHost(error: HostKeyError): string {
 }
 
 function unknownHost(error: HostKeyError): string {
-  return `compare the key with the one that the server shows at its start, then: sparsync trust ${authority(error)} ${error.key ?? 'KEY'}`;
+  return `compare the key with the one that the server printed when it started, then: sparsync trust ${authority(error)} ${error.key ?? 'KEY'}`;
 }
 
 function noSpace(error: NoSpaceError): string | undefined {

@@ -16,9 +16,9 @@ import { note, print } from './output.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { spanMs } from './spans.js';
 
-const PURPOSE = `Invites somebody to the server of this machine. What is printed is a secret that works once, within 15 minutes, for
-"sparsync join HOST" on the other machine; the server that runs here lets that machine in from then on, and need not be
-told. With --credential no one joins: what is printed goes into the environment of a machine that has no place for a key.
+const PURPOSE = `Creates an invitation for another machine, on the machine of the server. It prints a secret that works once, within
+15 minutes, for "sparsync join HOST" on the other machine. A running server accepts that machine from then on, without a restart.
+With --credential nobody has to join: the output goes into the environment of a machine that has no place for a key.
 
 example: sparsync invite alice --root backup --prefix alice --allow read,write --address nas.example.net`;
 
@@ -34,7 +34,7 @@ export async function inviteCommand(words: readonly Word[]): Promise<number> {
   }
   const [name, ...rest] = flags.operands;
   if (typeof name !== 'string' || rest.length > 0)
-    throw new ConfigError('invite takes one NAME, what to call the guest');
+    throw new ConfigError('invite takes one NAME: what to call the client');
   const options = inviteOptions(flags);
   const address = flags.text('address') ?? hostname();
   const json = flags.on('json');
@@ -59,7 +59,7 @@ function inviteOptions(flags: ParsedFlags): InviteOptions {
   const [root, ...others] = flags.all('root');
   const prefix = flags.text('prefix')?.replace(/^\/+|\/+$/g, '');
   if (prefix !== undefined && (root === undefined || others.length > 0)) {
-    throw new ConfigError('--prefix goes with one --root, below which it begins');
+    throw new ConfigError('--prefix needs exactly one --root: it is a path below that');
   }
   const roots = prefix === undefined || root === undefined ? flags.all('root') : [`${root}/${encoded(prefix)}`];
   return {
@@ -84,7 +84,9 @@ function encoded(prefix: string): string {
 function operationOf(word: string): Operation {
   const found = OPERATIONS.find((operation) => operation === word);
   if (found !== undefined) return found;
-  throw new ConfigError(`--allow has the unknown right ${JSON.stringify(word)}: known are ${OPERATIONS.join(', ')}`);
+  throw new ConfigError(
+    `--allow has the unknown right ${JSON.stringify(word)}: the rights are ${OPERATIONS.join(', ')}`,
+  );
 }
 
 /** `90d`, or a day or moment in UTC. */
@@ -96,6 +98,6 @@ function expiryOf(flags: ParsedFlags): Date | undefined {
   const at = span === undefined ? moment : new Date(Date.now() + span);
   if (at !== undefined && at > new Date()) return at;
   throw new ConfigError(
-    `--expires must be a time to come, as in 90d, 12h, 2030-01-31 or 2030-01-31T18:30:00Z, not ${JSON.stringify(text)}`,
+    `--expires must be a time in the future, as in 90d, 12h, 2030-01-31 or 2030-01-31T18:30:00Z, not ${JSON.stringify(text)}`,
   );
 }

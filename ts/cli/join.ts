@@ -17,14 +17,15 @@ import { note, print, stderr } from './output.js';
 import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 
-const PURPOSE = `Becomes a client of a server by what "sparsync invite" has printed there. That is asked for on the terminal; without one
-it is read from SPARSYNC_INVITATION or from standard input, and never from the command line, which others can see. The
-server has to hold the key that the invitation names, which is pinned then. Who may run commands there by ssh needs none:
+const PURPOSE = `Accepts an invitation: this machine becomes a client of the server at HOST. Paste what "sparsync invite" printed there.
+Without a terminal it is read from SPARSYNC_INVITATION or standard input, but never from the command line, which others can
+see. The server must have the key that the invitation names; that key is pinned then. Without an invitation, for those who
+can run commands there over ssh:
 
   sparsync join --via-ssh root@nas.example --root backup --prefix alice --allow read,write
 
-makes it there, for what the flags say, and takes it. HOST[:PORT] is needed besides where sparsync does not answer at
-that host's usual port.`;
+creates one there with these flags, and accepts it. HOST[:PORT] is needed as well if sparsync does not answer at that
+host's usual port.`;
 
 /** `sparsync join HOST`. */
 export async function joinCommand(words: readonly Word[]): Promise<number> {
@@ -42,7 +43,7 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
   }
   const stray = JOIN_FLAGS.filter(({ category, name }) => category === SSH && name !== 'via-ssh' && name !== 'rsh');
   for (const { name } of isViaSsh ? [] : stray) {
-    if (flags.words(name).length > 0) throw new ConfigError(`--${name} goes with --via-ssh`);
+    if (flags.words(name).length > 0) throw new ConfigError(`--${name} needs --via-ssh`);
   }
   const invited = isViaSsh ? await viaSsh(flags) : undefined;
   const address = given ?? invited?.host ?? '';

@@ -14,17 +14,17 @@ import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { safe } from './names.js';
 
-const PURPOSE = `Shows the public key of this machine: what a server is given with --allow, and what a client pins. The
-private key is made on first use, readable by this user only.
+const PURPOSE = `Shows the public key of this machine: for --allow on a server, or for clients to pin. The private key is created on first
+use, readable by this user only.
 
 On a server:
-  keys list           the clients that authorized_keys lets in, and what each may do
+  keys list           the clients in authorized_keys, and what each may do
   keys show NAME      one of them, by its name or key
-  keys revoke NAME    takes it out of the file: a running server ends its connections within 5 seconds
-  keys rotate         changes the server's key without an alarm at clients: the next one is told to them for 30 days, or
-                      --after TIME, and counts from then on. --now ends that time, --cancel takes it back, --status says
-                      what stands. A running server takes note within a second, but for one whose key systemd hands over: that has
-                      the new one from its next start on, and does not tell of it before`;
+  keys revoke NAME    removes it from the file: a running server ends its connections within 5 seconds
+  keys rotate         changes the server's key without an alarm at clients: the server announces the next key to them for
+                      30 days, or --after TIME, and then uses it. --now uses it at once, --cancel takes it back, and
+                      --status shows both keys. A running server takes note within a second. A server whose key systemd
+                      hands over does so at its next start, and does not announce the key before`;
 
 /** The verbs that take no name. */
 const ALONE: readonly string[] = ['list', 'rotate'];
@@ -62,7 +62,7 @@ export async function keysCommand(words: readonly Word[]): Promise<number> {
       : (await authorizedKeys(options)).filter(({ name, key }) => who === undefined || who === name || who === key);
   for (const each of found) await show(each, flags.on('json'));
   if (found.length > 0 || verb === 'list') return EXIT.ok;
-  note(`no client ${safe(who ?? '')} is let in`);
+  note(`there is no client ${safe(who ?? '')}`);
   return EXIT.usage;
 }
 

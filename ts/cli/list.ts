@@ -18,8 +18,8 @@ import { print } from './output.js';
 import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 
-const PURPOSE = `Shows what is in a folder of a server, one line for each entry, and without a root the roots that this key may see. What lies
-below them a sync lists: sparsync -r --list-only URL.`;
+const PURPOSE = `Lists a folder of a server, one line for each entry, or, without a root in URL, the roots that this key may see. For
+everything below a folder: sparsync -r --list-only URL.`;
 
 /** `sparsync list URL`. */
 export async function listCommand(words: readonly Word[]): Promise<number> {

@@ -69,7 +69,7 @@ export function remoteListOf(flags: ParsedFlags): string | undefined {
   if (text === undefined || !/^[^/]*:/.test(text)) return undefined;
   if (text.startsWith(':') || /^sparsync:\/\//i.test(text)) return text;
   throw new ConfigError(
-    `--files-from takes a file of this machine, or :FILE below the root of the server, not ${text}`,
+    `--files-from takes a file on this machine, or :FILE below the root of the server, not ${text}`,
   );
 }
 

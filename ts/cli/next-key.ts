@@ -6,7 +6,7 @@ import { note } from './output.js';
 export function noteNextKey({ key, from, problem }: NextServerKey): void {
   const why =
     problem === undefined
-      ? 'the pin here was given, and has to name it by then: a second --pin, a new credential'
-      : `it could not be put on record: ${safe(problem)}`;
+      ? 'the pin was given explicitly: add that key by then, with a second --pin or a new credential'
+      : `it could not be recorded: ${safe(problem)}`;
   note(`warning: from ${from.toISOString()} on the server has the key ${key}; ${why}`);
 }

@@ -71,7 +71,7 @@ export class ParsedFlags {
   turn(flag: Flag, on: boolean): void {
     const before = this.#times.get(flag.name) ?? 0;
     if (on && flag.twice !== undefined && before > 0) {
-      throw new ConfigError(`--${flag.name} may stand once: ${flag.twice}`);
+      throw new ConfigError(`--${flag.name} may be given once: ${flag.twice}`);
     }
     // The last one that was turned stands last.
     this.#switches.delete(flag.name);

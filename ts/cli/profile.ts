@@ -22,9 +22,8 @@ import { describeComparison, describeServer, describeSync } from './profile/summ
 import { printError, printErrorJson } from './report.js';
 import { safe } from './names.js';
 
-const PURPOSE = `Says where the time of syncs went, from the files that --profile writes: who worked, who waited and for what,
-thread by thread. With --output it makes a page of it, to be opened in a browser; the page needs nothing beside
-itself. Profiles of a server may be given too.`;
+const PURPOSE = `Shows where the time of syncs went, from the files that --profile writes: who worked, and who waited for what,
+thread by thread. With --output it writes that as a page for a browser, in one file. Profiles of a server work as well.`;
 
 const USAGE = 'profile report FILE... [--output FILE.html] [--against FILE]';
 
@@ -143,7 +142,7 @@ function render(page: () => string): string {
     return page();
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new ConfigError('the page would be too large: show fewer syncs with --last', { cause });
+    throw new ConfigError('the page would be too large: show fewer syncs, with a smaller --last', { cause });
   }
 }
 

@@ -27,7 +27,7 @@ export async function withRemoteList(
   if (list === undefined) return transfer;
   const remote = remoteEnd(ends);
   if (connection === undefined || remote === undefined) {
-    throw new ConfigError('--files-from=:FILE is a file of the server, and neither SRC nor DEST is on one');
+    throw new ConfigError('--files-from=:FILE is a file on the server, and neither SRC nor DEST is on one');
   }
   return { ...transfer, filesFrom: entriesOf(flags, await fetched(connection, placeOf(list, remote), transfer)) };
 }
@@ -58,7 +58,7 @@ async function fetched(connection: Connection, path: Uint8Array, { timeoutMs }: 
     if (error instanceof NotFoundError) return refuse('the server has no such file', error);
     throw error;
   });
-  if (found.kind !== 'file') return refuse('it is no regular file');
+  if (found.kind !== 'file') return refuse('it is not a regular file');
   if (found.size > LIST_BYTES_MAX) return refuse(`it has more than ${LIST_BYTES_MAX} bytes`);
   // The import is not at the top, because it takes longer than all modules of a sync, and few runs have such a list.
   const { tmpdir } = await import('node:os');
@@ -69,7 +69,7 @@ async function fetched(connection: Connection, path: Uint8Array, { timeoutMs }: 
     await connection.pull(path, file, { ...left, maxSize: LIST_BYTES_MAX, durability: 'none', timeoutMs });
     return lstatSync(file, { throwIfNoEntry: false })?.isFile() === true
       ? readFileSync(file)
-      : refuse('it is no regular file');
+      : refuse('it is not a regular file');
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -55,7 +55,7 @@ function otherRole(given: ParsedFlags): Role {
   const isDestination = others.length > 0 || given.text('read-batch') !== undefined;
   if (isDestination && last?.kind === 'remote') return 'receiver';
   if (first?.kind === 'remote') return 'sender';
-  throw new ConfigError('--remote-option needs another side: SRC and DEST are both of this machine');
+  throw new ConfigError('--remote-option needs a remote side: SRC and DEST are both on this machine');
 }
 
 function checkOption(flags: readonly Flag[], option: string, role: Role): void {
@@ -72,8 +72,8 @@ function checkOption(flags: readonly Flag[], option: string, role: Role): void {
     const why =
       REASONS[name] ??
       (LOOKED_AT[other].has(name)
-        ? `a ${other} alone looks at it, and the other side is the ${role}`
-        : `it is no option of one side alone; give --${name} itself`);
+        ? `only a ${other} looks at it, and the other side is the ${role}`
+        : `it is not an option of one side alone; give --${name} itself`);
     throw new ConfigError(`--remote-option does not take --${name}: ${why}`);
   }
 }

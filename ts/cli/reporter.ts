@@ -18,5 +18,5 @@ export function chooseReporter(flags: ParsedFlags): void {
   const named = flags.choice('reporter', REPORTERS);
   if (!flags.on('json')) inUse = named ?? inUse;
   else if (named === undefined || named === 'json') inUse = 'json';
-  else throw new ConfigError(`--json and --reporter=${named} exclude each other: give one of them`);
+  else throw new ConfigError(`--json and --reporter=${named} cannot be combined: give one of them`);
 }

@@ -15,14 +15,14 @@ export async function rotate(flags: ParsedFlags): Promise<number> {
   const [now, cancel, status] = [flags.on('now'), flags.on('cancel'), flags.on('status')];
   const afterMs = spanOf(flags);
   if ([now, cancel, status, afterMs !== undefined].filter(Boolean).length > 1)
-    throw new ConfigError('--after, --now, --cancel and --status exclude each other');
+    throw new ConfigError('--after, --now, --cancel and --status cannot be combined');
   const found = status ? await serverKey(keyPath) : await rotateKey({ keyPath, afterMs, now, cancel });
   const { publicKey, next } = found;
   if (flags.on('json')) {
     await printJson({ type: 'server-key', schema: JSON_SCHEMA, ...found });
   } else {
     await print(`the server shows ${publicKey}`);
-    await print(next === undefined ? 'no key is to follow' : `from ${next.from.toISOString()} on ${next.publicKey}`);
+    await print(next === undefined ? 'no next key is set' : `from ${next.from.toISOString()} on ${next.publicKey}`);
   }
   return EXIT.ok;
 }

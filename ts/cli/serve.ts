@@ -4,7 +4,7 @@ import type { Server as HttpServer } from 'node:http';
 import { defaultAuthorizedKeysPath, settingVariables, variable } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
-import { serve } from '../server.js';
+import { GRACE_MS, serve } from '../server.js';
 import type { Server } from '../server.js';
 import { LIMITS, limitsFrom, versionsBeside } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
@@ -33,17 +33,17 @@ import { SERVER_SIGNALS, onSignals } from './signals.js';
 import type { Interrupted } from './signals.js';
 import { safe } from './names.js';
 
-const PURPOSE = `Offers folders to the clients whose keys are allowed, until SIGINT or SIGTERM, which let transfers finish
-or roll them back. SIGHUP reads keys and settings again and opens the log file anew. Clients show their key by "sparsync keys".
+const PURPOSE = `Serves folders to the clients whose keys are allowed, until SIGINT or SIGTERM: these let transfers finish, or roll them
+back. SIGHUP reads keys and settings again and reopens the log file. "sparsync keys" shows a client's key.
 
-What happens is logged to stderr or --log-file: a line for each transfer (who, from where, what, how much was written and
-deleted, how it ended), for each refusal with its reason, and for keys that cannot be read. -v logs connections and
-questions as well, -q what went wrong alone.
+The log goes to stderr or --log-file. It has a line for each transfer (who, from where, what, how much was written and
+deleted, how it ended), for each refusal with its reason, and for keys that cannot be read. -v also logs connections and
+requests for lists and metadata; -q logs only refusals and errors.
 
 LINE is a line of authorized_keys:
   NAME KEY [root=ROOT[/PREFIX]]... [allow=RIGHT,...] [quota=BYTES] [entries=NUM] [expires=2027-01-31[T18:30:00Z]]
-Without root= all roots, without allow= read, write and delete; rights are read, write, append (new names only), delete,
-owner, special, xattrs and acls. Blanks and bytes that are not UTF-8 are percent-encoded.
+The default of root= is all roots, that of allow= is read, write and delete. Rights are read, write, append (new names
+only), delete, owner, special, xattrs and acls. Blanks and bytes that are not UTF-8 are percent-encoded.
 
 example: sparsync serve --root backup=/srv/backup --allow "laptop ed25519:… root=backup/laptop allow=read,write,delete"`;
 
@@ -182,7 +182,8 @@ function limitsOf(flags: ParsedFlags): Limits {
 }
 
 function graceOf(flags: ParsedFlags): number {
-  return (flags.number('grace') ?? 10) * 1000;
+  const seconds = flags.number('grace');
+  return seconds === undefined ? GRACE_MS : seconds * 1000;
 }
 
 function logOptions(flags: ParsedFlags): LogOptions {

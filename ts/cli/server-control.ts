@@ -15,12 +15,12 @@ import { safe } from './names.js';
 import { note, print } from './output.js';
 import type { Flag, ParsedFlags, Word } from './parse.js';
 
-const PURPOSE = `  server start [OPTIONS]   runs "sparsync serve" with these options in the background; ends when that listens
+const PURPOSE = `  server start [OPTIONS]   runs "sparsync serve" with these options in the background; returns when the server listens
   server status            says whether it runs, where, and since when; exit code 1 when it does not
-  server stop              lets transfers finish as SIGTERM does, and waits until it has ended, or for --stop-timeout
+  server stop              lets transfers finish, as SIGTERM does, and waits for its end, or for --stop-timeout
 
-The server is known by its pid file, server.pid in the state folder (~/.local/state/sparsync), which tells it from another
-process that has its number by now. Without --log-file the log is server.log beside it.`;
+The server is found by its pid file, server.pid in the state folder (~/.local/state/sparsync). That also tells it from a
+later process with the same number. Without --log-file the log is server.log in the same folder.`;
 
 /** `sparsync server`. */
 export async function serverCommand(words: readonly Word[]): Promise<number> {
@@ -42,7 +42,7 @@ export async function serverCommand(words: readonly Word[]): Promise<number> {
   const json = flags.on('json');
   if (running === undefined) {
     if (json) await printJson({ type: 'server', schema: JSON_SCHEMA, running: false, pidFile });
-    else await print(`no server runs (${safe(pidFile)})`);
+    else await print(`no server is running (${safe(pidFile)})`);
     // Stopping a server that does not run is a success.
     return what === 'stop' ? EXIT.ok : EXIT.usage;
   }
@@ -101,5 +101,5 @@ function withoutTimeout(words: readonly string[]): string[] {
 /** What a program can be given as an argument; Node takes no bytes. */
 function argument(word: Word): string {
   if (typeof word === 'string') return word;
-  throw new ConfigError('server start takes words that are UTF-8 text; serve takes others as well');
+  throw new ConfigError('server start takes UTF-8 text only; serve takes other bytes as well');
 }

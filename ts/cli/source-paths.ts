@@ -137,10 +137,9 @@ function listedOrigin(top: Uint8Array, path: NonNullable<TransferOptions['filesF
 function originOf(source: LocalTarget, relative: boolean): Origin {
   const { path } = source;
   if (relative) {
-    const { path: directory, below } = relativeSource(path);
-    const before = Buffer.from(path).indexOf('/./');
-    const shown = shownDirectory(before > 0 ? path.subarray(0, before) : new Uint8Array());
-    return { directory, shown, name: below, leading: before === -1 && path[0] === SLASH ? '/' : '' };
+    const { anchor, path: directory, below } = relativeSource(path);
+    const leading = anchor === undefined && path[0] === SLASH ? '/' : '';
+    return { directory, shown: shownDirectory(anchor ?? new Uint8Array()), name: below, leading };
   }
   if (meansContent(source)) {
     return { directory: absolute(path), shown: shownDirectory(path), name: new Uint8Array(), leading: '' };

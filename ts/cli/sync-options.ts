@@ -46,7 +46,7 @@ export async function transferOptions(
 ): Promise<TransferOptions> {
   const times = DELETE_WHEN.filter((names) => names.some((name) => flags.on(name)));
   if (times.length > 1) {
-    throw new ConfigError(`--${times.map(([name]) => name).join(' and --')} exclude each other: give one of them`);
+    throw new ConfigError(`--${times.map(([name]) => name).join(' and --')} cannot be combined: give one of them`);
   }
   if (flags.on('delete') && !flags.on('recursive') && !flags.on('dirs') && flags.words('read-batch').length === 0) {
     throw new ConfigError('--delete needs -r, -a or -d: without them no directory is looked into');

@@ -13,13 +13,13 @@ import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { safe } from './names.js';
 
-const PURPOSE = `The servers' keys that this user has pinned. HOST may be host, host:port, [address]:port or a sparsync:// URL.
+const PURPOSE = `Manages the server keys that this user has pinned. HOST may be host, host:port, [address]:port or a sparsync:// URL.
 
-  trust HOST KEY           pins the key of a server; refused when another one is pinned
+  trust HOST KEY           pins the key of a server; refused if another key is pinned
   trust HOST               shows the pinned keys of a server
-  trust list               shows all of them
-  trust replace HOST KEY   pins the key in the place of those that are pinned, after a server got a new one
-  trust remove HOST        removes them`;
+  trust list               shows all pinned keys
+  trust replace HOST KEY   replaces the pinned keys, after a server got a new one
+  trust remove HOST        removes the pinned keys`;
 
 /** Words that are no hosts here. A host of that name can be written as a URL. */
 const WORDS: readonly string[] = ['list', 'replace', 'remove'];

@@ -24,8 +24,8 @@ import { safeBytes, safePath } from './names.js';
 import { count } from './text.js';
 import { VERIFY_FLAGS, flaggedVerifyOptions } from './verify-flags.js';
 
-const PURPOSE = `Compares two trees, content included, and writes nothing. One of both may be a sparsync:// URL or HOST:PATH. A SRC without a
-slash at its end is compared with what lies under its name below DEST, as a sync would have put it there.
+const PURPOSE = `Compares two trees, content included, and writes nothing. One of them may be a sparsync:// URL or HOST:PATH. A SRC without
+a slash at its end is compared with what has its name below DEST, as a sync would have put it there.
 Exit code 0: equal. 23: they differ, and stdout says where.`;
 
 /** `sparsync verify SRC DEST`. */

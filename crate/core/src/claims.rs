@@ -1,4 +1,4 @@
-//! What the runs of one connection write to at the server.
+//! Keeps track of where the runs of one connection write at the server.
 //!
 //! The server cannot tell a run that goes on from one whose end was lost on the way: streams overtake each other. The
 //! client knows. It asks for nothing that its own live runs are in the way of, so whatever of this connection is still

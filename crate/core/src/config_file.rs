@@ -37,12 +37,12 @@ pub enum SettingValue {
 
 /// What the text of a file says, in its order.
 ///
-/// Fails with [`ErrorKind::Config`] and the detail `line` when it is no TOML.
+/// Fails with [`ErrorKind::Config`] and the detail `line` when it is not TOML.
 pub fn parse_settings(text: &str) -> Result<Vec<Setting>> {
     let lines = Lines::of(text);
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| lines.at(span.start));
-        Error::new(ErrorKind::Config, error.message().lines().next().unwrap_or("it is no TOML")).with("line", line)
+        Error::new(ErrorKind::Config, error.message().lines().next().unwrap_or("it is not TOML")).with("line", line)
     })?;
     let mut found = Vec::new();
     collect(table.get_ref(), &[], &lines, &mut found);
@@ -134,7 +134,7 @@ mod tests {
     fn what_is_no_toml_is_refused_with_its_line() {
         let deep = format!("a = {}", "[".repeat(100_000));
         for (text, line) in [("\n\na = \n", 3), ("a = 1\na = 2\n", 2), ("a = 'x", 1), ("[sync\n", 1), (&deep, 1)] {
-            let error = parse_settings(text).expect_err("it is no TOML");
+            let error = parse_settings(text).expect_err("it is not TOML");
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.details().contains(&("line".to_owned(), Detail::Number(line))), "{:?}", error.details());
         }

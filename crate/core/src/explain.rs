@@ -1,4 +1,4 @@
-//! Which rule of a filter decides about a path: at this end, and as the other one tells it.
+//! Says which rule of a filter decides about a path, at this end and at the other.
 
 use sparsync_proto::{Direction, End, Explanation, Request};
 

@@ -83,7 +83,7 @@ pub(crate) fn hold_on(connection: &dyn Connection) -> Duration {
 
 /// Tells once that owners were asked for and cannot be set here, and which right or option would allow it.
 pub(crate) fn tell_dropped_owners(request: &Request, terms: &ReceiverTerms<'_>, report: &Report) -> Result<()> {
-    const NO_RIGHT: &str = "owners and groups are not carried: the key lacks the right \"owner\" at the server";
+    const NO_RIGHT: &str = "owners and groups are not preserved: the key lacks the right \"owner\" at the server";
     let asked = &request.attributes;
     let may_chown = terms.may_chown;
     let is_root = prepare::acts_as_root(terms.stored.fake_super);
@@ -94,9 +94,9 @@ pub(crate) fn tell_dropped_owners(request: &Request, terms: &ReceiverTerms<'_>, 
         return Ok(());
     }
     let (kind, message) = match (may_chown, is_root) {
-        (true, _) => (IssueKind::Owners, "owners are not carried: the receiver does not run as root"),
+        (true, _) => (IssueKind::Owners, "owners are not preserved: the receiver does not run as root"),
         (false, true) => (IssueKind::OwnerRight, NO_RIGHT),
-        (false, false) => (IssueKind::Owners, "owners and groups are not carried: the receiver does not run as root"),
+        (false, false) => (IssueKind::Owners, "owners and groups are not preserved: the receiver does not run as root"),
     };
     report.issue(Issue { kind, path: Vec::new(), message: message.to_owned(), old_kept: true })
 }

@@ -42,7 +42,7 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
     if !request.temp_dir.is_empty() {
         let found = find(destination, base, &request.temp_dir, "tempDir")?;
         if !found.path.is_root() {
-            let error = Error::new(ErrorKind::NotFound, "tempDir: the directory for unfinished files is not there");
+            let error = Error::new(ErrorKind::NotFound, "tempDir: the directory for unfinished files does not exist");
             return Err(error.at(&request.temp_dir).with("option", "tempDir".to_owned()));
         }
         destination.aside.staging = Some(seen(found.top, stored));
@@ -98,7 +98,7 @@ fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Sto
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
     let below = RelPath::new(&names.join(&b'/')).ok().filter(|below| !below.is_root() && !TempName::is_in(below));
     below.map(PartialPlace::Each).ok_or_else(|| {
-        Error::new(ErrorKind::Config, "partialDir: a relative path leads down from each directory").at(path)
+        Error::new(ErrorKind::Config, "partialDir: a relative path must lead to a directory below").at(path)
     })
 }
 

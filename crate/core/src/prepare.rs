@@ -47,7 +47,7 @@ pub(crate) fn open_own(path: &[u8], reach: impl Fn(&[u8]) -> storage::Result<Roo
             }
             Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
             Err(error @ CallError { errno: Errno::LOOP, .. }) => {
-                const WHY: &str = "a symlink on the way is another user's, or there are too many";
+                const WHY: &str = "a symlink on the way belongs to another user, or there are too many";
                 return Err(Error::io(WHY, path, error.into()));
             }
             Err(error) => return Err(Error::io("cannot open", path, error.into())),
@@ -248,7 +248,7 @@ fn owners(request: &Request, terms: &ReceiverTerms<'_>, carried: &Attributes, re
             IdKind::Group => ("group", "groupmap"),
         };
         let message =
-            format!("{option} names the {what} {name:?}, whom the destination does not know; the rule is passed over");
+            format!("{option} names the {what} {name:?}, which the destination does not have; the rule is ignored");
         report.issue(Issue { kind: IssueKind::Notice, path: Vec::new(), message, old_kept: true })?;
     }
     Ok(owners)

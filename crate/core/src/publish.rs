@@ -52,7 +52,7 @@ pub(crate) struct Served {
 pub(crate) fn check(request: &Request, served: Served) -> Result<()> {
     if !request.publish {
         if request.keep_previous {
-            return Err(Error::new(ErrorKind::Config, "keepPrevious: only publish leaves a tree that was there"));
+            return Err(Error::new(ErrorKind::Config, "keepPrevious needs publish: only that keeps a previous tree"));
         }
         return Ok(());
     }
@@ -65,20 +65,20 @@ pub(crate) fn check(request: &Request, served: Served) -> Result<()> {
         (request.file_name.is_some(), "a single file"),
     ];
     if let Some((_, other)) = writes_there.iter().find(|(is_asked, _)| *is_asked) {
-        return Err(Error::new(ErrorKind::Config, format!("publish and {other} exclude each other")));
+        return Err(Error::new(ErrorKind::Config, format!("publish and {other} cannot be combined")));
     }
     // The tree moves with all that is in it, and the one that was kept before is removed.
     if served.hides_paths {
         return Err(might_be_hidden("publish", "moves or removes"));
     }
     if served.is_top {
-        return Err(refused("it is the top of a root, or of what the key reaches; a directory below it can"));
+        return Err(refused("it is the top of a root, or of what the key may use; publish a directory below it"));
     }
     Ok(())
 }
 
 fn refused(why: &str) -> Error {
-    Error::new(ErrorKind::Config, format!("publish: the destination cannot change places: {why}"))
+    Error::new(ErrorKind::Config, format!("publish: the destination cannot be exchanged: {why}"))
 }
 
 fn failed(doing: &str) -> impl Fn(CallError) -> Error {
@@ -91,21 +91,21 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
         return Ok(());
     }
     if prepared.destination.file_name.is_some() {
-        return Err(Error::new(ErrorKind::Config, "publish and a single file exclude each other"));
+        return Err(Error::new(ErrorKind::Config, "publish and a single file cannot be combined"));
     }
     let Prepared { destination: Destination { root, aside, .. }, lock, .. } = prepared;
     let Some(lock) = lock.as_ref().filter(|lock| lock.hold() == Hold::Exclusive) else {
-        return Err(refused("its file system knows no locks"));
+        return Err(refused("its file system does not support locks"));
     };
     let Some(own) = root.take() else { return Ok(()) };
     let (parent, name) = own
         .parent()
         .map_err(failed("cannot open the directory that the destination is in"))?
-        .ok_or_else(|| refused("it has no name of its own; a directory in it can"))?;
+        .ok_or_else(|| refused("it has no name of its own; publish a directory in it"))?;
     let above = parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))?;
     let status = above.status(name.as_bytes()).map_err(failed("cannot look at it"))?;
     if status.is_mount_point == Some(true) || above.is_boundary(name.as_bytes(), &status) {
-        return Err(refused("it is a mount point; a directory in it can"));
+        return Err(refused("it is a mount point; publish a directory in it"));
     }
     if let Some(path) = mounted_in(&own) {
         return Err(holds_other(&path));
@@ -137,7 +137,7 @@ fn mounted_in(tree: &Root) -> Option<Vec<u8>> {
 }
 
 fn holds_other(path: &[u8]) -> Error {
-    refused("it holds another file system, which has no place in a new tree; a directory without one can").at(path)
+    refused("it holds another file system, which cannot move into a new tree; publish a directory without one").at(path)
 }
 
 /// Why a tree is not shared.
@@ -186,7 +186,7 @@ impl Staged {
         match probed {
             Ok(()) => Ok(()),
             Err(CallError { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
-                Err(refused("its file system exchanges no names; ext4, XFS, Btrfs and tmpfs do"))
+                Err(refused("its file system cannot exchange names; ext4, XFS, Btrfs and tmpfs can"))
             }
             Err(error) => Err(failed("cannot exchange two directories")(error)),
         }
@@ -206,7 +206,7 @@ impl Staged {
         if let Err(error) = kept {
             if let Err(stays) = exchange() {
                 self.is_over.store(true, Ordering::Relaxed);
-                return Err(failed("the new tree stands, and cannot be exchanged back")(stays));
+                return Err(failed("the new tree is in place, and cannot be exchanged back")(stays));
             }
             self.take_back(&above, &between);
             let _ = above.sync();
@@ -218,7 +218,7 @@ impl Staged {
             // On disk, the tree that was kept before may still have the name of the kept one, so it must not be
             // removed.
             self.is_over.store(true, Ordering::Relaxed);
-            return Err(failed("the new tree stands, and cannot be written to disk")(error));
+            return Err(failed("the new tree is in place, and cannot be written to disk")(error));
         }
         self.remove(&self.meanwhile)?;
         self.is_over.store(true, Ordering::Relaxed);

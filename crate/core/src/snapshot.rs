@@ -46,7 +46,7 @@ pub(crate) fn check(request: &Request, hides_paths: bool) -> Result<()> {
         return if *asked == Snapshot::default() {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::Config, "a rule for snapshots without one"))
+            Err(Error::new(ErrorKind::Config, "options for snapshots need snapshot (--snapshot)"))
         };
     }
     if hides_paths {
@@ -64,7 +64,7 @@ pub(crate) fn check(request: &Request, hides_paths: bool) -> Result<()> {
         (request.file_name.is_some(), "a single file"),
     ];
     match others.iter().find(|(is_asked, _)| *is_asked) {
-        Some((_, other)) => Err(Error::new(ErrorKind::Config, format!("snapshot and {other} exclude each other"))),
+        Some((_, other)) => Err(Error::new(ErrorKind::Config, format!("snapshot and {other} cannot be combined"))),
         None => Ok(()),
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request) -> Result<()> {
     let has_nothing = request.grant_all || prepared.grant == Grant::All;
     let Destination { root, created, aside, file_name } = &mut prepared.destination;
     if file_name.is_some() {
-        return Err(Error::new(ErrorKind::Config, "snapshot and a single file exclude each other"));
+        return Err(Error::new(ErrorKind::Config, "snapshot and a single file cannot be combined"));
     }
     *created = true;
     let Some(series) = root.take() else { return Ok(()) };
@@ -95,7 +95,7 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request) -> Result<()> {
         return Ok(());
     }
     if !is_held {
-        return Err(Error::new(ErrorKind::Config, "snapshot: the destination's file system knows no locks"));
+        return Err(Error::new(ErrorKind::Config, "snapshot: the destination's file system does not support locks"));
     }
     remove(&series, &removed_name()).map_err(failed("cannot remove what is left of one"))?;
     let goes_on = basis_use(request).is_some() && !has_nothing;
@@ -161,7 +161,7 @@ fn newest_of(series: &Root, noted: &mut Vec<Told>) -> Result<Option<Basis<Root>>
             Err(_) => noted.push(Told {
                 kind: IssueKind::Notice,
                 path: moment.name().into(),
-                message: "the snapshot cannot be opened, so nothing is linked to it",
+                message: "the snapshot cannot be opened, so no file is linked to it",
             }),
         }
     }
@@ -270,14 +270,17 @@ impl Making {
                 Err(errno) => return Err(failed("cannot give it its name")(CallError { call: "renameat2", errno })),
             }
         }
-        Err(Error::new(ErrorKind::Config, "snapshot: the clock is of a time that no name says"))
+        Err(Error::new(
+            ErrorKind::Config,
+            "snapshot: the clock of this machine is outside the years that the name of a snapshot can hold",
+        ))
     }
 
     /// Removes the snapshots that the rule does not keep. Each loses its name before any of its entries is removed.
     fn prune(&self, made: Moment, directory: &<Root as Storage>::Directory, told: &mut Vec<Told>) -> Result<()> {
         let Moments { made: all, to_come } = moments(&self.series)?;
         for moment in to_come {
-            let message = "the moment of the snapshot is to come: it is neither counted nor removed";
+            let message = "the time of the snapshot is in the future: it is neither counted nor removed";
             told.push(Told { kind: IssueKind::Notice, path: moment.name().into(), message });
         }
         let newest = all.first().copied();

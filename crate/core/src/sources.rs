@@ -1,4 +1,4 @@
-//! The sources of a run, found in the file system before anything is sent.
+//! Finds the sources of a run in the file system, before anything is sent.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,7 @@ fn not_there(message: &str, path: &[u8]) -> Error {
 }
 
 const MISSING: &str = "the source does not exist";
-const NO_DIRECTORY: &str = "the source is no directory";
+const NO_DIRECTORY: &str = "the source is not a directory";
 
 /// The only source of a run. If it is an entry that is no directory, it is scanned alone, and may get another name.
 pub(crate) fn single(part: FsPart) -> Source {
@@ -268,7 +268,7 @@ pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
         return Ok(());
     }
     if source.file_name.is_some() {
-        return Err(Error::new(ErrorKind::NotFound, "paths below the source are asked for, and it is no directory")
+        return Err(Error::new(ErrorKind::NotFound, "the source is not a directory, but paths below it are asked for")
             .with("end", "source".to_owned()));
     }
     let mut held: Option<(RelPath, storage::Result<_>)> = None;

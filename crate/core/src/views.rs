@@ -44,8 +44,11 @@ pub(crate) fn check_munged() -> Result<()> {
     if rustix::fs::open(MUNGED, there, Mode::empty()).is_err() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Config, "munged symlinks would lead somewhere: there is a directory of that name")
-        .at(MUNGED))
+    Err(Error::new(
+        ErrorKind::Config,
+        "a directory of this name exists, so munged symlinks would lead into it: remove or rename it",
+    )
+    .at(MUNGED))
 }
 
 /// A directory beside a destination as a run sees it. No symlink in it is followed.

@@ -1,4 +1,4 @@
-//! Connections.
+//! Connections for JavaScript.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Files of settings.
+//! Files of settings for JavaScript.
 
 use napi::Env;
 use napi_derive::napi;

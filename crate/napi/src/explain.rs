@@ -1,4 +1,4 @@
-//! Which rule of a filter decides about a path.
+//! Explanations of filter rules for JavaScript.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Runs.
+//! Runs for JavaScript.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -103,7 +103,7 @@ impl NativeRoute {
             _ => None,
         };
         let address =
-            |text: &String| text.parse().map_err(|_| config(format!("{text:?} is no IP address to send from")));
+            |text: &String| text.parse().map_err(|_| config(format!("{text:?} is not an IP address to send from")));
         Ok(Route { family, local: self.local_address.as_ref().map(address).transpose()? })
     }
 }
@@ -526,7 +526,8 @@ pub struct NativeServerOptions {
 impl NativeServerOptions {
     pub(crate) fn load(self) -> Result<ServerOptions> {
         if let Some(name) = self.refuse.iter().find(|name| !is_option(name)) {
-            return Err(config(format!("no server is asked for an option {name:?}")).with("option", name.clone()));
+            return Err(config(format!("{name:?} is not an option that a client asks a server for"))
+                .with("option", name.clone()));
         }
         Ok(ServerOptions {
             listen: self.listen,

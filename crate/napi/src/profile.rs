@@ -1,4 +1,4 @@
-//! Profiles of sessions.
+//! Profiles of sessions for JavaScript.
 
 use std::collections::BTreeMap;
 

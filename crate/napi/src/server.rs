@@ -1,4 +1,4 @@
-//! Servers.
+//! Servers for JavaScript.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Keys and known hosts.
+//! Keys, known hosts and invitations for JavaScript.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -257,7 +257,7 @@ pub enum NativeIssueKind {
     /// What arrived is not what was read.
     #[napi(value = "integrity")]
     Integrity,
-    /// Something that must not be removed stands in its place.
+    /// Something that must not be removed is in its place.
     #[napi(value = "conflict")]
     Conflict,
     /// The scope of the key does not allow it.

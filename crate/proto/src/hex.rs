@@ -1,4 +1,4 @@
-//! Bytes as digits.
+//! Bytes as hexadecimal digits.
 
 /// The lower-case hexadecimal digits of `bytes`.
 #[must_use]

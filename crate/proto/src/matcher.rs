@@ -1,4 +1,4 @@
-//! Which entries belong to a run.
+//! Decides which entries belong to a run.
 //!
 //! Each end of a run has a matcher and asks it about every name that its walk meets. What does not belong is not looked
 //! at: it is not listed, sent, compared or deleted, and neither is anything below it. So digests cover what is left on

@@ -1,4 +1,4 @@
-//! Why an entry is not what it should be.
+//! The reasons why an entry differs from the source.
 
 use crate::codec::{Decoded, Reader, Write};
 use crate::field::Value;

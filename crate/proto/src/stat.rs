@@ -1,4 +1,4 @@
-//! What one path of a server is.
+//! The description of one path of a server.
 
 use crate::codec::{Decoded, Reader, Write};
 use crate::entry::{Kind, Meta};

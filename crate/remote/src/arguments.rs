@@ -1,4 +1,4 @@
-//! The arguments.
+//! Parses the arguments of `sparsync-remote`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,15 +13,15 @@ Usage: sparsync-remote [--stdio] --root DIR [--read-only|--append-only] [--no-qu
        sparsync-remote --stdio [--no-quic]
        sparsync-remote serve --root NAME=PATH [--allow LINE]... [OPTIONS]
 
-The other end of a sync, on its standard streams; a sync over ssh starts it by itself. Or a server; see serve --help.
+The other end of a sync, on its standard streams; a sync over ssh starts it. Also a server: see serve --help.
 
   --stdio        serve one connection on standard input and output, as --root does
-  --no-quic      no UDP port is opened: content stays on the streams
-  --root DIR     nothing outside of DIR can be reached, and paths begin there
-  --read-only    nothing is written
-  --append-only  what is there stays as it is, and only new names are made
-  --version      say the version
-  --help         say this
+  --no-quic      open no UDP port: content stays on the streams
+  --root DIR     allow nothing outside of DIR; paths begin there
+  --read-only    write nothing
+  --append-only  change nothing that exists, only add new names
+  --version      show the version
+  --help         show this help
 ";
 
 /// What is asked for.
@@ -71,7 +71,7 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Asked, String> {
 
 fn narrow(options: &mut StdioOptions, rights: StdioRights) -> Result<(), String> {
     if options.rights != StdioRights::All && options.rights != rights {
-        return Err("--read-only and --append-only exclude each other".to_owned());
+        return Err("--read-only and --append-only cannot be combined".to_owned());
     }
     options.rights = rights;
     Ok(())

@@ -66,9 +66,9 @@ pub(crate) fn help() -> String {
     let mut text = "\
 Usage: sparsync-remote serve --root NAME=PATH [--allow LINE]... [OPTIONS]
 
-Offers folders as \"sparsync serve\" does, until SIGINT or SIGTERM, which let transfers finish or roll them back; SIGHUP has the
-authorized keys read and the log opened again. It reads no sparsync.toml. What no flag says SPARSYNC_SERVE_ and the name of
-the flag in capitals does in the environment, as SPARSYNC_SERVE_MAX_SESSIONS.
+Serves folders as \"sparsync serve\" does, until SIGINT or SIGTERM: these let transfers finish, or roll them back. SIGHUP reads
+the authorized keys again and reopens the log. It does not read sparsync.toml. The environment can give flags: SPARSYNC_SERVE_
+and the name of the flag in capitals, as SPARSYNC_SERVE_MAX_SESSIONS.
 
 "
     .to_owned();
@@ -132,7 +132,7 @@ pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Option<Serving>, 
 }
 
 fn of_the_command(name: &str) -> String {
-    format!("--{name} is the command's: \"sparsync serve\" has it, and this executable has not")
+    format!("--{name} works with \"sparsync serve\" only: this executable does not have it")
 }
 
 /// What stands before the name of a flag in that of its variable.
@@ -227,7 +227,7 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
     let (no_format, format) = word("log-format")?;
     for (_, name) in given.iter().filter(|(flag, _)| *flag == "refuse") {
         if !name.to_str().is_some_and(is_option) {
-            return Err(format!("--refuse={}: no server is asked for it", name.display()));
+            return Err(format!("--refuse={}: it is not an option that a client asks a server for", name.display()));
         }
     }
     let listen = text("listen")?;
@@ -264,9 +264,7 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
 
 /// An address that takes no look-up.
 fn address_of(name: &str, value: &str, example: &str) -> std::result::Result<SocketAddr, String> {
-    value
-        .parse()
-        .map_err(|_| format!("--{name} takes a numeric address and a port here, as in {example}, not {value:?}"))
+    value.parse().map_err(|_| format!("--{name} must be a numeric address and a port, as in {example}, not {value:?}"))
 }
 
 /// A size in whole units of 1024.

@@ -69,11 +69,11 @@ export async function examineScope(
     'problem',
     check,
     `${push.code}: ${why}`,
-    hintFor(push) ?? 'is the path right? A sync makes one folder, and all of them with --mkpath',
+    hintFor(push) ?? 'is the path right? A sync makes the last folder of it, and all of them with --mkpath',
   );
 }
 
-/** Checks a sync before it runs: that both ends would begin it, and that this machine has room. */
+/** Checks a sync before it runs: that both ends would start it, and that this machine has room. */
 export async function* examineEnds(
   source: Location,
   destination: Location,
@@ -82,7 +82,7 @@ export async function* examineEnds(
 ): AsyncGenerator<Finding, undefined, undefined> {
   const refused = await refusal(source, destination, options);
   const check = 'sync';
-  if (refused === undefined) yield well(check, 'both ends would begin it');
+  if (refused === undefined) yield well(check, 'both ends would start it');
   else
     yield wrong(
       'problem',
@@ -92,7 +92,7 @@ export async function* examineEnds(
     );
   if (target.kind === 'remote') return undefined;
   const folder = textOf(absolute(target.path));
-  const fix = 'choose a folder of your own, or have its owner let you write';
+  const fix = 'choose a folder of your own, or ask its owner for the right to write';
   yield canBeWritten(folder)
     ? spaceFinding('destination', 'problem', folder)
     : wrong('problem', 'destination', `${folder} cannot be written`, fix);

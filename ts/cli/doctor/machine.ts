@@ -67,7 +67,7 @@ async function examineNative(): Promise<Finding> {
   try {
     const version = (await loadNative()).coreVersion();
     if (version === expected) return well(check, `version ${version}`);
-    const fix = 'install the package anew, so that both have one version: npm install sparsync-native';
+    const fix = 'reinstall the package, so that both have the same version: npm install sparsync-native';
     return wrong('problem', check, `version ${version}, but this package is ${expected}`, fix);
   } catch (error) {
     const { message, details } = fromNative(error);
@@ -176,7 +176,7 @@ function examineState(): Finding {
   return wrong(
     'warning',
     'state',
-    `${why}: runs work, and do not notice when a mount point of the source has gone since the last run`,
+    `${why}: runs work, but do not notice when a mount point of the source has disappeared since the last run`,
     'set SPARSYNC_STATE_DIR to a folder that can be written',
   );
 }
@@ -227,7 +227,12 @@ function examineFiles(): Finding {
   const message = `${limit} open files`;
   const files = limit === 'unlimited' ? Infinity : Number(limit);
   if (files >= FILES_ENOUGH) return well(check, message);
-  return wrong(files < FILES_LEAST ? 'problem' : 'warning', check, `${message} are few for a run`, 'ulimit -n 1024');
+  return wrong(
+    files < FILES_LEAST ? 'problem' : 'warning',
+    check,
+    `${message} may be too few for a run`,
+    'ulimit -n 1024',
+  );
 }
 
 function readText(path: string): string | undefined {
@@ -258,8 +263,8 @@ export function spaceFinding(check: string, state: 'warning' | 'problem', path: 
     const { bavail, bsize, files, ffree } = statfsSync(existingAbove(path));
     const message = `${size(bavail * bsize, true)} for ${path}`;
     if (bavail > 0 && (files === 0 || ffree > 0)) return well(check, message);
-    const what = bavail > 0 ? `no entry more can be made for ${path}` : message;
-    return wrong(state, check, what, 'make room on that file system, or choose another');
+    const what = bavail > 0 ? `no more entries can be made for ${path}` : message;
+    return wrong(state, check, what, 'free space on that file system, or choose another');
   } catch (error) {
     return wrong('warning', check, messageOf(error));
   }

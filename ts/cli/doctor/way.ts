@@ -83,7 +83,7 @@ async function attempt<T>(connecting: () => Promise<T>): Promise<T | SparsyncErr
 function failure(check: string, error: SparsyncError): Finding {
   const isSilent =
     SILENCE.includes(error.code) && answerOf(error) === undefined && error.details['reason'] === undefined;
-  const fix = isSilent ? 'start the server there, or open its port, 28792 unless told otherwise' : hintFor(error);
+  const fix = isSilent ? 'start the server there, or open its port (28792 by default)' : hintFor(error);
   return wrong('problem', check, `${error.code}: ${error.message}`, fix);
 }
 
@@ -126,7 +126,7 @@ async function addressesOf(host: string): Promise<string[] | Finding> {
     return [...new Set((await lookup(host, { all: true })).map(({ address }) => address))];
   } catch (error) {
     const why = messageOf(error);
-    const fix = 'is the name spelled right, and does this machine have a name server? An address does as well';
+    const fix = 'is the name spelled right, and does this machine have a name server? An IP address works as well';
     return wrong('problem', 'names', `${host} has no address: ${why}`, fix);
   }
 }
@@ -160,7 +160,7 @@ async function examineFamily(family: 4 | 6, addresses: readonly string[], ways: 
 
 const TRANSPORTS = [
   { check: 'UDP', transport: 'quic', without: 'runs go over TCP, slower where packets are lost' },
-  { check: 'TCP', transport: 'tcp', without: 'where UDP is blocked nothing stands in for it' },
+  { check: 'TCP', transport: 'tcp', without: 'there is no fallback where UDP is blocked' },
 ] as const;
 
 async function examineTransport(
@@ -174,10 +174,10 @@ async function examineTransport(
   if (silent === undefined) return [well(check, 'gets through'), ...(transport === 'quic' ? [passes] : [])];
   const state = ways.works ? 'warning' : 'problem';
   if (silent.details['reason'] === 'mtu') {
-    return [wrong(state, 'MTU', `${silent.message}: ${without}`, 'a VPN or tunnel in between is where this is set')];
+    return [wrong(state, 'MTU', `${silent.message}: ${without}`, 'this is usually set by a VPN or tunnel on the way')];
   }
   const message = ways.works ? `${silent.message}: ${without}` : silent.message;
-  return [wrong(state, check, message, 'does a firewall on the way, or the server (--no-tcp), keep it out?')];
+  return [wrong(state, check, message, 'does a firewall on the way, or the server (--no-tcp), block it?')];
 }
 
 /** Why a server is not reached at an address by one transport; `undefined` if it answers, even with a refusal. */

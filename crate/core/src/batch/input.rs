@@ -33,7 +33,7 @@ pub(super) fn seekable(path: &[u8], check: &dyn Fn() -> Result<()>) -> Result<Fi
         return Ok(input);
     }
     if !(is_standard_input || kind.is_fifo()) {
-        return Err(refused(path, 0, "format", "a batch is a regular file, or comes through a pipe"));
+        return Err(refused(path, 0, "format", "a batch must be a regular file or a pipe"));
     }
     kept(&input, path, check)
 }

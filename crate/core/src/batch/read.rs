@@ -126,11 +126,14 @@ impl Reading<'_> {
     fn all(&mut self) -> Result<()> {
         let begin = self.take(MAGIC.len() + 1)?;
         if begin[..MAGIC.len()] != MAGIC[..] {
-            return self.refuse("format", "this is no batch of sparsync");
+            return self.refuse("format", "this is not a batch of sparsync");
         }
         let version = begin[MAGIC.len()];
         if version != VERSION {
-            return self.refuse("version", &format!("a batch of version {version}, and not {VERSION}"));
+            return self.refuse(
+                "version",
+                &format!("the batch has version {version}, and this sparsync reads version {VERSION}"),
+            );
         }
         self.hash.update(&begin);
         self.at = begin.len() as u64;
@@ -164,7 +167,7 @@ impl Reading<'_> {
                 self.file(&file)?;
             }
             DROP if bytes == 0 => self.parts.clear(),
-            _ => return self.edited("this is no record of a batch"),
+            _ => return self.edited("this is not a record of a batch"),
         }
         self.at = end;
         Ok(true)
@@ -173,10 +176,10 @@ impl Reading<'_> {
     fn end(&mut self, bytes: usize) -> Result<bool> {
         let digest = self.take(bytes)?;
         if digest != self.hash.finalize().as_bytes()[..] {
-            return self.edited("what is before is not what was written");
+            return self.edited("what comes before was changed after it was written");
         }
         let more = self.input.read(&mut [0]).map_err(|error| Error::io("cannot read the batch", self.path, error))?;
-        if more > 0 { self.edited("something stands behind the end of the batch") } else { Ok(false) }
+        if more > 0 { self.edited("there is something after the end of the batch") } else { Ok(false) }
     }
 
     fn frames(&mut self, frames: &[u8]) -> Result<()> {

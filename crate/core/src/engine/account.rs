@@ -1,4 +1,4 @@
-//! The account of where the time went, as one end tells it to the other.
+//! Sends one end's profile to the other, as frames.
 
 use sparsync_proto::Frame;
 

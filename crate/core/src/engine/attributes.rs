@@ -1,4 +1,4 @@
-//! What is set on an entry besides its content, in which order, and what is left out.
+//! Sets the attributes of an entry, in the right order.
 //!
 //! Owner and group come first, because a change of them clears set-id bits and capabilities; then extended attributes,
 //! which the mode may forbid to set; then ACLs that are set, then the mode, then ACLs that go; then the time, which is

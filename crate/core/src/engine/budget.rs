@@ -1,4 +1,4 @@
-//! How far a walk may run ahead of what is decided.
+//! Bounds how far a walk may run ahead of the decisions.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;

@@ -17,7 +17,7 @@ use crate::storage::{PartialId, Status};
 pub(super) struct Wanted {
     /// The mode of the entry in its place, where there is one.
     pub(super) old_mode: Option<u16>,
-    /// A directory stands in its place.
+    /// A directory is in its place.
     pub(super) old_is_directory: bool,
     /// The name of the partial file that an earlier run kept, and how many verified bytes it has.
     pub(super) resume: Option<(PartialId, u64)>,
@@ -34,7 +34,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Whether nothing stands in its place, no part of it is held, and no other file is its basis.
+    /// Whether nothing is in its place, no part of it is held, and no other file is its basis.
     fn is_new(&self) -> bool {
         !self.replaces() && self.resume.is_none() && !self.has_basis && !self.is_moved && !self.discarded
     }

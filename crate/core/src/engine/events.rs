@@ -1,4 +1,4 @@
-//! What a run tells its caller, path by path.
+//! The events by which a run tells its caller about paths.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Formatter};

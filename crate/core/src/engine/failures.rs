@@ -1,4 +1,4 @@
-//! What a failure of one path means for a run.
+//! Decides what the failure of one path means for the run.
 //!
 //! A full disk ends the run, because every further write would meet it too. Everything else costs its own path: it is
 //! counted, told once, whoever finds that it fails and how often, and the run goes on. An attribute that cannot be set
@@ -126,7 +126,7 @@ impl<'a> FailurePolicy<'a> {
             return Ok(());
         }
         let message =
-            format!("{} are not carried: the destination's file system cannot hold them ({message})", kind.name());
+            format!("{} are not preserved: the destination's file system cannot hold them ({message})", kind.name());
         self.tell(Issue { kind: IssueKind::AttributesUnheld, path: path.to_vec(), message, old_kept: false })
     }
 }

@@ -37,7 +37,7 @@ impl<D: Directory> Freezer<D> {
         let issue = tried.as_ref().err().map(|error| Issue {
             kind: IssueKind::NotFrozen,
             path: scan.path.join_bytes(name),
-            message: format!("files of its file system are read as they are, and not from a frozen view: {error}"),
+            message: format!("files on its file system are read as they are, not from a frozen view: {error}"),
             old_kept: true,
         });
         self.places().insert(scan.device, tried.ok().map(Arc::new));

@@ -1,4 +1,4 @@
-//! The guard against deleting by accident.
+//! The guard against accidental deletions.
 
 use std::collections::HashSet;
 
@@ -165,7 +165,7 @@ impl Guard {
                 "source-empty",
                 &format!(
                     "{place} {} while the destination holds {count} entries there. Is it mounted?",
-                    if self.unmounted.contains(path) { "is no mount point any more" } else { "is empty" }
+                    if self.unmounted.contains(path) { "is no longer a mount point" } else { "is empty" }
                 ),
                 path.as_bytes(),
             ));

@@ -1,4 +1,4 @@
-//! How a new entry comes to stand under its name.
+//! The ways of putting a new entry in place.
 //!
 //! An entry is begun, and then committed or discarded. Here alone is decided what it is called meanwhile, so another
 //! way of putting entries in place is another variant, and nobody else learns of it.

@@ -1,4 +1,4 @@
-//! Keeps what a run has moved of its content within the total that it told of.
+//! Keeps the reported progress of content within its total.
 
 use sparsync_proto::Counter;
 

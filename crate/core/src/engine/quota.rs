@@ -1,4 +1,4 @@
-//! What a key may have stored in all, whatever is there already and whoever put it there.
+//! Enforces the quotas of keys, over everything that is stored below their prefixes.
 //!
 //! The runs of a key share an [`Account`], so that together they keep to its limits. Each reserves what it is about to
 //! make before that is written, and when it ends, what it has really left takes the place of what it had reserved.
@@ -320,7 +320,7 @@ impl Quota {
             if grows > 0 && surely > most && (used > most || perhaps > most) {
                 return Err(Error::new(
                     ErrorKind::Limit,
-                    format!("the quota of {what} of the key {:?} does not suffice", self.name),
+                    format!("the quota of {what} of the key {:?} is too small", self.name),
                 )
                 .with("quota", what.to_owned()));
             }

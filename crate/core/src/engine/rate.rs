@@ -1,4 +1,4 @@
-//! Limits on the bytes that are sent, or come, in a second. They may change meanwhile.
+//! Limits the bytes per second that are sent or received. The limits may change during a run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

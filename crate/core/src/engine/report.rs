@@ -1,4 +1,4 @@
-//! Where a receiver's account goes: to its own caller, or to the peer that started the run.
+//! Sends the account of a receiver to its own caller, or to the peer that started the run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

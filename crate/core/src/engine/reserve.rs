@@ -1,4 +1,4 @@
-//! Room of a file system that runs leave to others.
+//! Keeps space of a file system free that runs leave to others.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -35,7 +35,7 @@ impl SpaceReserve {
         let room = free.saturating_sub(self.bytes);
         if room < bytes {
             let message =
-                format!("the server keeps {} bytes of its file system free, and has no more than that", self.bytes);
+                format!("the server keeps {} bytes of its file system free, and has no more than those", self.bytes);
             return Err(Error::new(ErrorKind::NoSpace, message));
         }
         let granted = ((room - bytes) / GRANTED_PART).min(GRANTED_MAX);

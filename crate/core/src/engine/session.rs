@@ -1,4 +1,4 @@
-//! What all threads of one run share.
+//! The state that all threads of one run share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};

@@ -1,4 +1,4 @@
-//! The digest of holes.
+//! Hashes holes.
 
 use super::session::Session;
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! Who is in the way, in words: a run of this process, or another process of this machine.
+//! Names who holds a lock: a run of this process, or another process of this machine.
 
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime};

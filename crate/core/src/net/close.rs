@@ -115,7 +115,7 @@ pub(crate) fn reason_text(reason: &[u8]) -> String {
 pub fn connection_error(error: &ConnectionError) -> Error {
     let told = match error {
         ConnectionError::VersionMismatch => {
-            Error::new(ErrorKind::Version, "the peer speaks no version of QUIC that this side does").remote()
+            Error::new(ErrorKind::Version, "the two sides have no QUIC version in common").remote()
         }
         ConnectionError::TransportError(transport) => {
             let code = u64::from(transport.code);
@@ -185,7 +185,7 @@ pub(super) fn tls_error(error: &std::io::Error) -> Option<Error> {
         rustls::Error::NoApplicationProtocol => no_common_version(),
         // No TLS server sends such bytes, so the peer speaks something else.
         other @ (rustls::Error::InvalidMessage(_) | rustls::Error::DecryptError) => {
-            Error::protocol(format!("what came is no TLS: {other}")).remote()
+            Error::protocol(format!("the peer does not speak TLS: {other}")).remote()
         }
         other => Error::new(ErrorKind::Protocol, format!("the TLS handshake failed: {other}")),
     };

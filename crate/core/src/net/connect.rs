@@ -220,11 +220,11 @@ pub enum Recorded {
     Yes,
     /// No file decides about this server, only a pin that the user gave and has to change.
     NotHere,
-    /// The key could not be put on record.
+    /// The key could not be recorded.
     Failed(Error),
 }
 
-/// The error that the server is told when its new key could not be put on record.
+/// The error that the server is told when its new key could not be recorded.
 pub(super) fn unrecorded() -> Error {
     Error::new(ErrorKind::Aborted, "the client could not record the key")
 }
@@ -299,7 +299,7 @@ pub(super) async fn prepare(options: ConnectOptions) -> Result<Target> {
     if options.port == 0 || unbracketed(&options.host).is_empty() {
         return Err(Error::new(
             ErrorKind::Config,
-            format!("\"{}\" is no host and port to connect to", shown(&options.host, options.port).escape_debug()),
+            format!("\"{}\" is not a host and port to connect to", shown(&options.host, options.port).escape_debug()),
         ));
     }
     let deadline = Instant::now() + options.connect_timeout;
@@ -345,10 +345,9 @@ pub(super) fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
     }
     match &trust.known_hosts {
         Some(file) => KnownHosts::new(file).lookup(&options.host, options.port),
-        None if trust.accept_new => Err(Error::new(
-            ErrorKind::Config,
-            "accepting new servers needs a file of known hosts to put their keys into",
-        )),
+        None if trust.accept_new => {
+            Err(Error::new(ErrorKind::Config, "accepting new servers needs a file of known hosts for their keys"))
+        }
         None => Ok(Vec::new()),
     }
 }
@@ -495,7 +494,7 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
 fn narrow((passes, fails): (usize, usize)) -> Error {
     let message = format!(
         "UDP datagrams of {passes} bytes are answered and those of {fails} are not, and QUIC needs 1200: the MTU on the way \
-         has to be 1228 bytes at least (IPv6: 1248)"
+         must be at least 1228 bytes (IPv6: 1248)"
     );
     Error::new(ErrorKind::Connect, message).with("reason", "mtu".to_owned())
 }
@@ -507,7 +506,7 @@ pub(super) fn server_name(options: &ConnectOptions) -> Result<String> {
     }
     let host = unbracketed(&options.host).trim_end_matches('.');
     ServerName::try_from(host).map(|_| host.to_owned()).map_err(|_| {
-        Error::new(ErrorKind::Config, format!("\"{}\" is not a name that a certificate can bear", host.escape_debug()))
+        Error::new(ErrorKind::Config, format!("\"{}\" is not a name that a certificate can hold", host.escape_debug()))
     })
 }
 

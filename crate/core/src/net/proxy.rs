@@ -64,7 +64,7 @@ impl Proxy {
     fn from_url(url: &str) -> std::result::Result<Self, &'static str> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         if !scheme.eq_ignore_ascii_case("http") {
-            return Err("only proxies of http:// are supported");
+            return Err("only http:// proxies are supported");
         }
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (user, place) = match authority.rsplit_once('@') {
@@ -77,7 +77,7 @@ impl Proxy {
         };
         let port = match port {
             "" => HTTP_PORT,
-            port => port.parse().ok().filter(|port| *port != 0).ok_or("its port is no number from 1 to 65535")?,
+            port => port.parse().ok().filter(|port| *port != 0).ok_or("its port is not a number from 1 to 65535")?,
         };
         let host = unbracketed(host);
         if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -202,7 +202,7 @@ impl ServerCertVerifier for ServerCheck {
                     let mut error = Error::new(
                         ErrorKind::UnknownHost,
                         format!(
-                            "the certificate of the server {} is not good: {why}",
+                            "the certificate of the server {} is not valid: {why}",
                             super::address::shown(&self.demand.host, self.demand.port)
                         ),
                     )

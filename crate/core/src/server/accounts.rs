@@ -1,4 +1,4 @@
-//! What keys with a quota have stored, counted once for all runs of a key that are under way.
+//! Counts what keys with a quota have stored, once for all runs of a key that are under way.
 
 use std::sync::Arc;
 

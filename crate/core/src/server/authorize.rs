@@ -36,7 +36,7 @@ impl Shared {
         if self.keys.decides() {
             let scope = key.and_then(|key| self.authorized(&key));
             if let Some(scope) = scope.as_ref().filter(|scope| scope.is_over()) {
-                let message = format!("the time of the key {:?} is over", scope.name);
+                let message = format!("the key {:?} has expired", scope.name);
                 return Err(Error::new(ErrorKind::Unauthorized, message));
             }
             return scope.ok_or_else(|| match self.keys.problem() {
@@ -129,7 +129,7 @@ impl Shared {
         }
         // Paths without the option that names them would bypass a server that refuses the option.
         if !deletes_missing && !request.missing.is_empty() {
-            return Err(Error::protocol("sources that are missing, and are not to be deleted for that").remote());
+            return Err(Error::protocol("missing sources without the option that deletes them").remote());
         }
         if let Some(what) = lacks(request, *rights) {
             return refuse(what);
@@ -146,7 +146,7 @@ impl Shared {
     fn refuse_options(&self, request: &mut Request) -> Result<()> {
         for name in &self.refused {
             if request.asks_for(name) == Some(true) {
-                return Err(Error::new(ErrorKind::Scope, format!("the server does not take the option {name:?}"))
+                return Err(Error::new(ErrorKind::Scope, format!("the server refuses the option {name:?}"))
                     .with("option", name.clone()));
             }
             match name.as_str() {
@@ -169,7 +169,7 @@ fn check_devices_and_trees(request: &Request, root: &OpenRoot) -> Result<()> {
     let message = match (by_tree, request.write_devices) {
         _ if root.versions.is_none() => return Ok(()),
         (true, _) => "the root keeps versions: whole trees are neither published there nor removed by a rule",
-        (false, true) => "the root keeps versions, and of what a device holds it can keep none",
+        (false, true) => "the root keeps versions, and cannot keep the content of a device",
         (false, false) => return Ok(()),
     };
     Err(Error::new(ErrorKind::Scope, message).at(request.path.as_bytes()))

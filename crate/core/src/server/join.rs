@@ -1,4 +1,4 @@
-//! Lets a stranger in who has an invitation.
+//! Accepts a new client that has an invitation.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -119,7 +119,7 @@ pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Arrived, stranger
     let (key, address) = (stranger.key, stranger.address.ip());
     let refused = |error: &Error| shared.stranger_refused(stranger, Some(Asked::JOIN), error);
     let Some(_place) = shared.tries.place(address) else {
-        let error = Error::new(ErrorKind::Limit, "too many join at the moment; try again");
+        let error = Error::new(ErrorKind::Limit, "too many clients are joining; try again");
         accepted.refuse(&error);
         return refused(&error);
     };
@@ -193,7 +193,7 @@ async fn redeem(
     }
     // All refusals are the same, so that a guess learns nothing from them.
     let refused = || {
-        let message = "the invitation is not valid: it was used already, has ended, or is not of this server";
+        let message = "the invitation is not valid: it was already used, has expired, or is for another server";
         Error::new(ErrorKind::Unauthorized, message)
     };
     let file = shared.keys.path().filter(|_| !shared.anonymous);

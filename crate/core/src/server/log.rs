@@ -1,4 +1,4 @@
-//! What happens on a server, kept for whoever writes its log.
+//! Keeps the events of a server for whoever writes its log.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! How nice the threads of a session are to those of other keys.
+//! Sets how nice the threads of a session are to those of other keys.
 
 use rustix::process::{getpriority_process, setpriority_process};
 

@@ -1,4 +1,4 @@
-//! What all that is under way of one key has in common.
+//! Values that all connections and sessions of one key share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};

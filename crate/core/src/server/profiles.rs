@@ -1,4 +1,4 @@
-//! What the sessions of a server took, kept for whoever asks.
+//! Keeps the profiles of the sessions of a server.
 
 use sparsync_proto::{Direction, EndProfile};
 

@@ -1,4 +1,4 @@
-//! What is alive on a server: connections, by their keys, and sessions.
+//! The live connections of a server, by their keys, and its sessions.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -278,7 +278,7 @@ impl Registry {
             .collect();
         for (connection, _) in &revoked {
             let error =
-                Error::new(ErrorKind::Unauthorized, "the key's authorization was changed, revoked or has ended");
+                Error::new(ErrorKind::Unauthorized, "the key's authorization was changed or revoked, or has expired");
             let own = Arc::downgrade(connection);
             for live in lock(&self.live).iter().filter(|live| live.connection.ptr_eq(&own)) {
                 if let Some(session) = live.session.upgrade() {

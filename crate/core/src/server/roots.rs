@@ -103,12 +103,15 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
             return Err(bad("has a name that is not made of letters, digits, '-', '_' and '.'"));
         }
         let root = Root::reach_trusted(&served.path).map_err(|error| match error.errno {
-            Errno::LOOP => bad("is not had by its path: a symlink on the way is another user's, or there are too many"),
+            Errno::LOOP => bad(
+                "cannot be reached by its path: a symlink on the way belongs to another user, or there are too many",
+            ),
             _ => bad(&format!("cannot be opened: {}", std::io::Error::from(error))),
         })?;
         let root = if served.read_only { Ok(root) } else { root.sharing_flushes() };
         let root = root.map_err(|error| bad(&format!("cannot be flushed: {error}")))?;
-        let hidden = HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("hides what is none: {error}")))?;
+        let hidden = HiddenPaths::new(&served.exclude)
+            .map_err(|error| bad(&format!("has an unusable exclude pattern: {error}")))?;
         let versions = served.versions.as_deref().map(|path| open_versions(&root, path)).transpose()?;
         let versions = versions.map(|versions| (versions, Arc::default()));
         let ServedRoot { read_only, fake_super, munge_links, .. } = *served;

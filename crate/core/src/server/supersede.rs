@@ -118,7 +118,7 @@ fn end_siblings(registry: &Registry, client: &ConnectedClient, new: &Arc<Session
         siblings.filter_map(|live| live.session.upgrade()).collect()
     });
     for sibling in &siblings {
-        sibling.fail(Error::new(ErrorKind::Closed, "its client has begun another run in its place"));
+        sibling.fail(Error::new(ErrorKind::Closed, "its client has started another run in its place"));
     }
     !siblings.is_empty()
 }

@@ -1,4 +1,4 @@
-//! Backups: what a run replaces or deletes gets another name instead.
+//! Renames what a run replaces or deletes to its backup name.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};

@@ -257,7 +257,7 @@ impl Outside<'_> {
         self.issues.push(Issue {
             kind: IssueKind::RulesUnread,
             path: path.to_vec(),
-            message: format!("the file of filter rules is passed over: {error}"),
+            message: format!("the file of filter rules is ignored: {error}"),
             old_kept: true,
         });
         RuleFile::Unread

@@ -1,4 +1,4 @@
-//! A file of one storage in the hands of another one.
+//! A trait for a file that one storage lends to another.
 
 use std::any::Any;
 

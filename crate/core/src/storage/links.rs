@@ -1,4 +1,4 @@
-//! Which names of a tree are further ones of something that its walk has met before.
+//! Recognises further names of files that a walk has met before.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! A file cut where its content decides.
+//! Cuts a file into parts by its content.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Removing what the source does not have.
+//! Removes what the source does not have.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;

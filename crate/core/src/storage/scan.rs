@@ -1,4 +1,4 @@
-//! One directory's listing, with one look at each entry.
+//! Lists one directory, with one look at each entry.
 
 use std::mem::MaybeUninit;
 

@@ -1,4 +1,4 @@
-//! A second tree that has the entries of another one.
+//! Makes a second tree that shares the entries of another one.
 
 use sparsync_proto::{Kind, Name, RelPath};
 

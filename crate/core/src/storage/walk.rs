@@ -1,4 +1,4 @@
-//! A tree, directory by directory, in the order that both ends share.
+//! Walks a tree, directory by directory, in the order that both ends share.
 
 use sparsync_proto::{InForce, RelPath};
 

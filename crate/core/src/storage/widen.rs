@@ -1,4 +1,4 @@
-//! Directories of one's own whose mode forbids what a run has to do in them, as 0555 and 0300 do to everybody but root.
+//! Widens the modes of the user's own directories where they forbid a run its work (0555, 0300), and restores them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

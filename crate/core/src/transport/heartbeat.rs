@@ -1,4 +1,4 @@
-//! Signs of life and of work.
+//! Sends signs of life, and ends a session in which nobody works.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What was put on the wire and taken off it.
+//! Counts what goes over the wire.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! The clients that a server lets in.
+//! The clients that a server accepts.
 //!
 //! One line for each key, `#` begins a comment where a word could begin:
 //!
@@ -214,7 +214,7 @@ impl AuthorizedKeys {
         // The file's own line of the key does not count, because the new line replaces it.
         let mut keys = self.given();
         if !add(&mut keys, line, self.served.as_deref(), Origin::File(0)).map_err(refuse)? {
-            return Err(refuse("there is nothing on the line".to_owned()));
+            return Err(refuse("the line is empty".to_owned()));
         }
         self.read_all().keys.map(|_| ())
     }
@@ -246,7 +246,7 @@ impl AuthorizedKeys {
             return State {
                 stamp,
                 keys: Err(refuse(format!(
-                    "others may write the file of authorized keys (mode {mode:04o}); run chmod go-w on it"
+                    "other users can write the file of authorized keys (mode {mode:04o}); run chmod go-w on it"
                 ))),
             };
         }
@@ -322,7 +322,7 @@ fn add(keys: &mut Keys, line: &str, served: Option<&[String]>, origin: Origin) -
                 Origin::File(number) => format!("line {number}"),
             };
             Err(format!(
-                "the key of \"{}\" stands already at {place}, there for \"{}\", with another name or scope",
+                "the key of \"{}\" is already at {place}, there for \"{}\", with another name or scope",
                 scope.name, before.name
             ))
         }

@@ -64,7 +64,7 @@ impl FromStr for Invitation {
     /// Reads the text of an invitation; no error repeats any of it.
     fn from_str(text: &str) -> Result<Self> {
         let refuse = || {
-            let message = format!("that is not an invitation: one is a word that begins with {PREFIX}");
+            let message = format!("that is not an invitation: an invitation is one word that begins with {PREFIX}");
             Error::new(ErrorKind::Config, message)
         };
         let encoded = text.trim().strip_prefix(PREFIX).ok_or_else(refuse)?;

@@ -1,4 +1,4 @@
-//! The file of authorized keys as its operator changes it.
+//! Edits the file of authorized keys for its operator.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ impl KeyFile {
     pub fn add(&self, line: &str) -> Result<()> {
         let refuse = |why: String| Error::new(ErrorKind::Config, why);
         let Some((key, _)) = parse_line(line).map_err(refuse)? else {
-            return Err(refuse("there is nothing on the line".to_owned()));
+            return Err(refuse("the line is empty".to_owned()));
         };
         self.change(|found| found.key == key, Some(line)).map(|_| ())
     }

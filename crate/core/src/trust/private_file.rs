@@ -86,7 +86,7 @@ fn create_in_place(path: &Path, content: &[u8]) -> Result<bool> {
 pub(super) fn untrusted(path: &Path, metadata: &fs::Metadata) -> Option<String> {
     let mode = metadata.mode() & 0o777;
     if mode & 0o022 != 0 {
-        return Some(format!("others may write the file (mode {mode:04o}); run chmod go-w on it"));
+        return Some(format!("other users can write the file (mode {mode:04o}); run chmod go-w on it"));
     }
     let uid = metadata.uid();
     let known = uid == 0

@@ -40,12 +40,6 @@ impl Rights {
     /// The names by which files and options call the rights, in the order of the documents.
     pub const NAMES: [&'static str; 8] = ["read", "write", "append", "delete", "owner", "special", "xattrs", "acls"];
 
-    /// Whether new names may be made, by `write` or by `append`.
-    #[must_use]
-    pub const fn may_create(self) -> bool {
-        self.write || self.append
-    }
-
     /// The names of the rights that are given, in the order of the documents.
     #[must_use]
     pub fn names(mut self) -> Vec<&'static str> {
@@ -237,6 +231,5 @@ mod tests {
             }
         }
         assert!(Rights::default().named("all").is_none());
-        assert!(!Rights::NONE.may_create());
     }
 }

@@ -78,9 +78,11 @@ impl ServerKey {
         let pem = generate_pem()?;
         let next_path = next_to(path);
         if !private_file::create(&next_path, text_of(from, &pem).as_bytes())? {
-            return Err(
-                Error::new(ErrorKind::Config, "a key is to follow already").at(next_path.as_os_str().as_bytes())
-            );
+            return Err(Error::new(
+                ErrorKind::Config,
+                "there is already a next key: keys rotate --now puts it in force, --cancel takes it back",
+            )
+            .at(next_path.as_os_str().as_bytes()));
         }
         Ok(NextKey { key: Identity::from_pem(&pem)?.public_key(), from })
     }
@@ -122,7 +124,7 @@ fn no_key(path: &Path) -> Error {
 }
 
 fn none_follows(path: &Path) -> Error {
-    let message = "no key is to follow: begin with `sparsync keys rotate`, so that clients learn of it";
+    let message = "no next key is set: run `sparsync keys rotate` first, so that clients learn of it";
     Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes())
 }
 

@@ -152,7 +152,7 @@ async fn a_symlink_of_the_source_is_never_written_through_cve_2024_12087(over: O
     let outside = site.outside();
     let root = listing(&[("link", Kind::Symlink, 0, outside.to_str().unwrap())]);
     control.tell(vec![directory("", 1), directory("link", 1)], vec![root, files(&[("secret", 5)])]).await;
-    // The link is made, or already there; then a directory stands in its place, and the file goes into that.
+    // The link is made, or already there; then a directory is in its place, and the file goes into that.
     while control.wanted().await != [0] {}
     control.lane(0).await.records(&[whole(FileId { directory: 1, index: 0 }, b"owned")]).await;
     control.finished().await;

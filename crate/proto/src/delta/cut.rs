@@ -1,4 +1,4 @@
-//! Cutting a file.
+//! Cuts a file into chunks by its content.
 
 use mincdc::{MinCdcHash4, SliceChunker};
 

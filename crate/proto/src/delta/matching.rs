@@ -1,4 +1,4 @@
-//! Which parts of a file the other end holds.
+//! Finds the parts of a file that the other end has.
 
 use std::collections::HashMap;
 

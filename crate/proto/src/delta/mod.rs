@@ -1,4 +1,4 @@
-//! What a large file that changed has in common with what stands in its place.
+//! Finds what a large file that changed has in common with the file in its place.
 //!
 //! Both ends cut their files at places that the content decides ([`Cutter`]), so that what an insertion has moved is
 //! cut as before. The receiver tells its pieces by their digests, and then the chunks of those pieces that the sender

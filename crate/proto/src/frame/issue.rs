@@ -20,7 +20,7 @@ closed_set! {
         Write = 3, "write";
         /// What arrived is not what was read.
         Integrity = 4, "integrity";
-        /// Something that must not be removed stands in its place.
+        /// Something that must not be removed is in its place.
         Conflict = 5, "conflict";
         /// The scope of the key does not allow it.
         Scope = 6, "scope";

@@ -1,4 +1,4 @@
-//! Which files of a directory may still come.
+//! The files of a directory that may still arrive.
 
 use std::collections::HashMap;
 

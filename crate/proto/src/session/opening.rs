@@ -1,4 +1,4 @@
-//! How an acceptor learns what a control lane is for.
+//! Reads the first frames of a control lane, by which an acceptor learns what it is for.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;

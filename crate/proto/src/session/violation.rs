@@ -1,4 +1,4 @@
-//! What a peer did that the protocol does not allow.
+//! The errors of a peer that breaks the protocol.
 
 use crate::frame::Frame;
 

@@ -34,13 +34,12 @@ impl ReadError {
             // something else.
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO => Self::irregular(),
             _ if error == NOT_HELD => {
-                let why = "its content is not in the batch: the destination is not as the first one was";
+                let why = "its content is not in the batch: this destination differs from the one that the batch was made with";
                 Self::File(IssueKind::Unreadable, why.to_owned())
             }
-            _ if error == DAMAGED => Self::File(
-                IssueKind::Unreadable,
-                "what the batch has of its content is not what was written".to_owned(),
-            ),
+            _ if error == DAMAGED => {
+                Self::File(IssueKind::Unreadable, "its content in the batch is damaged".to_owned())
+            }
             _ => Self::unread(error),
         }
     }

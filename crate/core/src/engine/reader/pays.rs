@@ -1,9 +1,9 @@
-//! What is worth its work on the way to the receiver.
+//! Whether compressing packs, and looking for what changed in a file, pays on the way to the receiver.
 
 /// Whether something is worth doing now; asked each time before it would be done.
 type Now = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// What is worth its work on the way to the receiver.
+/// Whether compression and deltas pay on the way to the receiver.
 pub(crate) struct Pays {
     /// That packs are compressed.
     pub(crate) compression: Now,

@@ -1,4 +1,4 @@
-//! Files that are not compressed, by what their names end in.
+//! Knows files that are not compressed, by how their names end.
 
 /// Endings of names, each behind a dot: for each its characters, from the last one on.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-//! Whether a file changed while it was read.
+//! Finds out whether a file changed while it was read.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! What only the destination has, decided by the files of rules that it has after the transfer.
+//! Decides a second time what is deleted, by the files of rules that the run has transferred.
 
 use std::collections::HashMap;
 

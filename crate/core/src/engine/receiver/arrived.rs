@@ -1,4 +1,4 @@
-//! What the sender may remove at the source: entries that have arrived, and are on the device.
+//! Tells the sender which entries have arrived and are on disk, so that it may remove them.
 
 use sparsync_proto::limits::BATCH_BYTES;
 use sparsync_proto::session::ToReceiver;

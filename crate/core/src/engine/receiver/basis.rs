@@ -284,8 +284,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Tells once that content was copied which was to be shared.
     fn tell_not_shared(&mut self) -> Result<()> {
-        const WHY: &str = "what is alike is copied: it shares no blocks with what the directory to compare with has, \
-                           for the file system has no reflinks, or that is on another one";
+        const WHY: &str = "equal files are copied, not cloned: the file system has no reflinks, or the directory to compare \
+                           with is on another one";
         if std::mem::replace(&mut self.told_not_shared, true) {
             return Ok(());
         }
@@ -295,7 +295,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Tells of directories for comparison that are not there.
     pub(super) fn tell_missing_bases(&self) -> Result<()> {
         for path in &self.destination.aside.missing_basis {
-            let message = format!("the directory {} to compare with is not there", path.escape_ascii());
+            let message = format!("the directory {} to compare with does not exist", path.escape_ascii());
             self.issue(IssueKind::Notice, Vec::new(), &message)?;
         }
         Ok(())

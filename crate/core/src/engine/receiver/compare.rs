@@ -1,4 +1,4 @@
-//! Directories of the source beside those of the destination.
+//! Compares directories of the source with those of the destination.
 
 use std::borrow::Cow;
 
@@ -109,7 +109,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Refuses a path that the operator hides, in the same way whether something stands there or not.
     pub(super) fn refuse_hidden(&mut self, path: RelPath) -> Result<()> {
         if self.failed.covering(&path).is_none() {
-            self.issue(IssueKind::Scope, path.as_bytes().to_vec(), "the server does not take this path")?;
+            self.issue(IssueKind::Scope, path.as_bytes().to_vec(), "the server excludes this path")?;
             self.failed.insert(path, IssueKind::Scope);
         }
         Ok(())

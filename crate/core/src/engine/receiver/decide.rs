@@ -1,4 +1,4 @@
-//! What becomes of each entry of a directory.
+//! Decides what happens to each entry of a directory.
 
 use sparsync_proto::limits::DELTA_BYTES_MIN;
 use sparsync_proto::session::Pending;
@@ -439,10 +439,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let may_be_full = self.options.deletion.delete || self.options.deletion.force;
         if self.backups().is_some_and(Backups::are_beside) && !self.is_empty_directory(path) {
-            return Some("a directory that is not empty stands in its place, and would be full of backups");
+            return Some("a directory that is not empty is in its place, and would be full of backups");
         }
         if !may_be_full && !self.is_empty_directory(path) {
-            return Some("a directory that is not empty stands in its place; delete or force removes it");
+            return Some("a directory that is not empty is in its place; delete or force removes it");
         }
         let nothing = InForce::default();
         self.holds_protected(path, old.map_or(&nothing, |old| &old.in_force)).then_some(PROTECTED)
@@ -495,9 +495,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Tells of a FIFO, a socket or a device that was asked for and is not made here: once if the key lacks a right,
     /// and as rsync for each if no right would help.
     fn tell_not_made(&mut self, path: Vec<u8>) -> Result<()> {
-        const RIGHT: &str = "special files are not carried: the key lacks the right \"special\" at the server";
+        const RIGHT: &str = "special files are not preserved: the key lacks the right \"special\" at the server";
         const ADDS: &str =
-            "devices are not carried: a key with \"append\" in place of \"write\" makes none at the server";
+            "devices are not preserved: a key with \"append\" in place of \"write\" makes none at the server";
         if self.options.special_right && self.options.rules.append_only {
             return self.tell_right(IssueKind::SpecialRight, ADDS);
         }
@@ -510,8 +510,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Tells of the rights that are missing for attributes that the source has.
     fn tell_dropped_xattrs(&mut self, directory: &Xattrs, listing: &Listing) -> Result<()> {
         const XATTRS: &str =
-            "extended attributes outside \"user.\" are not carried: the key lacks the right \"xattrs\" at the server";
-        const ACLS: &str = "ACLs are not carried: the key lacks the right \"acls\" at the server";
+            "extended attributes outside \"user.\" are not preserved: the key lacks the right \"xattrs\" at the server";
+        const ACLS: &str = "ACLs are not preserved: the key lacks the right \"acls\" at the server";
         let (asked, carried) = (&self.options.attributes, &self.options.rules.attributes);
         let is_untold = |kind| !self.rights_told.contains(&kind);
         let no_xattrs = asked.foreign_xattrs && !self.options.xattr_right && is_untold(IssueKind::XattrRight);

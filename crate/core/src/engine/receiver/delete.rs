@@ -1,4 +1,4 @@
-//! What only the destination has is removed, once the source is known in full.
+//! Deletes what only the destination has, once the source is known in full.
 
 use sparsync_proto::{Action, At, Counter, InForce, Issue, IssueKind, Item, Kind, Name, OfKind, Reasons, RelPath};
 
@@ -11,10 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Access, Backups, CallError, Removal, WriteStorage, holds_protected, remove_tree};
 
 /// Why a directory stays where something else should take its place.
-pub(super) const PROTECTED: &str = "a directory stands in its place, and holds what is left out of the run";
+pub(super) const PROTECTED: &str = "a directory is in its place, and holds excluded entries";
 
 /// Why a directory stays that the source does not have.
-const KEPT: &str = "the directory is not deleted: it holds what is left out of the run, or backups";
+const KEPT: &str = "the directory is not deleted: it holds excluded entries or backups";
 
 /// The result for a directory that gives way.
 struct GivenWay {
@@ -51,7 +51,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.options.report.issue(Issue {
                     kind: IssueKind::Notice,
                     path: Vec::new(),
-                    message: "the source could not be read in full, so nothing was deleted".to_owned(),
+                    message: "the source could not be read completely, so nothing was deleted".to_owned(),
                     old_kept: true,
                 })?;
             }
@@ -79,11 +79,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut removed = 0;
         for entry in delayed {
             if !may_replace(self, entry) {
-                self.withdraw(entry, "a directory stands in its place, and nothing is deleted in this run")?;
+                self.withdraw(entry, "a directory is in its place, and nothing is deleted in this run")?;
             } else if self.holds_protected(&entry.path(), &self.in_force_at(&entry.directory)) {
                 self.withdraw(entry, PROTECTED)?;
             } else if self.exceeds_limit(entry, removed) {
-                self.withdraw(entry, "a directory stands in its place, and no more may be deleted in this run")?;
+                self.withdraw(entry, "a directory is in its place, and no more may be deleted in this run")?;
             } else {
                 removed += self.replace_directory(entry)?;
             }
@@ -365,9 +365,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let gone = self.remove_given_way(root, &path, path.as_bytes(), self.backups())?;
         self.count_deleted(&gone);
         if let Some(error) = gone.failed {
-            self.withdraw(entry, &format!("a directory stands in its place, and cannot be removed: {error}"))?;
+            self.withdraw(entry, &format!("a directory is in its place, and cannot be removed: {error}"))?;
         } else if gone.stays {
-            self.withdraw(entry, "a directory stands in its place, and holds backups")?;
+            self.withdraw(entry, "a directory is in its place, and holds backups")?;
         }
         Ok((gone.files + gone.directories, gone.stays || gone.failed.is_some()))
     }

@@ -15,7 +15,7 @@ use crate::storage::{Access, CallError, Directory as _, Errno, Scan, ScanBuffers
 const COMBINED_MAX: usize = 4;
 
 /// The text of the issue of a symlink that stands in the place of a directory.
-const LEADS_OUT: &str = "a symlink stands in its place that leads out of what may be written here";
+const LEADS_OUT: &str = "a symlink is in its place that leads out of what may be written here";
 
 /// What a symlink of the destination leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What the sender says, and what follows from it.
+//! Handles each frame of the sender.
 
 use sparsync_proto::session::{Pending, ToReceiver};
 use sparsync_proto::{Counter, Directory, Frame, Phase};

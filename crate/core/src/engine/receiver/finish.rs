@@ -106,7 +106,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             instead => instead,
         };
         if self.options.no_room_reserved.load(Ordering::Relaxed) {
-            const WHY: &str = "no room was reserved: the destination's file system does not do that";
+            const WHY: &str = "no space was reserved: the destination's file system cannot do that";
             self.issue(IssueKind::Notice, Vec::new(), WHY)?;
         }
         self.flush_report()?;

@@ -1,4 +1,4 @@
-//! What is told of each entry, in the order of the walk: a directory, what it holds, then its sub-directories.
+//! Reports each entry in the order of the walk: a directory, its entries, then its sub-directories.
 
 use sparsync_proto::{Action, Counter, Entry, Item, ItemDetails, Kind, Listing, Meta, OfKind, Reasons, RelPath};
 

@@ -20,11 +20,12 @@ use crate::error::{Error, Result};
 use crate::storage::{self, CallError, Directory, Errno, Scan, Status, WriteDirectory, WriteStorage};
 
 /// The issue told of a follower whose leader did not arrive.
-const LEADER_FAILED: &str = "what it is a hard link to did not arrive";
+const LEADER_FAILED: &str = "the file that it is a hard link to did not arrive";
 
 /// The issue told of a follower that stays a file of its own, because no file that exists already may get a further
 /// name.
-const OWN_FILE: &str = "it is no hard link: the key may only add new names, and what it is a link to was there before";
+const OWN_FILE: &str =
+    "it is not a hard link: the key may only add new names, and the file that it links to was there before";
 
 /// An entry of the source, by a keyed hash that a peer cannot aim at.
 type PathHash = u64;

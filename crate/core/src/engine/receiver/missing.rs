@@ -1,4 +1,4 @@
-//! What the sources that are not there would be at the destination, and is deleted for that.
+//! Deletes what missing sources would be at the destination.
 
 use std::collections::HashSet;
 

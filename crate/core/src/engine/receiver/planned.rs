@@ -37,7 +37,7 @@ impl Stamps {
             }
             None => Err(Error::new(
                 ErrorKind::PlanStale,
-                "it is no more what it was when the plan was made; what was done before stays",
+                "it has changed since the plan was made; what was done before it stays",
             )
             .at(path)),
         }
@@ -50,7 +50,7 @@ impl Stamps {
         match planned.values().filter(|is_met| !**is_met).count() {
             0 => Ok(()),
             left => {
-                let message = format!("{left} entries of the plan are no more what they were, and were left alone");
+                let message = format!("{left} entries have changed since the plan was made, and were left alone");
                 Err(Error::new(ErrorKind::PlanStale, message))
             }
         }

@@ -1,4 +1,4 @@
-//! A tree that is made beside the place which it takes in the end.
+//! Moves a tree that was made beside the destination into its place.
 
 use sparsync_proto::{Counter, Durability, IssueKind};
 
@@ -37,7 +37,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Puts a tree that was made beside its place there, if enough of it has come. Gives an error if the missing part
     /// looks like an accident.
     pub(super) fn put_in_place(&mut self, is_refused: bool) -> Result<Option<Error>> {
-        const WHY: &str = "not published: not all of the tree has come, and what stood there stays";
+        const WHY: &str = "not published: the tree is not complete, and the old one stays";
         // A dry run makes no tree.
         let place = self.destination.aside.place.as_ref().filter(|place| self.changed || place.in_any_case);
         let Some(PutInPlace { in_any_case, put }) = place else { return Ok(None) };

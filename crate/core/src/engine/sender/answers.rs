@@ -1,4 +1,4 @@
-//! What the receiver tells of its files when a lane asks.
+//! Holds the receiver's answers about its files for the lanes that wait for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

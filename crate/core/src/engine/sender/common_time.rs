@@ -1,4 +1,4 @@
-//! A warning for trees whose modification times prove little.
+//! Warns about trees whose modification times prove little.
 
 use sparsync_proto::{Issue, IssueKind, Time};
 

@@ -1,4 +1,4 @@
-//! What the receiver says, and what follows from it.
+//! Handles each frame of the receiver.
 
 use std::sync::mpsc;
 

@@ -1,4 +1,4 @@
-//! The files that are to be sent, dealt out to the lanes.
+//! Deals out the files to be sent to the lanes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};

@@ -1,4 +1,4 @@
-//! Listings on their way to the receiver.
+//! Sends listings to the receiver.
 
 use std::sync::{Arc, mpsc};
 

@@ -235,7 +235,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         self.shared.control.send(&Frame::Issue(Issue {
             kind: IssueKind::LeftOut,
             path: scan.path.as_bytes().to_vec(),
-            message: "all that it holds is left out of the run".to_owned(),
+            message: "all that it holds is excluded".to_owned(),
             old_kept: true,
         }))
     }
@@ -251,7 +251,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             return self.shared.control.send(&Frame::Issue(Issue {
                 kind: IssueKind::Unmounted,
                 path: path.to_vec(),
-                message: "it was a mount point in the last run and is none now".to_owned(),
+                message: "it was a mount point in the last run and no longer is one".to_owned(),
                 old_kept: true,
             }));
         }

@@ -301,7 +301,7 @@ const RANGE_BYTES: u64 = 8 << 20;
 const BLOCK_BYTES: usize = 256 << 10;
 
 /// Why a file that is made of another one is none.
-const CHANGED: &str = "what stands in its place changed while the new file was made of it";
+const CHANGED: &str = "what is in its place changed while the new file was made of it";
 
 /// Reads just so many bytes; says false when there are fewer.
 fn read_exactly(file: &impl File, offset: u64, bytes: usize, into: &mut Vec<u8>) -> storage::Result<bool> {

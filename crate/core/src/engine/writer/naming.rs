@@ -1,4 +1,4 @@
-//! Files that are complete get their names, as durably as was asked for.
+//! Gives complete files their names, as durably as was asked for.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Directories in which parts of files are kept until they are complete.
+//! Directories that hold partial files until these are complete.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -372,7 +372,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         if is_changed || (came != Came::Copied && found.as_bytes() != digest) {
             const OTHER: &str = "what arrived is not what was read";
-            const CHANGED: &str = ", unless what stands in its place changed while the new file was made of it";
+            const CHANGED: &str = ", unless what is in its place changed while the new file was made of it";
             new.unplaced.discard();
             let why = format!("{OTHER}{}", if made_of_basis { CHANGED } else { "" });
             return self.give_up(file, &incoming, IssueKind::Integrity, why);

@@ -1,4 +1,4 @@
-//! Runs of zeros that become holes, when that is asked for.
+//! Turns runs of zeros into holes, when that is asked for.
 
 use std::ops::Range;
 

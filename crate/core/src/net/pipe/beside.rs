@@ -199,7 +199,7 @@ impl Beside {
     /// Fails where content may not go over the pipe.
     pub(super) fn allows_pipe(&self) -> Result<()> {
         match &self.part {
-            Part::Asks(options) if options.is_required => Err(unmet("it was lost, and nothing is to go without it")),
+            Part::Asks(options) if options.is_required => Err(unmet("it was lost, and nothing may be sent without it")),
             _ => Ok(()),
         }
     }
@@ -413,7 +413,7 @@ impl Carrier {
                 // Its word may be behind much content, and no lane waits for it.
                 match timeout(OFFERED_FOR, accepted).await {
                     Ok(Ok(number)) if number == untried.quic.number() => Ok(untried.keep()),
-                    _ => Err(unmet("the other end was not met")),
+                    _ => Err(unmet("the other end was not reached")),
                 }
             };
             match met.await {
@@ -503,7 +503,7 @@ async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result
     let route = asked.route;
     let own = offer.address.map(|address| SocketAddr::new(address, offer.port)).filter(|own| route.takes(*own));
     let by_itself = async {
-        let own = own.ok_or_else(|| unmet("it does not know its address"))?;
+        let own = own.ok_or_else(|| unmet("the other end does not know its address"))?;
         first_to_answer(&options, &expected, vec![own], deadline).await
     };
     let (to, mut has_failed) = oneshot::channel::<()>();

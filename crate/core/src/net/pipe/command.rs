@@ -220,8 +220,8 @@ impl Command {
                 self.kill();
                 let line = reason_text(junk.split(|&byte| byte == b'\n').next().unwrap_or_default());
                 let message = format!(
-                    "{} printed \"{line}\" where a session begins: the other end's shell prints something when it starts, \
-                     or what it runs is not sparsync-remote",
+                    "{} printed \"{line}\" before the session: the remote shell prints something when it starts, or the \
+                     program there is not sparsync-remote",
                     self.shown
                 );
                 self.told(Error::protocol(message).remote().with("printed", line), None)
@@ -229,7 +229,7 @@ impl Command {
             Unheard::Version => {
                 self.kill();
                 let message = format!(
-                    "{} leads to another version of sparsync-remote, which frames streams in another way",
+                    "{} runs an incompatible version of sparsync-remote: install the same version at both ends",
                     self.shown
                 );
                 self.told(Error::new(ErrorKind::Version, message).remote(), None)
@@ -259,20 +259,20 @@ impl Command {
             Error::new(ErrorKind::Closed, format!("{} {how} in the middle of the work", self.shown))
         } else if is_missing && self.may_put {
             let why = format!(
-                "{} {how}: there is no sh, or the folder that sparsync-remote is put into may hold no programs (XDG_CACHE_HOME there \
+                "{} {how}: there is no sh, or programs cannot run in the folder that sparsync-remote is put into (XDG_CACHE_HOME there \
                  names another one, and TMPDIR for --bootstrap=temp)",
                 self.shown
             );
             Error::new(ErrorKind::Config, why).with("reason", "remote-cannot-run".to_owned())
         } else if is_missing {
             let why = format!(
-                "{} {how}: sparsync-remote is not there, or cannot be run (--bootstrap puts it there; else put it into the PATH of the \
-                 other end, or name it by --rsync-path)",
+                "{} {how}: sparsync-remote is not installed there, or cannot be run (--bootstrap installs it; or put it into the PATH \
+                 of the other end, or name it with --rsync-path)",
                 self.shown
             );
             Error::new(ErrorKind::Config, why).with("reason", "remote-missing".to_owned())
         } else {
-            Error::new(ErrorKind::Connect, format!("{} {how} before it led anywhere", self.shown))
+            Error::new(ErrorKind::Connect, format!("{} {how} before a session began", self.shown))
         };
         self.told(error.remote(), status)
     }

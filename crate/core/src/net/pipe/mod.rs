@@ -187,7 +187,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn descriptors(from: OwnedFd, to: OwnedFd) -> Result<(Source, Sink)> {
     let unusable = |error: std::io::Error| {
-        Error::new(ErrorKind::Config, "a session takes pipes or sockets, and this is none").because(error)
+        Error::new(ErrorKind::Config, "a session needs a pipe or socket on standard input and output").because(error)
     };
     Ok((descriptor::source(from).map_err(unusable)?, descriptor::sink(to).map_err(unusable)?))
 }

@@ -28,13 +28,15 @@ impl Unheard {
     pub(super) fn plainly(self) -> Error {
         match self {
             Self::Ended(error) => {
-                let ended = Error::new(ErrorKind::Closed, "the other end is gone before a session").remote();
+                let ended = Error::new(ErrorKind::Closed, "the other end closed before a session began").remote();
                 error.map_or(ended.clone(), |error| ended.because(error))
             }
-            Self::Junk(_) => Error::protocol("what came first does not begin a session").remote(),
-            Self::Version => {
-                Error::new(ErrorKind::Version, "the other end frames streams as another version does").remote()
-            }
+            Self::Junk(_) => Error::protocol("what arrived first does not begin a session").remote(),
+            Self::Version => Error::new(
+                ErrorKind::Version,
+                "the other end is an incompatible version of sparsync: install the same version at both ends",
+            )
+            .remote(),
         }
     }
 }

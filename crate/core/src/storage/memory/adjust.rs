@@ -1,4 +1,4 @@
-//! What sets the attributes of an entry in memory.
+//! Sets the attributes of an entry in memory.
 
 use sparsync_proto::Time;
 

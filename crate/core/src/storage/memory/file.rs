@@ -1,4 +1,4 @@
-//! A file in memory that is held.
+//! An open file in memory.
 
 use std::sync::Arc;
 
