@@ -163,7 +163,7 @@ export interface NativeBesideOptions {
   route: NativeRoute
 }
 
-/** What becomes of a file that changes each time it is read. */
+/** What happens to a file that changes each time that it is read. */
 export type NativeChanging = 'fail' | 'prefix'
 
 /** A command that leads to the other end. */
@@ -359,7 +359,7 @@ export interface NativeListEntry {
   mode: number
 }
 
-/** What a source that is not there is. */
+/** What a missing source means. */
 export type NativeMissingSources = 'fail' | 'ignore' | 'delete'
 
 /** A key that is to follow a server's. */
@@ -732,43 +732,43 @@ export interface NativeStat {
 export interface NativeTransfer {
   /** Which entries belong to the run: the first rule that matches decides. */
   filter: Array<NativeRule>
-  /** Changes of the permission bits that the source has, made before anything is compared. */
+  /** Changes of the source's permission bits before they are compared. */
   chmod?: string
-  /** Who owns at the destination what somebody owns at the source: the first rule that matches decides. */
+  /** Maps owners of the source to owners at the destination: the first rule that matches decides. */
   usermap?: string
   /** The same for groups. */
   groupmap?: string
-  /** Whether the receiver tries what takes the rights of root. */
+  /** Whether the receiver tries what needs the rights of root. */
   superUser?: boolean
   /** How content is compared. */
   compare: NativeCompare
   /** How times are compared. */
   modifyWindowNs: number
-  /** Regular files of more bytes than this are left alone. */
+  /** Regular files of more bytes than this are skipped. */
   maxSize?: number
-  /** Regular files of fewer bytes than this are left alone. */
+  /** Regular files of fewer bytes than this are skipped. */
   minSize?: number
-  /** Large files that changed are sent whole, and not as what the destination lacks. */
+  /** Large files that changed are sent whole, without looking for what the destination has of them. */
   wholeFile?: boolean
   /** The destination is a series, of which the run makes the next snapshot. */
   snapshot: NativeSnapshot
-  /** The directory in which parts of files are kept, in that of each file when it is relative. */
+  /** The directory for partial files; a relative one is in the directory of each file. */
   partialDir: Uint8Array
-  /** The directory in which files are until they are complete. */
+  /** The directory for files until they are complete. */
   tempDir: Uint8Array
-  /** The directory in which that is kept, under its path. */
+  /** The directory for backups, which have their paths there. */
   backupDir: Uint8Array
-  /** What its name has at the end. */
+  /** The suffix of the names of backups. */
   suffix?: string
-  /** What one of these directories has as the source has it is not made. */
+  /** What is the same in one of these directories is not made. */
   compareDest: Array<Uint8Array>
   /** What one of these directories has is copied from there. */
   copyDest: Array<Uint8Array>
-  /** What one of these directories has as the source has it becomes a hard link to that. */
+  /** What is the same in one of these directories becomes a hard link to that. */
   linkDest: Array<Uint8Array>
   /** What one of these directories has as the source has it becomes a file of its own that shares the blocks of that. */
   reflinkDest: Array<Uint8Array>
-  /** What a source that is not there is. */
+  /** What a missing source means. */
   missingSources: NativeMissingSources
   /** No more deletions than this. */
   maxDelete?: number
@@ -778,19 +778,19 @@ export interface NativeTransfer {
   compression: NativeCompression
   /** Files whose names end with a dot and one of these are not compressed. */
   skipCompress?: string
-  /** What becomes of a file that changes each time it is read. */
+  /** What happens to a file that changes each time that it is read. */
   changing: NativeChanging
   /** What is on disk at the end. */
   durability: NativeDurability
-  /** The run ends when neither side worked for so long, in milliseconds; 0 is never. */
+  /** The run ends when neither side worked for this many milliseconds; 0 means never. */
   timeoutMs: number
-  /** The most that the sender sends in a second; 0 is no limit. */
+  /** The most bytes that the sender sends per second; 0 is no limit. */
   bwlimit: number
-  /** Lanes that carry content side by side. */
+  /** Lanes that transfer content in parallel. */
   lanes: number
   /** How long to wait for another writer, in milliseconds. */
   lockWaitMs: number
-  /** Both ends measure where their time goes, and tell at the end. */
+  /** Both ends measure where their time goes, and report it at the end. */
   profile: boolean
 }
 

@@ -74,9 +74,9 @@ export function closedSets() {
 const TYPES = [
   ['Compare', 'COMPARES', 'How content is compared.'],
   ['Durability', 'DURABILITIES', 'What is on disk at the end of a run.'],
-  ['Changing', 'CHANGINGS', 'What becomes of a file that changes each time it is read.'],
+  ['Changing', 'CHANGINGS', 'What happens to a file that changes each time that it is read.'],
   ['Compression', 'COMPRESSIONS', 'When content is compressed on its way.'],
-  ['MissingSources', 'MISSING_SOURCES', 'What a source that is not there is.'],
+  ['MissingSources', 'MISSING_SOURCES', 'What a missing source means.'],
 ];
 
 /** The file as the sources say. */
@@ -99,9 +99,9 @@ const ASKED = [
   ['Direction', 'options.rs', 'Which way the content goes, as the initiator sees it.'],
   ['Compare', 'options.rs', 'How the content of two regular files is compared.'],
   ['Durability', 'options.rs', 'When the writes of a run are on disk.'],
-  ['Changing', 'options.rs', 'What becomes of a file that changes each time it is read.'],
+  ['Changing', 'options.rs', 'What happens to a file that changes each time that it is read.'],
   ['Compression', 'options.rs', 'When packs are compressed.'],
-  ['MissingSources', 'options.rs', 'What a source that is not there is.'],
+  ['MissingSources', 'options.rs', 'What a missing source means.'],
 ];
 
 /** The sets of events: they come from the engine. */

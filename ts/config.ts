@@ -10,15 +10,15 @@ export interface Environment {
   SPARSYNC_CONFIG_DIR?: string;
   /** Folder of what runs remember: mount points. Default: `sparsync` in the XDG state folder. Read by the native core. */
   SPARSYNC_STATE_DIR?: string;
-  /** How many writers a receiver has at work, 1 to 4: the default of `lanes`, of which each has its own. */
+  /** Parallel readers and writers, 1 to 4: the default of `lanes`. */
   SPARSYNC_BATCH_WRITE_CONCURRENCY?: string;
-  /** `off`: nothing is refused because it looks like an accident, as with `allowMassDelete: true`. Default: `on`. */
+  /** `off`: deletions that look like an accident are made, as with `allowMassDelete: true`. Default: `on`. */
   SPARSYNC_GUARDS?: string;
-  /** Anything but `0`: every sync and every server tells where its time went. */
+  /** Anything but `0`: every sync and every server shows where its time went. */
   SPARSYNC_PROFILE?: string;
-  /** What `sparsync invite --credential` has shown: this client's key, and the server that it is for with its key. No file is read then. */
+  /** What `sparsync invite --credential` printed: this client's key, the server, and the server's key. No file is read then. */
   SPARSYNC_CREDENTIAL?: string;
-  /** The one file of settings that the command reads, or `none`, as with `--config`. */
+  /** The only file of settings to read, or `none`, as with `--config`. */
   SPARSYNC_CONFIG?: string;
   /** The folder of a service's secrets, from systemd: its files `sparsync-key` and `sparsync-credential` count. */
   CREDENTIALS_DIRECTORY?: string;

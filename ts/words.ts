@@ -108,11 +108,11 @@ export type Compare = (typeof COMPARES)[number];
 /** What is on disk at the end of a run. */
 export type Durability = (typeof DURABILITIES)[number];
 
-/** What becomes of a file that changes each time it is read. */
+/** What happens to a file that changes each time that it is read. */
 export type Changing = (typeof CHANGINGS)[number];
 
 /** When content is compressed on its way. */
 export type Compression = (typeof COMPRESSIONS)[number];
 
-/** What a source that is not there is. */
+/** What a missing source means. */
 export type MissingSources = (typeof MISSING_SOURCES)[number];

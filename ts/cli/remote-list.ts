@@ -41,7 +41,7 @@ function placeOf(list: string, remote: RemoteTarget): Uint8Array {
   if (list.startsWith(':')) return joinBytes(Buffer.from(remote.root), bytesOf(list.slice(1).replace(/^\/+/, '')));
   const { host, port, root, path } = parseRemote(list, '--files-from');
   if (host !== remote.host || port !== remote.port) {
-    throw new ConfigError('--files-from names another server than SRC and DEST');
+    throw new ConfigError('--files-from names a different server than SRC and DEST');
   }
   return joinBytes(Buffer.from(root), path);
 }

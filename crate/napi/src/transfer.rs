@@ -15,43 +15,43 @@ use crate::words::{NativeChanging, NativeCompare, NativeCompression, NativeDurab
 pub struct NativeTransfer {
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: Vec<NativeRule>,
-    /// Changes of the permission bits that the source has, made before anything is compared.
+    /// Changes of the source's permission bits before they are compared.
     pub chmod: Option<String>,
-    /// Who owns at the destination what somebody owns at the source: the first rule that matches decides.
+    /// Maps owners of the source to owners at the destination: the first rule that matches decides.
     pub usermap: Option<String>,
     /// The same for groups.
     pub groupmap: Option<String>,
-    /// Whether the receiver tries what takes the rights of root.
+    /// Whether the receiver tries what needs the rights of root.
     pub super_user: Option<bool>,
     /// How content is compared.
     pub compare: NativeCompare,
     /// How times are compared.
     pub modify_window_ns: f64,
-    /// Regular files of more bytes than this are left alone.
+    /// Regular files of more bytes than this are skipped.
     pub max_size: Option<f64>,
-    /// Regular files of fewer bytes than this are left alone.
+    /// Regular files of fewer bytes than this are skipped.
     pub min_size: Option<f64>,
-    /// Large files that changed are sent whole, and not as what the destination lacks.
+    /// Large files that changed are sent whole, without looking for what the destination has of them.
     pub whole_file: Option<bool>,
     /// The destination is a series, of which the run makes the next snapshot.
     pub snapshot: NativeSnapshot,
-    /// The directory in which parts of files are kept, in that of each file when it is relative.
+    /// The directory for partial files; a relative one is in the directory of each file.
     pub partial_dir: napi::bindgen_prelude::Uint8Array,
-    /// The directory in which files are until they are complete.
+    /// The directory for files until they are complete.
     pub temp_dir: napi::bindgen_prelude::Uint8Array,
-    /// The directory in which that is kept, under its path.
+    /// The directory for backups, which have their paths there.
     pub backup_dir: napi::bindgen_prelude::Uint8Array,
-    /// What its name has at the end.
+    /// The suffix of the names of backups.
     pub suffix: Option<String>,
-    /// What one of these directories has as the source has it is not made.
+    /// What is the same in one of these directories is not made.
     pub compare_dest: Vec<napi::bindgen_prelude::Uint8Array>,
     /// What one of these directories has is copied from there.
     pub copy_dest: Vec<napi::bindgen_prelude::Uint8Array>,
-    /// What one of these directories has as the source has it becomes a hard link to that.
+    /// What is the same in one of these directories becomes a hard link to that.
     pub link_dest: Vec<napi::bindgen_prelude::Uint8Array>,
     /// What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.
     pub reflink_dest: Vec<napi::bindgen_prelude::Uint8Array>,
-    /// What a source that is not there is.
+    /// What a missing source means.
     pub missing_sources: NativeMissingSources,
     /// No more deletions than this.
     pub max_delete: Option<f64>,
@@ -61,19 +61,19 @@ pub struct NativeTransfer {
     pub compression: NativeCompression,
     /// Files whose names end with a dot and one of these are not compressed.
     pub skip_compress: Option<String>,
-    /// What becomes of a file that changes each time it is read.
+    /// What happens to a file that changes each time that it is read.
     pub changing: NativeChanging,
     /// What is on disk at the end.
     pub durability: NativeDurability,
-    /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
+    /// The run ends when neither side worked for this many milliseconds; 0 means never.
     pub timeout_ms: f64,
-    /// The most that the sender sends in a second; 0 is no limit.
+    /// The most bytes that the sender sends per second; 0 is no limit.
     pub bwlimit: f64,
-    /// Lanes that carry content side by side.
+    /// Lanes that transfer content in parallel.
     pub lanes: u32,
     /// How long to wait for another writer, in milliseconds.
     pub lock_wait_ms: f64,
-    /// Both ends measure where their time goes, and tell at the end.
+    /// Both ends measure where their time goes, and report it at the end.
     pub profile: bool,
 }
 

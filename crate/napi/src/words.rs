@@ -79,7 +79,7 @@ impl From<NativeDurability> for Durability {
     }
 }
 
-/// What becomes of a file that changes each time it is read.
+/// What happens to a file that changes each time that it is read.
 #[napi(string_enum)]
 pub enum NativeChanging {
     /// It fails.
@@ -123,7 +123,7 @@ impl From<NativeCompression> for Compression {
     }
 }
 
-/// What a source that is not there is.
+/// What a missing source means.
 #[napi(string_enum)]
 pub enum NativeMissingSources {
     /// A failure.

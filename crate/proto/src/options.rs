@@ -48,7 +48,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// What becomes of a file that changes each time it is read.
+    /// What happens to a file that changes each time that it is read.
     #[derive(Default)]
     Changing {
         /// It fails.
@@ -76,7 +76,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// What a source that is not there is.
+    /// What a missing source means.
     #[derive(Default)]
     MissingSources {
         /// A failure.

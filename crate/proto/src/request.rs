@@ -22,9 +22,9 @@ pub struct Attributes {
     /// With `xattrs`, extended attributes of every namespace but `system.`, not of `user.` alone: the initiator is
     /// root, and may read and set them.
     pub foreign_xattrs: bool,
-    /// Symlinks; when off they are treated as what is never carried.
+    /// Symlinks; when off they are skipped.
     pub links: bool,
-    /// Symlinks that lead out of the tree, by their text, are left alone.
+    /// Symlinks that lead out of the tree, by their text, are skipped.
     pub safe_links: bool,
     /// Permission bits.
     pub perms: bool,
@@ -36,15 +36,15 @@ pub struct Attributes {
     pub owner: bool,
     /// Extended attributes.
     pub xattrs: bool,
-    /// Hard links: what has several names in the source becomes one entry with as many at the destination.
+    /// Hard links: a file with several names in the source becomes one file with these names at the destination.
     pub hard_links: bool,
     /// POSIX ACLs.
     pub acls: bool,
-    /// Devices; when off they are treated as what is never carried.
+    /// Devices; when off they are skipped.
     pub devices: bool,
-    /// FIFOs and sockets; when off they are treated as what is never carried.
+    /// FIFOs and sockets; when off they are skipped.
     pub specials: bool,
-    /// Whether anybody may execute a file, where permission bits are not carried.
+    /// Whether a file is executable, if permission bits are not preserved.
     pub executability: bool,
     /// No modification times of directories.
     pub omit_dir_times: bool,
@@ -61,15 +61,15 @@ pub struct Attributes {
 /// What the planner leaves alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Newer files at the destination stay.
+    /// Files that are newer at the destination are skipped.
     pub update: bool,
-    /// What the destination has stays as it is, but for directories.
+    /// What exists at the destination is skipped, except directories.
     pub ignore_existing: bool,
-    /// What the destination does not have is not made.
+    /// What does not exist at the destination is not made.
     pub existing: bool,
-    /// Regular files of more bytes than this are left alone.
+    /// Regular files of more bytes than this are skipped.
     pub max_size: Option<u64>,
-    /// Regular files of fewer bytes than this are left alone.
+    /// Regular files of fewer bytes than this are skipped.
     pub min_size: Option<u64>,
 }
 
@@ -79,17 +79,17 @@ pub struct Selection {
 pub struct Deletion {
     /// Entries that the source does not have are deleted.
     pub delete: bool,
-    /// What rules leave out is deleted too: rules for no end in particular are for the sender alone.
+    /// Excluded entries are deleted, too: rules without an end apply only to the sender.
     pub excluded: bool,
-    /// Files of rules at the destination decide about deletions as they are after the transfer.
+    /// Filter files at the destination decide about deletions as they are after the transfer.
     pub after: bool,
-    /// What could not be read of the source keeps nothing else from being deleted.
+    /// A part of the source that could not be read does not prevent other deletions.
     pub ignore_errors: bool,
     /// No more deletions than this.
     pub max: Option<u64>,
     /// The guard against mass deletion is lifted.
     pub allow_mass: bool,
-    /// A directory that is not empty gives way to a file even without `delete`.
+    /// A directory that is not empty may be replaced by a file even without `delete`.
     pub force: bool,
 }
 
@@ -151,13 +151,13 @@ pub struct Request {
     pub source_marks: Vec<u8>,
     /// Sub-directories too.
     pub recursive: bool,
-    /// Directories themselves where `recursive` is off: made, and not gone into.
+    /// Without `recursive`: directories themselves, without their content.
     pub dirs: bool,
-    /// Symlinks of the source are taken for what they lead to.
+    /// What symlinks of the source lead to is transferred instead of them.
     pub copy_links: bool,
-    /// Symlinks of the source that lead to directories are taken for those.
+    /// Directories that symlinks of the source lead to are transferred instead of them.
     pub copy_dir_links: bool,
-    /// Symlinks of the source that lead out of the tree, by their text, are taken for what they lead to.
+    /// What symlinks of the source that lead out of the tree, by their text, lead to is transferred instead of them.
     pub copy_unsafe_links: bool,
     /// Symlinks of the destination are taken for the directories that they lead to, where the source has directories.
     pub keep_dir_links: bool,
@@ -166,84 +166,84 @@ pub struct Request {
     pub munge_links: bool,
     /// The same at the acceptor, which may do it by itself.
     pub remote_munge_links: bool,
-    /// What takes root is stored as extended attributes at the initiator, and read from there.
+    /// What needs root is stored in extended attributes at the initiator, and read from there.
     pub fake_super: bool,
     /// The same at the acceptor.
     pub remote_fake_super: bool,
-    /// Devices of the source arrive as files of what they hold.
+    /// The content of the source's devices arrives as files.
     pub copy_devices: bool,
     /// Directories of the source where another file system begins are not gone into.
     pub one_file_system: bool,
-    /// With `oneFileSystem`, directories of the source where another file system begins are left out.
+    /// With `oneFileSystem`, directories of the source where another file system begins are skipped.
     pub omit_mount_points: bool,
-    /// Directories of the source that hold nothing but directories are left out, unless a rule protects them.
+    /// Directories of the source with nothing but directories in them are skipped, unless a rule protects them.
     pub prune_empty_dirs: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: FilterRules,
-    /// What no rule of the filter decides, files of git do: what they ignore is left out.
+    /// Where no rule of the filter decides, what git ignores is excluded.
     pub gitignore: bool,
-    /// Changes of the permission bits that the source has, made before anything is compared.
+    /// Changes of the source's permission bits before they are compared.
     pub chmod: Chmod,
     /// Files are read without a change of their access times, where the system allows it.
     pub open_noatime: bool,
-    /// Owners and groups are carried by their numbers, whatever they are called.
+    /// Owners and groups are preserved by number, whatever their names are.
     pub numeric_ids: bool,
-    /// Who owns at the destination what somebody owns at the source: the first rule that matches decides.
+    /// Maps owners of the source to owners at the destination: the first rule that matches decides.
     pub user_map: IdMap,
     /// The same for groups.
     pub group_map: IdMap,
-    /// Whether the receiver tries what takes the rights of root.
+    /// Whether the receiver tries what needs the rights of root.
     pub super_user: Option<bool>,
     /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
     pub strict_attributes: bool,
     /// Where content is compared, digests that earlier runs have made are used for files that are as they were then; a
     /// server has none.
     pub checksum_cache: bool,
-    /// Large files that changed are sent whole, and not as what the destination lacks.
+    /// Large files that changed are sent whole, without looking for what the destination has of them.
     pub whole_file: Option<bool>,
-    /// Files that are there are written over, and not replaced.
+    /// Existing files are overwritten, not replaced.
     pub inplace: bool,
-    /// Devices of the destination that have the place of files are written to, and stay.
+    /// Devices at the destination in the place of files are written to.
     pub write_devices: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
     pub append: bool,
-    /// A large file that is new is made of one of a similar name, or of its size and time, in its directory.
+    /// A new large file uses one in its directory as the basis, of a similar name, or of its size and time.
     pub fuzzy: bool,
-    /// With `fuzzy`, such files are looked for in the directories to compare with, too.
+    /// With `fuzzy`, such files are also looked for in the directories to compare with.
     pub fuzzy_dest: bool,
     /// With `deletion.delete`, a file that is new is taken from one that is deleted, where their content is the same.
     pub detect_renames: bool,
-    /// Between two folders of one machine content is hashed too, as it is over a network.
+    /// Between two folders of one machine content is hashed as well, as over a network.
     pub verify_copies: bool,
-    /// What has arrived, and is on disk, is removed at the source, but for directories.
+    /// What has arrived and is on disk is deleted at the source, except directories.
     pub remove_source_files: bool,
     /// Files get their names when all content has come.
     pub delay_updates: bool,
-    /// The tree is made beside the one that stands there, and takes its place in one step.
+    /// The tree is made next to the old one, and replaces it in one step.
     pub publish: bool,
-    /// With `publish`, the tree that was there is kept under its name with `.previous` behind it.
+    /// With `publish`, the old tree is kept under its name and `.previous`.
     pub keep_previous: bool,
     /// The destination is a series, of which the run makes the next snapshot.
     pub snapshot: Snapshot,
-    /// The directory in which parts of files are kept, in that of each file when it is relative.
+    /// The directory for partial files; a relative one is in the directory of each file.
     pub partial_dir: Vec<u8>,
-    /// The directory in which files are until they are complete.
+    /// The directory for files until they are complete.
     pub temp_dir: Vec<u8>,
     /// What is replaced or deleted is kept under another name.
     pub backup: bool,
-    /// The directory in which that is kept, under its path.
+    /// The directory for backups, which have their paths there.
     pub backup_dir: Vec<u8>,
-    /// What its name has at the end.
+    /// The suffix of the names of backups.
     pub suffix: Option<Vec<u8>>,
-    /// What one of these directories has as the source has it is not made.
+    /// What is the same in one of these directories is not made.
     pub compare_dest: Directories,
     /// What one of these directories has is copied from there.
     pub copy_dest: Directories,
-    /// What one of these directories has as the source has it becomes a hard link to that.
+    /// What is the same in one of these directories becomes a hard link to that.
     pub link_dest: Directories,
     /// What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.
     pub reflink_dest: Directories,
-    /// What a source that is not there is.
+    /// What a missing source means.
     pub missing_sources: MissingSources,
     /// Only say what would be done.
     pub dry_run: bool,
@@ -251,39 +251,39 @@ pub struct Request {
     pub mkpath: bool,
     /// Blocks of zeros become holes, whatever the source has allocated.
     pub sparse: bool,
-    /// Verified parts of large files are kept for the next run.
+    /// The verified part of an unfinished large file is kept for the next run.
     pub partial: bool,
-    /// The room of each file is reserved before it is written.
+    /// The space of each file is reserved before it is written.
     pub preallocate: bool,
     /// When packs are compressed.
     pub compression: Compression,
     /// Files whose names end with a dot and one of these are not compressed.
     pub skip_compress: Vec<u8>,
-    /// What becomes of a file that changes each time it is read.
+    /// What happens to a file that changes each time that it is read.
     pub changing: Changing,
     /// Content is read from a frozen view of each file, where the file system of the source shares blocks.
     pub snapshot_read: bool,
     /// What is on disk at the end.
     pub durability: Durability,
-    /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
+    /// The run ends when neither side worked for this many milliseconds; 0 means never.
     pub timeout_ms: u64,
-    /// The most that the sender sends in a second; 0 is no limit.
+    /// The most bytes that the sender sends per second; 0 is no limit.
     pub bwlimit: u64,
-    /// Lanes that carry content side by side.
+    /// Lanes that transfer content in parallel.
     pub lanes: u8,
     /// How long to wait for another writer, in milliseconds.
     pub lock_wait_ms: u64,
-    /// Each item tells mode, owner, time and target of the entry, and counters tell of each kind of entry.
+    /// Each item has the mode, owner, time and target of the entry, and counters count each kind of entry.
     pub item_details: bool,
-    /// There is an item for what is as it should be as well.
+    /// There is also an item for each unchanged entry.
     pub item_unchanged: bool,
-    /// There is an item for each backup as well.
+    /// There is also an item for each backup.
     pub item_backups: bool,
-    /// There is an item for each entry that was removed at the source as well.
+    /// There is also an item for each entry that was deleted at the source.
     pub item_removals: bool,
-    /// The items of what is deleted come before all others.
+    /// The items of deletions come before all others.
     pub item_deletions_first: bool,
-    /// Both ends measure where their time goes, and tell at the end.
+    /// Both ends measure where their time goes, and report it at the end.
     pub profile: bool,
     /// What a run compares and carries.
     pub attributes: Attributes,

@@ -87,7 +87,7 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) delays_updates: bool,
     /// Whole files are not hashed.
     pub(super) trusts_sender: bool,
-    /// The room of each file is reserved before it is written. The flag says that a failure to do so was told.
+    /// The space of each file is reserved before it is written. The flag says that a failure to do so was told.
     pub(super) preallocate: Option<&'a AtomicBool>,
     /// Directories with other states of the tree.
     pub(super) bases: &'a [TreeBasis<S>],
