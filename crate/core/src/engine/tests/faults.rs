@@ -326,8 +326,14 @@ fn a_file_whose_close_fails_gets_no_name() {
         let closed: Vec<_> = calls(work).into_iter().filter(|(_, call)| call.operation == "close").collect();
         assert!(!closed.is_empty(), "{work:?} names a file whose close nobody looked at");
         for (side, call) in closed {
-            let found = strike(&Fault { work, side, call, strike: Strike::Fail(Errno::IO) });
-            assert_eq!(found, Some(Vec::new()), "{work:?}");
+            let fault = Fault { work, side, call, strike: Strike::Fail(Errno::IO) };
+            assert_eq!(strike(&fault), Some(Vec::new()), "{work:?}");
+            let (source, destination) = trees(work.0);
+            destination.faults.begin(Some((fault.call, fault.strike)));
+            let ended = run(&source, &destination, asked(work, 2));
+            // What could not be copied from another tree is asked for.
+            let is_told = !ended.failures.is_empty() || work.2 == How::Copies;
+            assert!(ended.result.is_ok() && is_told, "{work:?}: {:?}", ended.result);
         }
     }
 }
