@@ -296,10 +296,10 @@ export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 
 export interface NativeItemDetails {
   /** Permission bits. */
   mode: number
-  /** Owner. */
-  uid: number
-  /** Group. */
-  gid: number
+  /** Owner, where the destination sets one. */
+  uid?: number
+  /** Group, where it sets one. */
+  gid?: number
   /** Modification time in milliseconds since 1970. */
   mtimeMs: number
   /** Where a symlink leads. */
@@ -449,6 +449,8 @@ export interface NativeRequest {
   selected: Array<Uint8Array>
   /** Directories below the source whose direct entries belong to a run that is not recursive. */
   listed: Array<Uint8Array>
+  /** Whether there is a list of paths, if an empty one: nothing else belongs to the run. */
+  hasList: boolean
   /** The attributes of the directories on the way to them belong to it too. */
   impliedDirs: boolean
   /** A single file goes below a destination that is a directory. */

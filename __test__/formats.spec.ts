@@ -1,16 +1,18 @@
 // What formats of --out-format and --log-file-format show, beside rsync: of each kind of source, and of what changes in part.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, lutimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, lutimesSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
 import { make } from './helpers/beside.js';
 import { cli } from './helpers/cli.js';
-import { judged } from './helpers/judge.js';
+import { judged, judgedWhere } from './helpers/judge.js';
 import { comparable, figures, logged } from './helpers/output-corpus.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
-import { client } from './helpers/product.js';
-import { workDir } from './helpers/temp.js';
+import { client, program } from './helpers/product.js';
+import { dir, workDir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
 
 /** Runs at a time. */
@@ -153,4 +155,20 @@ judged('the log has what rsync’s has of what changes in part, in each format, 
     logging.map((words) => [options, '--delete-delay', '--log-file=log'].concat(words, 's/', 'to/')),
   );
   t.deepEqual(await differences(t, work, lines), {});
+});
+
+judgedWhere(canBecome)('a group that a plain user may not set is told as none', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  for (const path of [work, dirname(work)]) chmodSync(path, 0o755);
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/f`, 'content');
+  chownSync(`${source}/f`, 65_534, 12_345);
+  const to = dir(work, 'to');
+  const state = dir(work, 'state');
+  for (const path of [to, state]) chownSync(path, 65_534, 65_534);
+  const words = [...becoming(65_534), process.execPath, program, '-a', '--out-format=%G %n', `${source}/f`, `${to}/`];
+  const { code, stdout, stderr } = await start(t, 'setpriv', words, { env: { ...user.env, SPARSYNC_STATE_DIR: state } })
+    .ended;
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'DEFAULT f\n', stderr: '' });
 });

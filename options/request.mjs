@@ -75,13 +75,13 @@ export const rows = [
     meaning: 'The receiver grants all content: its destination is empty or missing (pull only).',
   },
   {
-    kind: internal('u64'),
+    kind: internal('Option<u64>'),
     field: { number: 31, at: 'bytes_bound', optional: true },
     meaning:
-      'An upper bound of what the source can hold in bytes, where the sender knows one: when the destination has more free space, the run need not be counted before the first write.',
+      'An upper bound of what the source can hold in bytes, where the sender knows one: when the destination has more free space, the run need not be counted before the first write. Without one it is counted.',
   },
   {
-    kind: internal('u64'),
+    kind: internal('Option<u64>'),
     field: { number: 32, at: 'entries_bound', optional: true },
     meaning: 'The same for entries.',
   },
@@ -121,6 +121,11 @@ export const rows = [
     kind: internal('Paths', { needs: { paths: ['Paths'] } }),
     field: { number: 108, at: 'missing' },
     meaning: 'For a push with `missing_sources`: what the sources that are not there would be below the top.',
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 221, at: 'has_list' },
+    meaning: 'Only what is selected or listed belongs to the run, even where that is nothing.',
   },
   {
     kind: internal('bool'),

@@ -158,7 +158,7 @@ export class NoSpaceError extends SparsyncError {
     return numberOf(this.details, 'need_bytes');
   }
 
-  /** Bytes that the destination has free. */
+  /** Bytes that the destination has free; absent where its file system sets no limit. */
   get freeBytes(): number | undefined {
     return numberOf(this.details, 'free_bytes');
   }
@@ -168,7 +168,7 @@ export class NoSpaceError extends SparsyncError {
     return numberOf(this.details, 'need_entries');
   }
 
-  /** Entries (inodes) that the destination has free. */
+  /** Entries (inodes) that the destination has free; absent where its file system sets no limit, as Btrfs. */
   get freeEntries(): number | undefined {
     return numberOf(this.details, 'free_entries');
   }

@@ -44,10 +44,10 @@ export interface PlanItem extends EntryPath {
 export interface ItemDetails {
   /** Permission bits. */
   mode: number;
-  /** Owner, as the destination is to have it; 4294967295 where that sets none. */
-  uid: number;
-  /** Group, as the destination is to have it; 4294967295 where that sets none. */
-  gid: number;
+  /** Owner, as the destination is to have it; absent where that sets none. */
+  uid?: number;
+  /** Group, as the destination is to have it; absent where that sets none. */
+  gid?: number;
   /** Modification time in milliseconds since 1970. */
   mtimeMs: number;
   /** Where a symlink leads. */

@@ -63,7 +63,7 @@ export interface Placement {
   /** The sources on a server, when there are several. */
   readonly remoteSources: readonly PlacedSource[];
   /** The paths below the source that belong to the run. */
-  readonly files: FileList;
+  readonly files: FileList | undefined;
   /** The destination of a run on one machine; empty otherwise. */
   readonly localDestination: Uint8Array;
   readonly root: string;
@@ -202,8 +202,7 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
     into && meansContent(source) ? withSlash(absolute(path)) : absolute(path);
 
   // `sync SRC NEW` makes NEW and puts SRC below it: the place that the user named is one level above the destination.
-  const files = settings.filesFrom ?? NO_FILES;
-  const rest = { into: nested && !directory, makeParent: isDirectoryNamed, files };
+  const rest = { into: nested && !directory, makeParent: isDirectoryNamed, files: settings.filesFrom };
   if (source.kind === 'local' && destination.kind === 'local') {
     return {
       direction: 'local',
@@ -248,8 +247,6 @@ function checkBatch({ sources: [source] }: Ends, { use }: BatchUse): void {
   }
 }
 
-const NO_FILES: FileList = { selected: [], listed: [] };
-
 /** The sources as one tree, which goes to the destination: the engine tells directories from files. */
 function placeSeveral({ sources, destination }: Ends, { into, relative, filesFrom }: PlacementSettings): Placement {
   const itself = ({ path }: Target): Uint8Array => absolute(path);
@@ -274,7 +271,7 @@ function placeSeveral({ sources, destination }: Ends, { into, relative, filesFro
     remotePath: direction === 'push' ? destination.path : new Uint8Array(),
     into,
     makeParent: false,
-    files: NO_FILES,
+    files: undefined,
   };
 }
 

@@ -1,5 +1,5 @@
 import { ConfigError } from './errors.js';
-import { bytesOf, joinBytes, joinNames, namesOf, pathBytes, textOf, workingDirectory } from './paths.js';
+import { joinBytes, joinNames, namesOf, pathBytes, textOf, workingDirectory } from './paths.js';
 import type { PathLike } from './paths.js';
 
 /** The paths below a source that belong to a run. */
@@ -22,12 +22,6 @@ export interface RelativeSource {
 
 const SLASH = 0x2f;
 
-/**
- * The entry of a list that has none, since no list at all would be everything. It stands among the listed directories alone, which
- * selects nothing: an entry of this name is not carried either.
- */
-const NOTHING = bytesOf('nothing');
-
 /** Reads the paths of a list. All are relative to the source, even with a slash in front. */
 export function fileList(paths: readonly PathLike[]): FileList {
   const selected: Uint8Array[] = [];
@@ -48,7 +42,7 @@ export function fileList(paths: readonly PathLike[]): FileList {
     const isContents = path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last));
     if (isContents) listed.push(plain);
   }
-  return selected.length === 0 ? { selected, listed: [NOTHING] } : { selected, listed };
+  return { selected, listed };
 }
 
 /** Takes a source on this machine apart. */

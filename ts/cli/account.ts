@@ -411,7 +411,7 @@ export class Account {
       transferred: isSent ? size : 0,
       mode: item.details?.mode ?? 0,
       uid: item.details?.uid ?? 0,
-      gid: item.details?.gid ?? 0,
+      gid: item.details === undefined ? 0 : item.details.gid,
       mtimeMs: item.details?.mtimeMs ?? 0,
       digest: item.details?.digest,
     };

@@ -24,7 +24,7 @@ export async function arrivalOf(ends: Ends, transfer: TransferOptions, probe: Re
   const [source] = ends.sources;
   const placed = await place(ends, transferSettings(transfer), probe);
   const several = [...placed.localSources, ...placed.remoteSources];
-  if (several.length > 0 || placed.files.selected.length > 0 || placed.files.listed.length > 0) {
+  if (several.length > 0 || placed.files !== undefined) {
     const hasTop = several.some(({ contents }) => contents);
     return { prefix: '', single: undefined, hasTop };
   }

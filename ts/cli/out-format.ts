@@ -18,7 +18,8 @@ export interface FormatValues {
   readonly transferred: number;
   readonly mode: number;
   readonly uid: number;
-  readonly gid: number;
+  /** None where the destination sets none. */
+  readonly gid: number | undefined;
   readonly mtimeMs: number;
   /** The digest of its content, where the run has made one of it. */
   readonly digest: string | undefined;
@@ -54,7 +55,7 @@ const VALUES: Readonly<Record<string, (values: FormatValues, level: number) => s
   c: (_, level) => shownNumber(0, level),
   B: ({ mode }) => permissions(mode),
   U: ({ uid }) => String(uid),
-  G: ({ gid }) => String(gid),
+  G: ({ gid }) => (gid === undefined ? 'DEFAULT' : String(gid)),
   M: ({ mtimeMs }) => moment(mtimeMs, '-'),
   t: () => moment(Date.now(), ' '),
   p: () => String(process.pid),

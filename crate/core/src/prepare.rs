@@ -14,7 +14,7 @@ use crate::engine::{
     self, ItemOptions, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, Stamps, WriteOptions,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{DestinationLock, LockFor, Root, Space};
+use crate::fs::{DestinationLock, Extent, LockFor, Root, Space};
 use crate::option_dirs;
 use crate::rule_files::Place as RulePlace;
 use crate::storage::{self, Access, CallError, Hold, Judge, SessionId, Storage, TempName, Widened};
@@ -77,7 +77,7 @@ pub(crate) struct ReceiverTerms<'a> {
     /// The name of the source when it is a single file.
     pub(crate) file_name: Option<&'a [u8]>,
     /// Upper bounds of the source's bytes and entries.
-    pub(crate) bounds: (u64, u64),
+    pub(crate) bounds: Extent,
     /// How far the source's numbers of owners and groups can be trusted.
     pub(crate) source_ids: SourceIds,
     /// Only new names.
@@ -292,7 +292,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     let count_first = !request.dry_run
         && !request.write_devices
         && !request.space_checked
-        && space.is_some_and(|space| terms.bounds.0 > space.free_bytes || terms.bounds.1 > space.free_entries);
+        && space.is_some_and(|space| !surely_fits(terms.bounds, space.free));
     if request.dry_run || count_first {
         let root = if missing.is_root() { Some(existing) } else { None };
         let created = root.is_none();
@@ -429,25 +429,33 @@ pub(crate) fn when_free<T>(wait_ms: u64, session: &Session, prepare: impl Fn() -
     }
 }
 
+/// Whether as much as is known of a need is free. Where nothing is known of it, only what has no limit is enough.
+fn surely_fits(needed: Extent, free: Extent) -> bool {
+    let fits =
+        |needed: Option<u64>, free: Option<u64>| free.is_none_or(|free| needed.is_some_and(|needed| needed <= free));
+    fits(needed.0, free.0) && fits(needed.1, free.1)
+}
+
 /// The need of a run that was counted, when it does not fit.
-pub(crate) fn does_not_fit(needed: (u64, u64), free: (u64, u64)) -> Option<Error> {
-    if needed.0 <= free.0 && needed.1 <= free.1 {
+pub(crate) fn does_not_fit(needed: (u64, u64), free: Extent) -> Option<Error> {
+    if surely_fits((Some(needed.0), Some(needed.1)), free) {
         return None;
     }
-    // A file system without a limit on entries has room for any number of them.
-    let free_entries = if free.1 == u64::MAX { String::new() } else { format!(" and {} entries", free.1) };
-    let needed_entries = if free.1 == u64::MAX { String::new() } else { format!(" and {}", needed.1) };
+    let (bytes, entries) = (free.0.map(|free| (needed.0, free)), free.1.map(|free| (needed.1, free)));
+    let told = |told: [Option<String>; 2]| told.into_iter().flatten().collect::<Vec<_>>().join(" and ");
     let message = format!(
-        "the destination has {} bytes{free_entries} free, the run needs {}{needed_entries}; nothing was written",
-        free.0, needed.0
+        "the destination has {} free, the run needs {}; nothing was written",
+        told([bytes.map(|(_, free)| format!("{free} bytes")), entries.map(|(_, free)| format!("{free} entries"))]),
+        told([bytes, entries].map(|known| known.map(|(needed, _)| needed.to_string()))),
     );
-    Some(
-        Error::new(ErrorKind::NoSpace, message)
-            .with("need_bytes", needed.0)
-            .with("free_bytes", free.0)
-            .with("need_entries", needed.1)
-            .with("free_entries", free.1),
-    )
+    let mut error = Error::new(ErrorKind::NoSpace, message).with("need_bytes", needed.0).with("need_entries", needed.1);
+    // A file system without a limit has room for any number: there is none to tell.
+    for (name, free) in [("free_bytes", free.0), ("free_entries", free.1)] {
+        if let Some(free) = free {
+            error = error.with(name, free);
+        }
+    }
+    Some(error)
 }
 
 /// Whether a pull may be granted everything: the destination has no entries that could be kept.
@@ -458,14 +466,27 @@ pub(crate) fn is_missing_or_empty(path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::does_not_fit;
+    use super::{does_not_fit, surely_fits};
 
     #[test]
-    fn a_file_system_without_a_limit_on_entries_names_none() {
-        let error = does_not_fit((2000, 5), (1000, u64::MAX)).unwrap();
+    fn a_file_system_without_a_limit_names_none() {
+        let error = does_not_fit((2000, 5), (Some(1000), None)).unwrap();
         assert_eq!(error.message(), "the destination has 1000 bytes free, the run needs 2000; nothing was written");
-        let error = does_not_fit((2000, 5), (1000, 4)).unwrap();
+        let names: Vec<&str> = error.details().iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["need_bytes", "need_entries", "free_bytes"]);
+        let error = does_not_fit((2000, 5), (Some(1000), Some(4))).unwrap();
         assert!(error.message().contains("1000 bytes and 4 entries free, the run needs 2000 and 5"), "{error}");
-        assert!(does_not_fit((1000, 5), (1000, 5)).is_none());
+        assert!(
+            does_not_fit((2000, 5), (None, Some(4))).unwrap().message().contains("4 entries free, the run needs 5;")
+        );
+        assert!(does_not_fit((1000, 5), (Some(1000), Some(5))).is_none());
+    }
+
+    #[test]
+    fn a_need_that_is_not_known_fits_what_has_no_limit_alone() {
+        let free = (Some(1000), None);
+        assert!(surely_fits((Some(1000), None), free) && surely_fits((Some(0), Some(7)), free));
+        assert!(!surely_fits((None, Some(7)), free) && !surely_fits((None, None), (None, Some(u64::MAX))));
+        assert!(surely_fits((None, None), (None, None)));
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::{
     control_lane, run_receiver, run_sender, spawn,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::Root;
+use crate::fs::{Extent, Root};
 use crate::job::{Job, JobContext};
 use crate::marks;
 use crate::negotiation::{
@@ -263,7 +263,7 @@ fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
 struct PullEnd {
     refused: Option<Error>,
     /// Nothing was done: the need must be counted first, against this free space.
-    count_first: Option<(u64, u64)>,
+    count_first: Option<Extent>,
 }
 
 fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Result<(PullEnd, Arc<Session>)> {
@@ -287,7 +287,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         session.agree(accept.version);
         check_accept(&request, &accept)?;
         let mut request = request.clone();
-        if request.selected.is_empty() && request.listed.is_empty() {
+        if !request.is_selective() {
             request.selected.clone_from(&accept.selected);
         }
         request.missing.clone_from(&accept.missing);
@@ -296,7 +296,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         let terms = own_terms(Stored::at_initiator(&request), expected, SourceIds::Claimed, &what);
         let mut prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
-            let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
+            let space = prepared.space.unwrap_or_default().free;
             control.tx.send(&Frame::Abort(counts_first().to_wire()))?;
             return Ok(PullEnd { refused: None, count_first: Some(space) });
         }
@@ -334,7 +334,7 @@ fn told_deletions(request: &Request, job: &JobContext, session: &Arc<Session>) -
 /// The terms of a receiver that runs as this machine's own user; `what` has the facts that depend on the run.
 fn own_terms<'a>(
     stored: Stored,
-    (file_name, bounds): (Option<&'a [u8]>, (u64, u64)),
+    (file_name, bounds): (Option<&'a [u8]>, Extent),
     source_ids: SourceIds,
     what: &str,
 ) -> ReceiverTerms<'a> {
@@ -434,7 +434,7 @@ fn apply(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
 struct Near<'a, S> {
     source: &'a engine::Source<S>,
     /// Upper bounds of the source's bytes and entries.
-    bounds: (u64, u64),
+    bounds: Extent,
     source_ids: SourceIds,
     /// Refuses a destination that overlaps with it.
     overlap: &'a dyn Fn(&Request, &Destination, &Judge) -> Result<()>,
@@ -487,7 +487,7 @@ fn local_once(
     let terms = own_terms(stored, expected, near.source_ids, "");
     let mut prepared = prepare_own(destination, request, &terms, &session)?;
     if prepared.count_first {
-        let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
+        let space = prepared.space.unwrap_or_default().free;
         return Ok((PullEnd { refused: None, count_first: Some(space) }, session));
     }
     option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(destination), terms.stored)?;

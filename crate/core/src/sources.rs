@@ -10,7 +10,7 @@ use sparsync_proto::{Issue, IssueKind, Kind, MissingSources, Name, Paths, RelPat
 
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Mount, Root, below};
+use crate::fs::{Extent, Mount, Root, below};
 use crate::prepare::{Place, open_own, trim_slashes};
 use crate::state::{KnownMounts, StateDir};
 use crate::storage::{self, CallError, Directory as _, Part, Storage as _, Union};
@@ -264,7 +264,7 @@ fn part_below(
 
 /// Tells which of the paths that a request selects are missing in the source.
 pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
-    if request.selected.is_empty() && request.listed.is_empty() {
+    if !request.is_selective() {
         return Ok(());
     }
     if source.file_name.is_some() {
@@ -429,36 +429,37 @@ pub(crate) fn led_to(path: &RelPath, target: &[u8]) -> Option<RelPath> {
 }
 
 /// Upper bounds of the sources' entries and bytes: those of their file systems.
-pub(crate) fn bounds(source: &Source) -> (u64, u64) {
+pub(crate) fn bounds(source: &Source) -> Extent {
     let mut devices = HashSet::new();
-    source.root.parts().iter().fold((0, 0), |(bytes, entries), part| {
+    let sum = |one: Option<u64>, more: Option<u64>| one.zip(more).map(|(one, more)| one.saturating_add(more));
+    source.root.parts().iter().fold((Some(0), Some(0)), |(bytes, entries), part| {
         let name = part.name.as_ref().or(source.file_name.as_ref());
         let (more_bytes, more_entries) = match name.map(|name| crate::fs::status(part.root.fd(), name)) {
             // A symlink's target is taken to be on the same file system: a guess, if it is on another.
             Some(Ok(status)) if status.kind == Kind::Symlink && part.root.follows() => {
                 tree_bounds(&part.root, name, &mut devices)
             }
-            Some(Ok(status)) if status.kind != Kind::Directory => (status.size, 1),
-            Some(Err(_)) => (u64::MAX, 1),
+            Some(Ok(status)) if status.kind != Kind::Directory => (Some(status.size), Some(1)),
+            Some(Err(_)) => (None, Some(1)),
             None | Some(Ok(_)) => tree_bounds(&part.root, name, &mut devices),
         };
         // The content of devices is not in any file system's count.
-        let more_bytes = if part.root.reads_devices() { u64::MAX } else { more_bytes };
-        (bytes.saturating_add(more_bytes), entries.saturating_add(more_entries))
+        let more_bytes = more_bytes.filter(|_| !part.root.reads_devices());
+        (sum(bytes, more_bytes), sum(entries, more_entries))
     })
 }
 
 /// The bounds of a tree whose file system was not counted yet.
-fn tree_bounds(root: &Root, name: Option<&Vec<u8>>, devices: &mut HashSet<u64>) -> (u64, u64) {
-    const ANYTHING: (u64, u64) = (u64::MAX, u64::MAX);
+fn tree_bounds(root: &Root, name: Option<&Vec<u8>>, devices: &mut HashSet<u64>) -> Extent {
+    const ANYTHING: Extent = (None, None);
     let Ok(stat) = rustix::fs::fstat(root.fd()) else { return ANYTHING };
     if holds_mounts(root, name) {
         return ANYTHING;
     }
     if !devices.insert(stat.st_dev) {
-        return (0, 0);
+        return (Some(0), Some(0));
     }
-    root.space().map_or(ANYTHING, |space| (space.used_bytes, space.used_entries))
+    root.space().map_or(ANYTHING, |space| space.used)
 }
 
 /// Whether other file systems are mounted inside a tree, or that cannot be known.

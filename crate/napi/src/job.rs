@@ -6,7 +6,7 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint8Array};
 use napi_derive::napi;
-use sparsync_core::proto::{Action, Direction, Issue, Item, ItemDetails, Kind, Meta, hex};
+use sparsync_core::proto::{Action, Direction, Issue, Item, ItemDetails, Kind, Meta, NO_ID, hex};
 use sparsync_core::{Event, Job, JobResult, RuleOrigin, Side};
 
 use crate::client::mtime_ms;
@@ -78,10 +78,10 @@ pub struct NativeEvent {
 pub struct NativeItemDetails {
     /// Permission bits.
     pub mode: u16,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
+    /// Owner, where the destination sets one.
+    pub uid: Option<u32>,
+    /// Group, where it sets one.
+    pub gid: Option<u32>,
     /// Modification time in milliseconds since 1970.
     pub mtime_ms: f64,
     /// Where a symlink leads.
@@ -160,8 +160,8 @@ fn item(item: &Item) -> NativeEvent {
             let ItemDetails { meta, target, digest, .. } = &**told;
             NativeItemDetails {
                 mode: meta.mode,
-                uid: meta.uid,
-                gid: meta.gid,
+                uid: Some(meta.uid).filter(|uid| *uid != NO_ID),
+                gid: Some(meta.gid).filter(|gid| *gid != NO_ID),
                 mtime_ms: mtime_ms(meta),
                 target: (item.kind == Kind::Symlink).then(|| Uint8Array::from(&target[..])),
                 digest: digest.map(|digest| hex(&digest)),

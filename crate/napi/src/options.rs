@@ -244,6 +244,8 @@ pub struct NativeRequest {
     pub selected: Vec<Uint8Array>,
     /// Directories below the source whose direct entries belong to a run that is not recursive.
     pub listed: Vec<Uint8Array>,
+    /// Whether there is a list of paths, if an empty one: nothing else belongs to the run.
+    pub has_list: bool,
     /// The attributes of the directories on the way to them belong to it too.
     pub implied_dirs: bool,
     /// A single file goes below a destination that is a directory.
@@ -323,6 +325,7 @@ impl NativeRequest {
             sources: self.remote_sources.iter().map(remote_source).collect::<Result<_>>()?,
             selected: paths(&self.selected)?,
             listed: paths(&self.listed)?,
+            has_list: self.has_list,
             implied_dirs: self.implied_dirs,
             into: self.into,
             make_parent: self.make_parent,
@@ -330,8 +333,6 @@ impl NativeRequest {
             item_stamps: self.stamps,
             applies_plan: self.planned.is_some(),
             planned: stamps(self.planned.unwrap_or_default())?,
-            bytes_bound: u64::MAX,
-            entries_bound: u64::MAX,
             ..Request::default()
         };
         for name in &self.switches {

@@ -138,6 +138,12 @@ impl Request {
         self.remove_source_files && !self.dry_run
     }
 
+    /// Whether only some paths belong to the run: those that are selected or listed.
+    #[must_use]
+    pub fn is_selective(&self) -> bool {
+        self.has_list || !self.selected.is_empty() || !self.listed.is_empty()
+    }
+
     /// Whether an empty destination takes everything that the source has, so that all content can be granted.
     #[must_use]
     pub fn may_grant_all(&self) -> bool {
@@ -156,7 +162,7 @@ impl Request {
         } else {
             Box::new(Filter::new(&self.filter, end, ignores))
         };
-        if !self.selected.is_empty() || !self.listed.is_empty() {
+        if self.is_selective() {
             Box::new(Selected::new(self, filtered))
         } else if self.dirs && !self.recursive {
             Box::new(TopOnly(filtered))
@@ -362,6 +368,15 @@ mod tests {
             assert_eq!(at_top.may_send_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
         assert!(Everything.takes_all_below(&RelPath::root()) && Everything.may_send_directory(&path(b"x")));
+        for recursive in [false, true] {
+            let of_nothing = Request { has_list: true, recursive, ..Request::default() };
+            let nothing = of_nothing.matcher(End::Sender);
+            let (top, in_force) = (RelPath::root(), InForce::default());
+            let at = At::new(&top, &in_force);
+            assert!(!nothing.takes(&at, b"x", Kind::File) && !nothing.deletes(&at, b"x", Kind::File, false));
+            assert!(nothing.may_send_directory(&top) && !nothing.may_send_directory(&path(b"x")));
+            assert!(!nothing.has_attributes(&top));
+        }
     }
 
     #[test]

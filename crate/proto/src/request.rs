@@ -121,10 +121,10 @@ pub struct Request {
     /// The receiver grants all content: its destination is empty or missing (pull only).
     pub grant_all: bool,
     /// An upper bound of what the source can hold in bytes, where the sender knows one: when the destination has more
-    /// free space, the run need not be counted before the first write.
-    pub bytes_bound: u64,
+    /// free space, the run need not be counted before the first write. Without one it is counted.
+    pub bytes_bound: Option<u64>,
     /// The same for entries.
-    pub entries_bound: u64,
+    pub entries_bound: Option<u64>,
     /// The need was counted by a dry run before and fits: do not ask again.
     pub space_checked: bool,
     /// The paths below the top that belong to the run, with what is below them when it is recursive; none for
@@ -140,6 +140,8 @@ pub struct Request {
     pub applies_plan: bool,
     /// For a push with `missing_sources`: what the sources that are not there would be below the top.
     pub missing: Paths,
+    /// Only what is selected or listed belongs to the run, even where that is nothing.
+    pub has_list: bool,
     /// The attributes of directories on the way to what is selected belong to the run too, but for those of the top.
     pub implied_dirs: bool,
     /// A path of the transfer: nothing is done but to tell which rule of the filter decides about it. The top stands
@@ -305,8 +307,8 @@ impl Default for Request {
             selection: Selection::default(),
             itemize: false,
             grant_all: false,
-            bytes_bound: u64::default(),
-            entries_bound: u64::default(),
+            bytes_bound: Option::default(),
+            entries_bound: Option::default(),
             space_checked: false,
             selected: Paths::default(),
             listed: Paths::default(),
@@ -314,6 +316,7 @@ impl Default for Request {
             planned: Paths::default(),
             applies_plan: false,
             missing: Paths::default(),
+            has_list: false,
             implied_dirs: false,
             explain: RelPath::default(),
             source_marks: Vec::default(),
@@ -733,4 +736,5 @@ message!(Request, "request" {
     212 critical copy_devices,
     213 optional item_deletions_first,
     220 optional item_removals,
+    221 critical has_list,
 });

@@ -71,6 +71,7 @@ pub(crate) fn request_of(written: &Request, own: &Request) -> Result<Request> {
         file_name: written.file_name.clone(),
         selected: written.selected.clone(),
         listed: written.listed.clone(),
+        has_list: written.has_list,
         missing,
         implied_dirs: written.implied_dirs,
         recursive: written.recursive,

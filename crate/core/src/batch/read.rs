@@ -13,6 +13,7 @@ use super::tree::{Content, Held, Part, Tree};
 use super::{BatchTree, DROP, END, FILE, FRAMES, HEAD_BYTES, MAGIC, PART, RECORD_BYTES_MAX, VERSION, refused};
 use crate::engine::Accounts;
 use crate::error::{Error, Result};
+use crate::fs::Extent;
 
 /// A batch that was looked at.
 pub(crate) struct Opened {
@@ -25,7 +26,7 @@ pub(crate) struct Opened {
     /// Names of owners there.
     pub(crate) names: Names,
     /// Bytes of content, and entries.
-    pub(crate) bounds: (u64, u64),
+    pub(crate) bounds: Extent,
 }
 
 /// Names that a batch has of owners and groups.
@@ -283,7 +284,7 @@ impl Reading<'_> {
                 return self.edited("the content of what is no such file of the batch");
             }
         }
-        let bounds = (bytes, tree.entries());
+        let bounds = (Some(bytes), Some(tree.entries()));
         let tree = BatchTree::new(tree);
         Ok(Opened { request, tree, issues: self.issues, names: Names(Arc::new(self.names)), bounds })
     }

@@ -23,7 +23,7 @@ pub(crate) use mounts::{Mount, below};
 pub use named::{open_directory, open_log, open_to_be_read};
 pub(crate) use named::{open_named, open_named_now, trusts};
 pub use root::umask;
-pub(crate) use root::{Root, Space, absolute_path};
+pub(crate) use root::{Extent, Root, Space, absolute_path};
 pub(crate) use status::status;
 pub(crate) use versions::Changing;
 pub(crate) use view::{Devices, Targets, View};

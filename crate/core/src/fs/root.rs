@@ -25,23 +25,23 @@ pub(super) fn flags(access: Access) -> OFlags {
     }
 }
 
+/// Bytes and entries, of each none where nobody can tell or there is no limit.
+pub(crate) type Extent = (Option<u64>, Option<u64>);
+
 /// Free space of a file system.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Space {
-    /// Bytes that this user may still write.
-    pub(crate) free_bytes: u64,
-    /// Entries that can still be made; `u64::MAX` where the file system sets no limit.
-    pub(crate) free_entries: u64,
-    /// Bytes in use: no tree on this file system can hold more, holes aside.
-    pub(crate) used_bytes: u64,
-    /// Entries in use.
-    pub(crate) used_entries: u64,
+    /// What this user may still write and make.
+    pub(crate) free: Extent,
+    /// What is in use: no tree on this file system can hold more, holes aside.
+    pub(crate) used: Extent,
 }
 
 impl Space {
     /// The same, less the bytes that must stay free.
     pub(crate) fn without(self, bytes: u64) -> Self {
-        Self { free_bytes: self.free_bytes.saturating_sub(bytes), ..self }
+        let (free, entries) = self.free;
+        Self { free: (free.map(|free| free.saturating_sub(bytes)), entries), ..self }
     }
 }
 
@@ -253,13 +253,16 @@ impl Root {
     /// Free and used space of the root's file system.
     pub(crate) fn space(&self) -> Result<Space> {
         let stat = rustix::fs::fstatvfs(self.fd()).map_err(CallError::of("fstatfs"))?;
-        let entries = stat.f_files;
+        // ramfs and others report no size, and btrfs and others no count of entries; both must look neither full nor
+        // empty.
+        let bytes = |blocks: u64| (stat.f_blocks > 0).then(|| blocks.saturating_mul(stat.f_frsize));
+        let entries = |entries: u64| (stat.f_files > 0).then_some(entries);
         Ok(Space {
-            // ramfs and others report no size, and btrfs and others no count of entries; both must not look full.
-            free_bytes: if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) },
-            free_entries: if entries == 0 { u64::MAX } else { stat.f_favail },
-            used_bytes: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
-            used_entries: entries.saturating_sub(stat.f_ffree),
+            free: (bytes(stat.f_bavail), entries(stat.f_favail)),
+            used: (
+                bytes(stat.f_blocks.saturating_sub(stat.f_bfree)),
+                entries(stat.f_files.saturating_sub(stat.f_ffree)),
+            ),
         })
     }
 }

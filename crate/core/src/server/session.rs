@@ -353,7 +353,7 @@ impl Answer<'_> {
         if request.file_name.is_none() || request.file_name == prepared.destination.file_name {
             marks::refuse_removal(request, prepared.destination.root.iter())?;
         }
-        let (free_bytes, free_entries) = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
+        let (free_bytes, free_entries) = prepared.space.unwrap_or_default().free;
         if prepared.count_first {
             control.rx.close();
         }
@@ -475,7 +475,7 @@ impl Answer<'_> {
             return Ok(None);
         }
         let top = self.open_destination(request, prepared)?;
-        let free = move || top.space().ok().map(|space| space.free_bytes);
+        let free = move || top.space().ok()?.free.0;
         Ok(Some(SpaceReserve::new(bytes, Box::new(free))))
     }
 

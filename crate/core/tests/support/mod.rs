@@ -153,6 +153,8 @@ pub fn request(direction: Direction, path: &str) -> Request {
         lanes: 2,
         // How full this machine's disk is must not decide how many sessions a run has.
         space_checked: true,
+        bytes_bound: Some(0),
+        entries_bound: Some(0),
         ..Request::default()
     }
 }
@@ -402,7 +404,7 @@ pub fn digest(content: &[u8]) -> [u8; 32] {
 }
 
 pub fn accept(grant: Grant, lanes: u8) -> Accept {
-    Accept { grant, lanes, ..Accept::default() }
+    Accept { grant, lanes, bytes_bound: Some(0), entries_bound: Some(0), ..Accept::default() }
 }
 
 /// How long an answer may take in a test of something else.

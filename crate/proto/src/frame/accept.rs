@@ -34,15 +34,15 @@ pub struct Accept {
     /// See [`crate::Request::missing`], when the acceptor is the sender.
     pub missing: Paths,
     /// See [`crate::Request::bytes_bound`], when the acceptor is the sender.
-    pub bytes_bound: u64,
+    pub bytes_bound: Option<u64>,
     /// See [`crate::Request::entries_bound`].
-    pub entries_bound: u64,
+    pub entries_bound: Option<u64>,
     /// The free space may not suffice: the need must be counted by a dry run first.
     pub count_first: bool,
-    /// Free bytes at the destination, when the acceptor is the receiver.
-    pub free_bytes: u64,
-    /// Free entries at the destination.
-    pub free_entries: u64,
+    /// Free bytes at the destination, when the acceptor is the receiver; none where its file system sets no limit.
+    pub free_bytes: Option<u64>,
+    /// The same for entries.
+    pub free_entries: Option<u64>,
 }
 
 impl Default for Accept {
@@ -54,11 +54,11 @@ impl Default for Accept {
             file_name: None,
             selected: Paths::default(),
             missing: Paths::default(),
-            bytes_bound: 0,
-            entries_bound: 0,
+            bytes_bound: None,
+            entries_bound: None,
             count_first: false,
-            free_bytes: 0,
-            free_entries: 0,
+            free_bytes: None,
+            free_entries: None,
         }
     }
 }

@@ -51,10 +51,10 @@ pub enum ToSender<T> {
     Accepted(Range<u32>),
     /// The receiver wants to know the need for space before anything is written: the session is over.
     CountFirst {
-        /// Bytes that it has free.
-        free_bytes: u64,
-        /// Entries that it has free.
-        free_entries: u64,
+        /// Bytes that it has free; none where its file system sets no limit.
+        free_bytes: Option<u64>,
+        /// The same for entries.
+        free_entries: Option<u64>,
     },
     /// The listings of these directories are asked for, in this order.
     List(Vec<u32>),

@@ -81,8 +81,8 @@ fn frame(which: u64, random: &mut Random) -> Frame {
             grant: if random.once_in(2) { Grant::All } else { Grant::AsAsked },
             lanes: 1 + random.below(4).to_le_bytes()[0],
             file_name: random.once_in(4).then(|| b"a".to_vec()),
-            bytes_bound: random.next(),
-            entries_bound: random.next(),
+            bytes_bound: Some(random.next()),
+            entries_bound: random.once_in(2).then(|| random.next()),
             count_first: random.once_in(4),
             selected: paths(random),
             ..Accept::default()

@@ -116,8 +116,8 @@ pub fn request() -> Request {
         durability: Durability::Run,
         timeout_ms: 60_000,
         lanes: 2,
-        bytes_bound: 1 << 30,
-        entries_bound: 5000,
+        bytes_bound: Some(1 << 30),
+        entries_bound: Some(5000),
         ..Request::default()
     }
 }
@@ -152,8 +152,8 @@ pub fn pull_of_a_file() -> Request {
         compression: Compression::Never,
         timeout_ms: 60_000,
         lanes: 2,
-        bytes_bound: 1 << 30,
-        entries_bound: 5000,
+        bytes_bound: Some(1 << 30),
+        entries_bound: Some(5000),
         space_checked: true,
         profile: true,
         ..Request::default()
@@ -165,6 +165,11 @@ fn push_of_everything() -> Request {
     let attributes =
         Attributes { devices: true, acls: true, xattrs: true, foreign_xattrs: true, ..Attributes::default() };
     Request { root: b"backup".to_vec(), attributes, ..Request::default() }
+}
+
+/// A push by a list that has no paths.
+fn push_of_nothing() -> Request {
+    Request { root: b"backup".to_vec(), has_list: true, ..Request::default() }
 }
 
 /// A run that is told of by paths: some are left out of it, and some are all that it has.
@@ -335,6 +340,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Request, pull", Frame::Request(Box::new(pull_of_a_file()))),
         ("Request, devices and ACLs", Frame::Request(Box::new(push_of_everything()))),
         ("Request, paths", Frame::Request(Box::new(push_of_paths()))),
+        ("Request, an empty list", Frame::Request(Box::new(push_of_nothing()))),
         ("Paths", Frame::Paths { set: PathSet::Listed, paths: paths(&[b"etc", b"log/x"]) }),
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Request, owners", Frame::Request(Box::new(push_of_owners()))),
@@ -350,14 +356,22 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("Removed", Frame::Removed),
         ("Owners", Frame::Owners(owner_names())),
-        ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
+        (
+            "Accept",
+            Frame::Accept(Accept {
+                lanes: 2,
+                free_bytes: Some(1 << 40),
+                free_entries: Some(1 << 20),
+                ..Accept::default()
+            }),
+        ),
         (
             "Accept, single file",
             Frame::Accept(Accept {
                 grant: Grant::All,
                 file_name: Some(b"f".to_vec()),
-                bytes_bound: 300,
-                entries_bound: 1,
+                bytes_bound: Some(300),
+                entries_bound: Some(1),
                 count_first: true,
                 ..Accept::default()
             }),
@@ -366,8 +380,8 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
             "Accept, paths",
             Frame::Accept(Accept {
                 lanes: 2,
-                bytes_bound: 300,
-                entries_bound: 5,
+                bytes_bound: Some(300),
+                entries_bound: Some(5),
                 selected: paths(&[b"etc", b"log/x"]),
                 ..Accept::default()
             }),

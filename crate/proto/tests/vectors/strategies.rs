@@ -220,9 +220,10 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
                 lock_wait_ms: numbers[0],
                 timeout_ms: numbers[1],
                 lanes,
-                bytes_bound: numbers[2],
-                entries_bound: numbers[3],
+                bytes_bound: Some(numbers[2]).filter(|bound| bound % 3 > 0),
+                entries_bound: Some(numbers[3]),
                 space_checked: flags[12],
+                has_list: numbers[1] % 2 == 1,
                 profile: flags[13],
                 source_marks,
                 ..Request::default()
@@ -234,7 +235,7 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
 #[expect(clippy::too_many_lines, reason = "one line for each frame of the document")]
 pub fn any_frame() -> impl Strategy<Value = Frame> {
     let accept =
-        (any::<[bool; 2]>(), 1..=4u8, (prop::option::of(any_name()), vec(any_path(), 0..4)), any::<[u64; 4]>())
+        (any::<[bool; 2]>(), 1..=4u8, (prop::option::of(any_name()), vec(any_path(), 0..4)), any::<[Option<u64>; 4]>())
             .prop_map(
                 |(
                     [all, count_first],

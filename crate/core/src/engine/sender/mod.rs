@@ -179,10 +179,10 @@ pub(crate) enum SenderEnd {
     Finished(Option<Error>),
     /// The receiver wants to know the need for space before anything is written.
     CountFirst {
-        /// Bytes that it has free.
-        free_bytes: u64,
-        /// Entries that it has free.
-        free_entries: u64,
+        /// Bytes that it has free; none where its file system sets no limit.
+        free_bytes: Option<u64>,
+        /// The same for entries.
+        free_entries: Option<u64>,
     },
 }
 
