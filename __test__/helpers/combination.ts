@@ -99,7 +99,9 @@ const CHOICES: readonly Choice[] = [
       return [`${flag}=../base`, `${flag}=../older`];
     },
   },
-  fixed('-x'),
+  oneOf('-x', '-xx'),
+  fixed('--open-noatime'),
+  asRoot('--super'),
   oneOf('-y', '-yy', '-W', '--no-whole-file'),
   oneOf('-S', '--preallocate'),
   { flags: (random) => random.pick([['-z'], ['--zc=lz4'], ['-z', '--zl=1'], ['-z', '--skip-compress=o/[a-c]']]) },
@@ -118,6 +120,9 @@ export const IDLE: Readonly<Record<string, string>> = {
   '--preallocate': 'blocks are not compared',
   '-S': 'blocks are not compared',
   '-x': 'no tree has another file system in it; one-file-system.spec.ts has those',
+  '-xx': 'no tree has another file system in it; one-file-system.spec.ts has those',
+  '--open-noatime': 'access times are not compared',
+  '--super': 'root may do all of it',
   '-W': 'what travels is not compared',
   '--no-whole-file': 'what travels is not compared',
   '-y': 'what travels is not compared',
@@ -158,7 +163,7 @@ export const carriesAll = (base: string, flags: ReadonlySet<string>): boolean =>
   !['--no-perms', '--no-times', '--no-owner', '--no-group', '--no-super'].some((flag) => flags.has(flag));
 
 /** Options that rsync or this side refuses together. */
-function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: boolean): boolean {
+function isSound(options: ReadonlyArray<readonly string[]>, base: string): boolean {
   const flags = new Set([base, ...options.flat()]);
   const some = (test: (flag: string) => boolean): boolean => [...flags].some(test);
   if (flags.has('-A') && flags.has('--no-perms')) return false;
@@ -167,8 +172,6 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   // Whether rules are for whom ACLs name by number, too, depends on how rsync walks.
   const byNumber = flags.has('-A') && flags.has('--numeric-ids');
   if (byNumber && some((flag) => /^--(usermap|groupmap|chown)=/.test(flag))) return false;
-  // Directories on the way to a listed path are made here, and not by rsync, when rules leave them out.
-  if (list && some((flag) => /^--(filter|exclude|include|delete-excluded)|^-F|^-C/.test(flag))) return false;
   // An existing file whose attributes are set keeps its mode here without -p, and gets the source's from rsync.
   if (flags.has('-X') && !flags.has('-A') && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
   const keepsOld = some((flag) => flag === '-b' || flag.startsWith('--backup-dir'));
@@ -224,7 +227,7 @@ export function draw(random: Random, privileged: boolean): Case {
     const own = listed && random.oneIn(2) ? [random.pick(LIST_CHOICES).flags(random)] : [];
     const related = relative ? [['-R'], ...(random.oneIn(3) ? [['--no-implied-dirs']] : [])] : [];
     const options = [...some, ...own, ...related];
-    if (!isSound(options, base, listed)) continue;
+    if (!isSound(options, base)) continue;
     const sources = listed
       ? ['src/']
       : relative

@@ -219,11 +219,30 @@ export class ToldDifferences {
       ...this.#ofOptions(stderr),
       ...this.#ofSources(stderr),
       [
+        'rules leave out a listed path, or a directory on the way to it: those on the way are made here',
+        () => this.#leavesOutListed(),
+      ],
+      [
         'a source below a directory on the way that does not come: it is there for what is named here',
         () => this.#isLeftOut(root),
       ],
     ];
     return rules.find(([, holds]) => holds())?.[0];
+  }
+
+  /** Whether rules leave out a listed path, or a directory on the way to it, as rsync says that has them alone. */
+  #leavesOutListed(): boolean {
+    const { flags, list, work } = this.#scene;
+    const rules = flags.filter((flag) => /^--(filter|exclude|include)|^-F|^-C/.test(flag));
+    if (list.length === 0 || rules.length === 0) return false;
+    const words = ['-rlDn', '--out-format=%n', ...rules, 'src/', 'nowhere/'];
+    const { stdout } = spawnSync('rsync', words, { cwd: work, encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+    const taken = new Set(stdout.split('\n'));
+    const named = list.flatMap((path) => path.split('/').map((_, at, names) => names.slice(0, at + 1).join('/')));
+    return named.some((path) => {
+      const stats = lstatSync(at(`${work}/src`, path), { throwIfNoEntry: false });
+      return stats !== undefined && !taken.has(stats.isDirectory() ? `${escaped(path)}/` : escaped(path));
+    });
   }
 
   #has(...some: readonly string[]): boolean {
@@ -233,7 +252,7 @@ export class ToldDifferences {
   #ofOptions(stderr: string): Rule[] {
     const { flags, starts } = this.#scene;
     const has = (...some: readonly string[]): boolean => this.#has(...some);
-    const isBelow = /Not a directory|No such file or directory/.test(stderr);
+    const isBelow = /Not a directory|No such file or directory|Too many levels of symbolic links/.test(stderr);
     const rules = has('-C', '-F', '--filter=:', '--filter=-C');
     return [
       [
@@ -296,7 +315,7 @@ export class ToldDifferences {
   #ofSources(stderr: string): Rule[] {
     const { list, sources, work } = this.#scene;
     const has = (...some: readonly string[]): boolean => this.#has(...some);
-    const isBelow = /Not a directory|No such file or directory/.test(stderr);
+    const isBelow = /Not a directory|No such file or directory|Too many levels of symbolic links/.test(stderr);
     const below = (path: string): string => `${work}/${path}`;
     const isMissing = (path: string): boolean =>
       lstatSync(at(`${work}/src`, path), { throwIfNoEntry: false }) === undefined;
