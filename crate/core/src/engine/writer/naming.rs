@@ -1,7 +1,7 @@
 //! Gives complete files their names, as durably as was asked for.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sparsync_proto::pack::FileId;
 use sparsync_proto::{Counter, Durability, IssueKind, Phase};
@@ -44,12 +44,18 @@ impl<D: WriteDirectory> Unnamed<D> {
 }
 
 /// The flushes of all lanes, which are counted from 1. The system tells an error that no single file has once, to
-/// whoever asks first, and it may concern what any lane has written until then.
+/// whoever asks first, and it may concern what any lane has written until then. One flush serves every lane that asked
+/// before it began, so no lane waits for more than the one under way and the next.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct LaneFlushes(Mutex<Flushed>);
+pub(in crate::engine) struct LaneFlushes {
+    state: Mutex<Flushed>,
+    over: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct Flushed {
+    /// The last one that has begun.
+    begun: u64,
     /// The last one that is over.
     ended: u64,
     /// The last one that failed, and why.
@@ -57,16 +63,32 @@ struct Flushed {
 }
 
 impl LaneFlushes {
-    /// Flushes, and fails if that has failed or one since the `last` that this lane has waited for.
-    fn flush(&self, last: &mut u64, sync: impl FnOnce() -> storage::Result<()>) -> storage::Result<()> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let synced = sync();
-        state.ended += 1;
-        if let Err(error) = synced {
-            state.failed = Some((state.ended, error));
+    /// Waits for a flush that begins from now on, and makes it where no other lane does. Fails if that has failed, or
+    /// one since the `last` that this lane has waited for.
+    fn flush(&self, last: &mut u64, sync: impl Fn() -> storage::Result<()>) -> storage::Result<()> {
+        let mut state = self.state();
+        let mine = state.begun + 1;
+        while state.ended < mine {
+            if state.begun != state.ended {
+                state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.begun += 1;
+            drop(state);
+            let synced = sync();
+            state = self.state();
+            state.ended = state.begun;
+            if let Err(error) = synced {
+                state.failed = Some((state.ended, error));
+            }
+            self.over.notify_all();
         }
         let since = std::mem::replace(last, state.ended);
         state.failed.filter(|(failed, _)| *failed > since).map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn state(&self) -> MutexGuard<'_, Flushed> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
