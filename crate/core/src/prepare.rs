@@ -429,11 +429,12 @@ pub(crate) fn when_free<T>(wait_ms: u64, session: &Session, prepare: impl Fn() -
     }
 }
 
-/// Whether as much as is known of a need is free. Where nothing is known of it, only what has no limit is enough.
-fn surely_fits(needed: Extent, free: Extent) -> bool {
-    let fits =
-        |needed: Option<u64>, free: Option<u64>| free.is_none_or(|free| needed.is_some_and(|needed| needed <= free));
-    fits(needed.0, free.0) && fits(needed.1, free.1)
+/// Whether as much as is known of a need is free. Where the need in bytes is not known, only what has no limit is enough.
+/// A source whose file system counts no entries tells none, and is not counted for that alone.
+fn surely_fits((bytes, entries): Extent, free: Extent) -> bool {
+    let bytes_fit = free.0.is_none_or(|free| bytes.is_some_and(|bytes| bytes <= free));
+    let entries_fit = entries.zip(free.1).is_none_or(|(entries, free)| entries <= free);
+    bytes_fit && entries_fit
 }
 
 /// The need of a run that was counted, when it does not fit.
