@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sparsync_proto::{At, InForce, Kind, Name, RelPath};
 
-use super::spelling::spellings;
+use super::spelling::{candidates, spellings};
 use super::{Extra, Receiver};
 use crate::error::{Error, Result};
 use crate::storage::{CallError, Directory, Errno, TempName, WriteStorage, entries};
@@ -42,11 +42,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let extra = names.iter().filter(|(name, _)| !is_foreign && is_only_here(name));
             let missing = listing.entries().iter().map(|entry| listing.name(entry)).filter(|name| !is_here(name));
             let here: Vec<&[u8]> = extra.clone().map(|(name, _)| name.as_slice()).collect();
-            let spelled = if here.is_empty() { Vec::new() } else { spellings(&directory, &here, missing) };
+            let spelled = spellings(&directory, &here, &candidates(&here, missing));
             extras.extend(extra.filter_map(|(name, kind)| {
                 let name = Name::new(name).ok().filter(|name| self.goes(&at, *name, *kind))?;
                 let is_directory = *kind == Kind::Directory;
-                let is_extra = spelled.iter().all(|(here, _)| *here != name.as_bytes());
+                let is_extra = !spelled.contains_key(name.as_bytes());
                 is_extra.then(|| Extra { path: path.join(name), is_directory, in_force: in_force.clone() })
             }));
             drop(at);
