@@ -155,7 +155,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// A directory that both sides have.
     fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
-        self.note_file_system(&old);
+        let top = *self.top_device.get_or_insert(old.device);
         if !directory.unlisted {
             self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
         }
@@ -197,21 +197,26 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             self.sweep(&old, |_| false, meta);
         } else {
+            if old.device != top {
+                self.hold_file_system(&old)?;
+            }
             self.need(number, directory, Some(old))?;
         }
         Ok(())
     }
 
-    /// Holds a directory of each file system below the top's, whose flush does not reach that.
-    fn note_file_system(&mut self, found: &Scan) {
-        let top = *self.top_device.get_or_insert(found.device);
-        if found.device != top
-            && !self.elsewhere.contains_key(&found.device)
-            && let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run)
-            && let Ok(directory) = root.open(&found.path, Access::Reach)
-        {
+    /// Holds a directory of a file system that is mounted below the top, whose flush does not reach it. Errors are told
+    /// to a descriptor that is older than what is written.
+    fn hold_file_system(&mut self, found: &Scan) -> Result<()> {
+        let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
+        if !self.elsewhere.contains_key(&found.device) {
+            let open = || root.open(&found.path, Access::Read);
+            let opened = self.widened().map_or_else(open, |widened| widened.within(&found.path, open));
+            let directory = opened
+                .map_err(|error| Error::io("cannot hold the file system", found.path.as_bytes(), error.into()))?;
             self.elsewhere.insert(found.device, directory);
         }
+        Ok(())
     }
 
     /// Tells what could not be looked at in a directory of the destination. Nothing is written at those paths.
