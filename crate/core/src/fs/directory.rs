@@ -401,6 +401,23 @@ impl WriteDirectory for FsDirectory {
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(CallError::of("renameat"))
     }
 
+    fn rename_new(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        self.may_write(to, Kind::File)?;
+        let _held = self.held(to)?;
+        match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
+            // The file system does not know it.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                match rustix::fs::statat(&self.fd, to, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(Errno::NOENT) => rustix::fs::renameat(&self.fd, from, &self.fd, to),
+                    Err(error) => Err(error),
+                }
+            }
+            renamed => renamed,
+        }
+        .map_err(CallError::of("renameat2"))
+    }
+
     fn move_to(&self, from: &[u8], (directory, to): (&Self, &[u8])) -> Result<()> {
         directory.may_write(to, Kind::File)?;
         let _held = directory.give_way(from, to)?;
@@ -444,6 +461,33 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn sync_file_system(&self) -> Result<()> {
-        rustix::fs::syncfs(self.readable()?).map_err(CallError::of("syncfs"))
+        rustix::fs::syncfs(&self.fd).map_err(CallError::of("syncfs"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use crate::fs::Root;
+    use crate::storage::{Access, Errno, Storage as _, WriteDirectory as _};
+    use sparsync_proto::RelPath;
+
+    #[test]
+    fn a_name_that_is_taken_is_none_for_what_is_only_added() {
+        let top = tempfile::tempdir().expect("a directory");
+        let root = Root::open(top.path().as_os_str().as_bytes()).expect("opened");
+        let directory = root.open(&RelPath::root(), Access::Reach).expect("opened");
+        let content = |name: &str| std::fs::read_to_string(top.path().join(name)).ok();
+        for (name, text) in [("new", "new"), ("old", "old")] {
+            std::fs::write(top.path().join(name), text).expect("written");
+        }
+        std::os::unix::fs::symlink("nowhere", top.path().join("link")).expect("linked");
+        for taken in [&b"old"[..], b"link"] {
+            assert_eq!(directory.rename_new(b"new", taken).map_err(|error| error.errno), Err(Errno::EXIST));
+        }
+        assert_eq!((content("new").as_deref(), content("old").as_deref()), (Some("new"), Some("old")));
+        directory.rename_new(b"new", b"free").expect("renamed");
+        assert_eq!((content("new"), content("free").as_deref()), (None, Some("new")));
     }
 }

@@ -328,6 +328,9 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// directory.
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()>;
 
+    /// Gives the entry `from` a name that no entry has; [`Errno::EXIST`] says that one has it.
+    fn rename_new(&self, from: &[u8], to: &[u8]) -> Result<()>;
+
     /// Gives the entry `from` a name in another directory. An entry that has that name there is replaced, unless one of
     /// the two is a directory.
     fn move_to(&self, from: &[u8], to: (&Self, &[u8])) -> Result<()>;
@@ -344,7 +347,7 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// Writes the names in it to the device.
     fn sync(&self) -> Result<()>;
 
-    /// Writes everything to the device that is on its file system.
+    /// Writes everything to the device that is on its file system. The directory was opened to be listed.
     fn sync_file_system(&self) -> Result<()>;
 }
 

@@ -383,6 +383,7 @@ fn writing_of<'a, S: WriteStorage>(
         trusts_sender: options.writes.trusts_sender,
         preallocate: options.writes.preallocate.then_some(&options.no_room_reserved),
         bases: &destination.aside.basis,
+        only_adds: options.rules.append_only,
         backups: backups
             .as_ref()
             .map(|place| Backups::new(root, names, (place, options.durability), items::backups_told(session, options))),

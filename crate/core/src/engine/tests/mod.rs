@@ -42,6 +42,8 @@ enum How {
     Moves,
     /// As copies of another tree that has it.
     Copies,
+    /// File by file, for a sender that may only add entries.
+    Adds,
 }
 
 impl How {
@@ -172,13 +174,13 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
     let (events, source) = (Arc::new(EventQueue::new(EventNeeds::default())), source_of(source));
     let options = ReceiverOptions {
         attributes: ATTRIBUTES,
-        rules: rules(),
+        rules: Rules { append_only: asked.how == How::Adds, ..rules() },
         names: OwnerNames::default(),
         owners: numbers(),
         judge: Judge::everything(),
         special_right: true,
         xattr_right: true,
-        deletion: Deletion { delete: true, allow_mass: true, ..Deletion::default() },
+        deletion: Deletion { delete: asked.how != How::Adds, allow_mass: true, ..Deletion::default() },
         one_file_system: false,
         keeps_dir_links: false,
         dry_run: false,

@@ -91,6 +91,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) preallocate: Option<&'a AtomicBool>,
     /// Directories with other states of the tree.
     pub(super) bases: &'a [TreeBasis<S>],
+    /// Nothing is replaced, whatever was seen: the sender may only add entries.
+    pub(super) only_adds: bool,
     /// Replaced entries are kept.
     pub(super) backups: Option<Backups<'a, S>>,
     /// Complete entries that get their names with the deletions.
@@ -229,6 +231,7 @@ impl<S: WriteStorage> Writing<'_, S> {
         name: &[u8],
     ) -> storage::Result<()> {
         match &self.backups {
+            _ if self.only_adds => directory.rename_new(temp_name, name),
             Some(backups) => backups.put(path, directory, temp_name, name),
             None => directory.rename(temp_name, name),
         }

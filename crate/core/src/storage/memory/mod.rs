@@ -468,6 +468,13 @@ impl WriteDirectory for Held {
         })
     }
 
+    fn rename_new(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        if self.status(to).is_ok() {
+            return Err(Errno::EXIST.into());
+        }
+        self.rename(from, to)
+    }
+
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
         self.change("rename", to, || {
             let (from, to) = (&self.node.spelled(from)[..], &self.node.spelled(to)[..]);
