@@ -484,10 +484,10 @@ mod tests {
     }
 
     #[test]
-    fn a_need_that_is_not_known_fits_what_has_no_limit_alone() {
+    fn a_need_in_bytes_that_is_not_known_fits_what_has_no_limit_alone() {
         let free = (Some(1000), None);
         assert!(surely_fits((Some(1000), None), free) && surely_fits((Some(0), Some(7)), free));
-        assert!(!surely_fits((None, Some(7)), free) && !surely_fits((None, None), (None, Some(u64::MAX))));
-        assert!(surely_fits((None, None), (None, None)));
+        assert!(!surely_fits((None, Some(7)), free) && !surely_fits((Some(0), Some(8)), (None, Some(7))));
+        assert!(surely_fits((None, None), (None, Some(0))), "entries that nobody counts");
     }
 }
