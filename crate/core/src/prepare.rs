@@ -429,8 +429,8 @@ pub(crate) fn when_free<T>(wait_ms: u64, session: &Session, prepare: impl Fn() -
     }
 }
 
-/// Whether as much as is known of a need is free. Where the need in bytes is not known, only what has no limit is enough.
-/// A source whose file system counts no entries tells none, and is not counted for that alone.
+/// Whether as much as is known of a need is free. Where the need in bytes is not known, only what has no limit is
+/// enough. A source whose file system counts no entries tells none, and is not counted for that alone.
 fn surely_fits((bytes, entries): Extent, free: Extent) -> bool {
     let bytes_fit = free.0.is_none_or(|free| bytes.is_some_and(|bytes| bytes <= free));
     let entries_fit = entries.zip(free.1).is_none_or(|(entries, free)| entries <= free);
