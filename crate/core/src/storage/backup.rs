@@ -112,7 +112,8 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     }
 
     /// The same where no further name can be made: the new entry takes the name of the backup, and exchanges it with
-    /// the old one. The old one is never called as an unfinished file is, which the next run removes.
+    /// the old one. The old one is never called as an unfinished file is, which the next run removes. An earlier backup
+    /// is, and goes when all of that is done.
     fn exchange_beside(
         &self,
         (path, kind): (&RelPath, Kind),
@@ -121,23 +122,45 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         name: &[u8],
     ) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
-        directory.rename(temp_name, &backup).map_err(not_in_the_way)?;
-        let exchanged = directory.exchange(&backup, name);
-        if exchanged.is_ok() {
-            self.note_made(path, &backup);
-            self.tell(path, name, kind);
-            return Ok(());
+        let has_earlier = match directory.status(&backup) {
+            Ok(found) if found.kind == Kind::Directory => return Err(not_in_the_way(Errno::ISDIR.into())),
+            Ok(_) => true,
+            Err(CallError { errno: Errno::NOENT, .. }) => false,
+            Err(error) => return Err(error),
+        };
+        let placed = if has_earlier {
+            directory.exchange(temp_name, &backup)
+        } else {
+            directory.rename(temp_name, &backup).map_err(not_in_the_way)
+        };
+        let is_placed = placed.is_ok();
+        let exchanged = placed.and_then(|()| directory.exchange(&backup, name));
+        match (is_placed && exchanged.is_err(), has_earlier) {
+            (true, true) => directory.exchange(temp_name, &backup)?,
+            (true, false) => directory.rename(&backup, temp_name)?,
+            (false, _) => {}
         }
-        directory.rename(&backup, temp_name)?;
         match exchanged {
+            Ok(()) => {
+                self.note_made(path, &backup);
+                self.tell(path, name, kind);
+                if has_earlier {
+                    // An unfinished file that cannot be removed now is removed by the next run.
+                    let _ = directory.remove(temp_name);
+                }
+                Ok(())
+            }
             Err(CallError { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
                 match self.keep_as(path, directory, name, name) {
                     Ok(()) | Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
                     Err(error) => Err(error),
                 }
             }
-            Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
-            other => other,
+            Err(error) => match directory.status(name) {
+                // The old entry is gone.
+                Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
+                _ => Err(error),
+            },
         }
     }
 
@@ -287,4 +310,73 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
 /// A directory in the way of a backup must not be reported as one in the way of the entry.
 fn not_in_the_way(error: CallError) -> CallError {
     if error.errno == Errno::ISDIR { CallError { errno: Errno::EXIST, ..error } } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::storage::Storage as _;
+    use crate::storage::memory::{Body, Call, MemoryStorage, Node, Strike, UNFINISHED};
+
+    /// Replaces `conf` where no hard link can be made, while a call fails. Gives what each name has then.
+    fn replaced(earlier: Option<&[u8]>, fails: Option<(&'static str, &[u8], Errno)>) -> (Result<()>, Vec<Vec<u8>>) {
+        let names = TempNames::new([1; 8]);
+        let temp_name = names.next();
+        let top = Node::new(Body::Directory(BTreeMap::new()), 0o755);
+        let put = |name: &[u8], content: &[u8]| top.add_link(name, &Node::new(Body::File(content.to_vec()), 0o644));
+        put(b"conf", b"old");
+        put(&temp_name, b"new");
+        if let Some(earlier) = earlier {
+            put(b"conf~", earlier);
+        }
+        let storage = MemoryStorage::new(top);
+        let call = |(operation, path, error): (_, &[u8], _)| {
+            (Call { operation, path: path.to_vec(), nth: 0 }, Strike::Fail(error))
+        };
+        storage.faults.begin(fails.map(call));
+        let place = BackupPlace { aside: None, inside: None, suffix: b"~".to_vec(), deletes_backups: false };
+        let backups = Backups::new(&storage, &names, (&place, Durability::None), None);
+        let at = storage.open(&RelPath::root(), Access::Read).expect("the top");
+        let made = backups.exchange_beside((&RelPath::root(), Kind::File), &at, &temp_name, b"conf");
+        assert_eq!(storage.faults.has_struck(), fails.is_some());
+        let Body::Directory(entries) = storage.top.look().0 else { unreachable!("the top is a directory") };
+        let content = |name: &[u8]| match entries.get(name).map(|node| node.look().0) {
+            Some(Body::File(content)) => content,
+            _ => Vec::new(),
+        };
+        (made, [&b"conf"[..], b"conf~", &temp_name].map(content).to_vec())
+    }
+
+    #[test]
+    fn an_exchange_that_fails_costs_no_earlier_backup() {
+        for earlier in [None, Some(&b"earlier"[..])] {
+            let kept = earlier.unwrap_or_default();
+            let (made, found) = replaced(earlier, Some(("exchange", b"conf", Errno::PERM)));
+            assert_eq!(made.map_err(|error| error.errno), Err(Errno::PERM));
+            assert_eq!(found, [b"old", kept, b"new"], "{earlier:?}");
+        }
+        let (made, found) = replaced(Some(b"earlier"), Some(("exchange", b"conf~", Errno::PERM)));
+        assert_eq!(made.map_err(|error| error.errno), Err(Errno::PERM));
+        assert_eq!(found, [&b"old"[..], b"earlier", b"new"]);
+    }
+
+    #[test]
+    fn an_earlier_backup_gives_way_once_the_new_entry_is_there() {
+        for earlier in [None, Some(&b"earlier"[..])] {
+            for fails in [None, Some(("exchange", &b"conf"[..], Errno::INVAL))] {
+                let (made, found) = replaced(earlier, fails);
+                made.expect("a backup");
+                assert_eq!(found, [&b"new"[..], b"old", b""], "{earlier:?}, {fails:?}");
+            }
+        }
+        let (made, found) = replaced(Some(b"earlier"), Some(("exchange", b"conf~", Errno::INVAL)));
+        made.expect("a backup");
+        assert_eq!(found, [&b"new"[..], b"old", b""]);
+        // An unfinished file that stays is removed by the next run.
+        let (made, found) = replaced(Some(b"earlier"), Some(("remove", UNFINISHED, Errno::IO)));
+        made.expect("a backup");
+        assert_eq!(found, [&b"new"[..], b"old", b"earlier"]);
+    }
 }
