@@ -211,13 +211,22 @@ pub(crate) fn is_carried_acl(name: &[u8], value: &[u8]) -> bool {
     carried_acl(name, value).is_ok_and(|carried| carried.as_deref() == Some(value))
 }
 
-/// The permission bits of an entry with this mode and access ACL that has lost the ACL: the group's bits of the mode
-/// are the ACL's mask, and the owning group may have less.
+/// The permission bits of an entry with this mode and access ACL that has lost the ACL, which grant nobody more than it
+/// did: the group's bits of the mode are the ACL's mask, and the owning group may have less. Whoever the ACL names is
+/// one of the group or of the others without it. Of a value that is no ACL, the owner's are left.
 #[must_use]
 pub fn mode_without_acl(value: &[u8], mode: u16) -> u16 {
-    let acl = Acl::read(value).map_or_else(|_| Vec::new(), |acl| acl.0);
-    let group = acl.iter().find(|entry| entry.tag == GROUP_OBJ).map_or(0, |entry| entry.perms);
-    mode & !(0o070 & !(group << 3))
+    let Ok(acl) = Acl::read(value) else { return mode & !0o077 };
+    let (mut group, mut other) = (0o7, 0o7);
+    for entry in &acl.0 {
+        if entry.tag == GROUP_OBJ || entry.kind().is_some() {
+            group &= entry.perms;
+        }
+        if entry.kind().is_some() {
+            other &= entry.perms & (mode >> 3);
+        }
+    }
+    mode & !(0o070 & !(group << 3)) & !(0o007 & !other)
 }
 
 /// The ACL `name`, as it travels, of an entry with these permission bits.
@@ -228,7 +237,9 @@ pub fn acl_under(name: &[u8], value: &[u8], mode: u16) -> Decoded<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACL_ACCESS, ACL_DEFAULT, IdKind, acl_as, acl_ids, acl_under, carried_acl, is_carried_acl};
+    use super::{
+        ACL_ACCESS, ACL_DEFAULT, IdKind, acl_as, acl_ids, acl_under, carried_acl, is_carried_acl, mode_without_acl,
+    };
     use proptest::prelude::*;
 
     /// The kernel's form of these entries: tag, permissions, id.
@@ -283,6 +294,22 @@ mod tests {
         assert_eq!(acl_as(&acl, swapped), of(&[(2, 7, 9), (2, 1, 7), (8, 4, 7), (8, 2, 8)]));
         assert_eq!(acl_as(&acl, |_, _| 5), of(&[(2, 7, 5), (8, 6, 5)]));
         assert_eq!(acl_as(b"none", |_, _| 5), b"none");
+    }
+
+    #[test]
+    fn a_mode_without_its_acl_grants_nobody_more() {
+        let of = |named: &[(u16, u16, u32)], group, mode: u16| {
+            let others = [(1, 6, NONE), (4, group, NONE), (0x10, mode >> 3 & 7, NONE), (0x20, mode & 7, NONE)];
+            mode_without_acl(&value(&[named, &others].concat()), mode)
+        };
+        assert_eq!(of(&[(2, 0, 7)], 4, 0o644), 0o600);
+        assert_eq!(of(&[(8, 0, 7)], 4, 0o644), 0o600);
+        assert_eq!(of(&[(2, 4, 7), (8, 6, 7)], 6, 0o4666), 0o4644);
+        assert_eq!(of(&[(2, 7, 7)], 4, 0o675), 0o645);
+        // What the mask takes from those who are named, they do not get as others.
+        assert_eq!(of(&[(2, 7, 7)], 7, 0o607), 0o600);
+        assert_eq!(of(&[], 4, 0o664), 0o644);
+        assert_eq!(mode_without_acl(b"none", 0o1755), 0o1700);
     }
 
     #[test]
