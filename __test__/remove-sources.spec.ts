@@ -163,3 +163,13 @@ judged('a file that is written to after it was sent stays, though it has its siz
   t.deepEqual(names(`${work}/s`), ['a']);
   t.is(readFileSync(`${work}/s/a`, 'utf8'), 'new');
 });
+
+judged('what a run links to its own source is removed there', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/a': 'a', 's/dir/b': 'b' });
+  linkSync(`${work}/s/a`, `${work}/s/c`);
+  const ran = await cli(t, user, ['-a', '--remove-source-files', `--link-dest=${work}/s`, `${work}/s/`, `${work}/d/`]);
+  t.deepEqual([ran.code, ran.stderr], [0, '']);
+  t.deepEqual(names(`${work}/s`), ['dir']);
+  t.deepEqual(names(`${work}/d`), ['a', 'c', 'dir', 'dir/b']);
+});

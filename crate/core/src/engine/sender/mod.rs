@@ -146,9 +146,9 @@ struct Shared<'a, S> {
     budget: Budget,
     /// Mount points that this run has found.
     mounts: Mutex<BTreeSet<Vec<u8>>>,
-    /// When the run began: what changed later is not removed.
+    /// When the run began: what changed later, and has no further name, is not removed.
     began: Time,
-    /// Files with further names of which one was removed, by file system and inode.
+    /// Untouched files of which one name was removed and others are left, by file system and inode.
     unlinked: Mutex<HashSet<(u64, u64)>>,
 }
 
