@@ -211,7 +211,7 @@ try {
       renameSync(`${loader}.away`, loader);
       writeFileSync(join(folder, 'node_modules', `sparsync-native-${target}`, `sparsync.${target}.node`), 'no binary');
       const broken = await sync('other');
-      const said = broken.code === 45 && /could not be loaded: .*install it anew/.test(broken.output);
+      const said = broken.code === 45 && /could not be loaded: .*reinstall it with/.test(broken.output);
       expect(said, `with a broken binary the command exits ${broken.code}: ${broken.output}`);
     },
 
