@@ -11,7 +11,7 @@ use rustix::fs::{Dev, fstat};
 use rustix::io::Errno;
 use rustix::process::{getpid, getpriority_process};
 
-use crate::storage::{CallError, Result};
+use crate::storage::{CallError, FlushCount, Result};
 
 /// The flushes of one file system, one at a time. Who wants one while none is under way makes it, and a thread of its
 /// own makes those that are wanted meanwhile. That thread is as nice as the process, and a nicer one leaves all of them
@@ -22,17 +22,11 @@ pub(super) struct Flushes {
     shared: Arc<Shared>,
 }
 
-/// Flushes are counted from 1.
 #[derive(Debug, Default)]
 struct State {
     /// The last flush that somebody wants.
     wanted: u64,
-    /// The last one that has begun.
-    begun: u64,
-    /// The last one that is over.
-    ended: u64,
-    /// The last one that failed, and why.
-    failed: Option<(u64, CallError)>,
+    count: FlushCount,
     /// Nobody will want another one.
     closed: bool,
 }
@@ -63,7 +57,7 @@ impl Shared {
             let state = self
                 .work
                 .wait_while(self.state(), |state| {
-                    !state.closed && (state.is_under_way() || state.wanted == state.begun)
+                    !state.closed && (state.count.is_under_way() || !state.is_more_wanted())
                 })
                 .unwrap_or_else(PoisonError::into_inner);
             if state.closed {
@@ -75,15 +69,12 @@ impl Shared {
 
     /// Makes the next flush; none is under way.
     fn flush(&self, mut state: MutexGuard<'_, State>) {
-        state.begun += 1;
+        state.count.begin();
         drop(state);
         let result = (self.sync)();
         let mut state = self.state();
-        state.ended = state.begun;
-        if let Err(error) = result {
-            state.failed = Some((state.ended, error));
-        }
-        let is_more_wanted = state.wanted != state.begun;
+        state.count.end(result);
+        let is_more_wanted = state.is_more_wanted();
         drop(state);
         self.over.notify_all();
         if is_more_wanted {
@@ -93,8 +84,9 @@ impl Shared {
 }
 
 impl State {
-    fn is_under_way(&self) -> bool {
-        self.begun != self.ended
+    /// Whether somebody wants the next one.
+    fn is_more_wanted(&self) -> bool {
+        self.wanted == self.count.next()
     }
 }
 
@@ -129,9 +121,9 @@ impl Flushes {
         Ok(fstat(fd)?.st_dev == self.device)
     }
 
-    /// The last flush that is over: what fails later may concern somebody who begins to write now.
+    /// The last flush that is over, as [`FlushCount::ended`].
     pub(super) fn ended(&self) -> u64 {
-        self.shared.state().ended
+        self.shared.state().count.ended()
     }
 
     /// Has everything on disk that is written now. Fails if that flush failed, or one since `since`.
@@ -143,9 +135,9 @@ impl Flushes {
     /// Wants a flush that has not begun yet, and says which. With `makes` it is made here if none is under way.
     fn want(&self, makes: bool) -> u64 {
         let mut state = self.shared.state();
-        let mine = state.begun + 1;
+        let mine = state.count.next();
         state.wanted = mine;
-        if makes && !state.is_under_way() {
+        if makes && !state.count.is_under_way() {
             self.shared.flush(state);
         } else {
             drop(state);
@@ -158,9 +150,9 @@ impl Flushes {
         let state = self
             .shared
             .over
-            .wait_while(self.shared.state(), |state| state.ended < mine)
+            .wait_while(self.shared.state(), |state| state.count.ended() < mine)
             .unwrap_or_else(PoisonError::into_inner);
-        state.failed.filter(|(failed, _)| *failed > since).map_or(Ok(()), |(_, error)| Err(error))
+        state.count.since(since)
     }
 }
 

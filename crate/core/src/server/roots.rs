@@ -143,8 +143,7 @@ fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
         opened => opened,
     };
     let top = top.map_err(failed)?;
-    let device = |root: &Root| Ok(root.open(&RelPath::root(), Access::Reach)?.status(b"")?.device);
-    if device(&top).map_err(failed)? != device(served).map_err(failed)? {
+    if top.device().map_err(failed)? != served.device().map_err(failed)? {
         return Err(Error::new(ErrorKind::Config, "versions have to be on the file system of their root").at(path));
     }
     Ok(top)

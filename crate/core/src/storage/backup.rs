@@ -197,9 +197,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     /// Has all backups on disk that are on another file system than the tree.
     pub(crate) fn sync(&self) -> Result<()> {
         let Some((top, _)) = &self.place.aside else { return Ok(()) };
-        let device = |root: &S| -> Result<u64> { Ok(root.open(&RelPath::root(), Access::Reach)?.status(b"")?.device) };
-        let is_elsewhere = device(top)? != device(self.root)?;
-        if is_elsewhere { top.sync() } else { Ok(()) }
+        if top.device()? == self.root.device()? { Ok(()) } else { top.sync() }
     }
 
     /// Whether the directory of an entry that is deleted has to stay for its backup.

@@ -10,6 +10,7 @@
 mod backup;
 mod call;
 mod copy;
+mod flush_count;
 mod hash;
 mod judge;
 mod lent;
@@ -36,6 +37,7 @@ use sparsync_proto::{ContentDigest, Device, Kind, Meta, RelPath, Time};
 pub(crate) use backup::{BackupPlace, Backups, OnMade};
 pub(crate) use call::{CallError, DAMAGED, NO_REFERENT, NOT_HELD};
 pub(crate) use copy::{Content, Copier, CopyFault, copy_content, copy_entry, set_like};
+pub(crate) use flush_count::FlushCount;
 pub(crate) use hash::{Sums, hash_prefix};
 pub(crate) use judge::{Decisions, Judge, RulePlaces, read_rules};
 pub(crate) use lent::Lent;
@@ -159,6 +161,11 @@ pub(crate) trait Storage: Sync {
     fn open_below(&self, above: &RelPath, path: &RelPath, access: Access) -> Result<Self::Directory> {
         let _ = above;
         self.open(path, access)
+    }
+
+    /// The file system of the top.
+    fn device(&self) -> Result<u64> {
+        Ok(self.open(&RelPath::root(), Access::Reach)?.status(b"")?.device)
     }
 
     /// Removes the entry at `path`, which is no directory, if it is the one that was meant. Says whether it was.

@@ -17,9 +17,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut rules: HashMap<RelPath, InForce> = HashMap::new();
         let mut extras = Vec::new();
         for (path, listing) in all {
-            let look = || entries(root, &path, &path);
-            let found = self.widened().map_or_else(look, |widened| widened.within(&path, look));
-            let (directory, names) = match found {
+            let (directory, names) = match self.within(&path, || entries(root, &path, &path)) {
                 Ok(found) => found,
                 // A directory that was not made, or gave way to something else, has been told already.
                 Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => continue,

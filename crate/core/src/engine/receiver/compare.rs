@@ -210,9 +210,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn hold_file_system(&mut self, found: &Scan) -> Result<()> {
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
         if !self.elsewhere.contains_key(&found.device) {
-            let open = || root.open(&found.path, Access::Read);
-            let opened = self.widened().map_or_else(open, |widened| widened.within(&found.path, open));
-            let directory = opened
+            let directory = self
+                .within(&found.path, || root.open(&found.path, Access::Read))
                 .map_err(|error| Error::io("cannot hold the file system", found.path.as_bytes(), error.into()))?;
             self.elsewhere.insert(found.device, directory);
         }

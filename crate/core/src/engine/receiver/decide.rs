@@ -17,7 +17,7 @@ use super::{Extra, Receiver};
 use crate::engine::directories::{Incoming, Wanted};
 use crate::engine::failed::Lost;
 use crate::error::{Error, Result};
-use crate::storage::{Access, Backups, PartialId, Scan, Storage, WriteStorage, is_empty, look_at};
+use crate::storage::{Access, Backups, PartialId, Scan, WriteStorage, is_empty, look_at};
 
 /// The content that is asked for in a directory, and the entries that wait.
 #[derive(Default)]
@@ -219,8 +219,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn look_at_names(&self, path: &RelPath, names: &[&[u8]]) -> Result<Scan> {
         let Some(root) = &self.destination.root else { return Err(Error::internal("no destination to look at")) };
         let options = (self.options.attributes, &self.options.judge, self.options.sums());
-        let look = || look_at(root, path, names.iter().copied(), options);
-        let looked = self.widened().map_or_else(look, |widened| widened.within(path, look));
+        let looked = self.within(path, || look_at(root, path, names.iter().copied(), options));
         looked.map_err(|error| Error::io("cannot look at the destination", path.as_bytes(), error.into()))
     }
 
@@ -465,10 +464,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     pub(super) fn is_empty_directory(&self, path: &[u8]) -> bool {
         let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(path)) else { return false };
-        let directory = match self.widened() {
-            Some(widened) => widened.open(&path, Access::Read),
-            None => root.open(&path, Access::Read),
-        };
+        let directory = self.within(&path, || root.open(&path, Access::Read));
         directory.and_then(|directory| is_empty(&directory)).unwrap_or(false)
     }
 

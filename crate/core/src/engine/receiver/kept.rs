@@ -7,8 +7,8 @@ use sparsync_proto::{Counter, Entry, Kind, Meta, RelPath};
 use super::Receiver;
 use crate::engine::writer::PARTIAL_BYTES_MIN;
 use crate::storage::{
-    Access, Directory, File, Hold, PartialId, Removal, Scan, TempName, WriteDirectory, WriteStorage, hash_prefix,
-    remove_tree,
+    Access, Directory, File, Hold, PartialId, Removal, Scan, Status, TempName, WriteDirectory, WriteStorage,
+    hash_prefix, remove_tree,
 };
 
 /// How old a partial file may become: after a day the source has mostly changed, or nobody runs this sync any more.
@@ -76,8 +76,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
             })
             // A directory of that name is a whole tree, which the next run with `--publish` puts in its place.
             .filter(|(name, temp)| {
-                let is_tree = || matches!(temp, TempName::Partial(_)) && is_directory(root, &old.path, name);
-                (is_nobodys && !is_tree()) || is_old(root, &old.path, name)
+                let is_part = matches!(temp, TempName::Partial(_));
+                if is_nobodys && !is_part {
+                    return true;
+                }
+                let found = root.open(&old.path, Access::Reach).and_then(|directory| directory.status(name));
+                match found {
+                    Ok(found) => (is_nobodys && found.kind != Kind::Directory) || is_old(&found),
+                    Err(_) => is_nobodys,
+                }
             })
             .map(|(name, _)| name)
             .collect();
@@ -99,15 +106,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 }
 
-fn is_directory(root: &impl WriteStorage, path: &RelPath, name: &[u8]) -> bool {
-    let found = root.open(path, Access::Reach).and_then(|directory| directory.status(name));
-    found.is_ok_and(|found| found.kind == Kind::Directory)
-}
-
 /// Whether an unfinished file was not changed for longer than a partial file is kept.
-fn is_old(root: &impl WriteStorage, path: &RelPath, name: &[u8]) -> bool {
-    let directory = root.open(path, Access::Reach);
-    let Ok(found) = directory.and_then(|directory| directory.status(name)) else { return false };
+fn is_old(found: &Status) -> bool {
     // Its own time is the source's once it is complete.
     let changed = found.stamp.ctime;
     let Ok(changed) = u64::try_from(changed.seconds) else { return false };

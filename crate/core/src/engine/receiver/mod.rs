@@ -60,7 +60,7 @@ use super::writer::{LaneFlushes, LaneWriter, MayBeLinked, PartialPlace, Partials
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
-    self, Access, BackupPlace, Backups, CallError, Hold, Judge, Scan, ScanOptions, SessionId, Storage, Sums, TempName,
+    self, Access, BackupPlace, Backups, CallError, Hold, Judge, Scan, ScanOptions, SessionId, Sums, TempName,
     TempNames, Widened, WriteStorage,
 };
 use arrived::Arriving;
@@ -391,14 +391,8 @@ fn writing_of<'a, S: WriteStorage>(
         moved: Mutex::default(),
         unflushed: AtomicU64::new(0),
         flushes: LaneFlushes::default(),
-        device: device_of(root).ok(),
+        device: root.device().ok(),
     }
-}
-
-/// The file system of a tree's top.
-fn device_of<S: Storage>(root: &S) -> storage::Result<u64> {
-    use crate::storage::Directory as _;
-    Ok(root.open(&RelPath::root(), Access::Reach)?.status(b"")?.device)
 }
 
 /// Starts the walk of the destination, where there is one.
@@ -562,6 +556,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes directories of the process's own user usable for the run; none in a dry run.
     fn widened(&self) -> Option<&Widened<'_, S>> {
         self.writing.filter(|_| !self.options.dry_run).map(|writing| writing.widened)
+    }
+
+    /// Does something in the directory at `path`, which is made usable for it where it has to be.
+    fn within<T>(&self, path: &RelPath, work: impl Fn() -> storage::Result<T>) -> storage::Result<T> {
+        self.widened().map_or_else(&work, |widened| widened.within(path, &work))
     }
 
     /// The backups of replaced and deleted entries, if the run makes any.

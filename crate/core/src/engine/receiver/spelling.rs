@@ -7,7 +7,7 @@ use sparsync_proto::Listing;
 
 use super::Receiver;
 use crate::error::Result;
-use crate::storage::{Access, Directory, Scan, Status, Storage as _, WriteStorage};
+use crate::storage::{Access, Directory, Scan, Status, WriteStorage};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Takes entries of a directory by the names that the source has for them.
@@ -17,10 +17,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let missing = listing.entries().iter().map(|entry| listing.name(entry));
         let candidates = candidates(&extra, missing.filter(|name| old.listing.find(name).is_none()));
         let Some(root) = self.destination.root.as_ref().filter(|_| !candidates.is_empty()) else { return Ok(()) };
-        let opened = self
-            .widened()
-            .map_or_else(|| root.open(&old.path, Access::Reach), |widened| widened.open(&old.path, Access::Reach));
-        let Ok(directory) = opened else { return Ok(()) };
+        let Ok(directory) = self.within(&old.path, || root.open(&old.path, Access::Reach)) else { return Ok(()) };
         let spelled = spellings(&directory, &extra, &candidates);
         if spelled.is_empty() {
             return Ok(());

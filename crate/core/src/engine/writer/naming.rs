@@ -11,7 +11,7 @@ use crate::engine::directories::Incoming;
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::error::{Error, Result};
-use crate::storage::{self, CallError, Errno, WriteDirectory, WriteFile, WriteStorage};
+use crate::storage::{self, CallError, Errno, FlushCount, WriteDirectory, WriteFile, WriteStorage};
 
 /// The most files that wait for one flush, and the most directories that they may be in: each holds a descriptor.
 const UNFLUSHED_FILES_MAX: usize = 1000;
@@ -43,52 +43,37 @@ impl<D: WriteDirectory> Unnamed<D> {
     }
 }
 
-/// The flushes of all lanes, which are counted from 1. The system tells an error that no single file has once, to
-/// whoever asks first, and it may concern what any lane has written until then. One flush serves every lane that asked
-/// before it began, so no lane waits for more than the one under way and the next.
+/// The flushes of all lanes. One serves every lane that asked before it began, so no lane waits for more than the one
+/// under way and the next.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct LaneFlushes {
-    state: Mutex<Flushed>,
+    count: Mutex<FlushCount>,
     over: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Flushed {
-    /// The last one that has begun.
-    begun: u64,
-    /// The last one that is over.
-    ended: u64,
-    /// The last one that failed, and why.
-    failed: Option<(u64, CallError)>,
 }
 
 impl LaneFlushes {
     /// Waits for a flush that begins from now on, and makes it where no other lane does. Fails if that has failed, or
     /// one since the `last` that this lane has waited for.
     fn flush(&self, last: &mut u64, sync: impl Fn() -> storage::Result<()>) -> storage::Result<()> {
-        let mut state = self.state();
-        let mine = state.begun + 1;
-        while state.ended < mine {
-            if state.begun != state.ended {
-                state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let mut count = self.count();
+        let mine = count.next();
+        while count.ended() < mine {
+            if count.is_under_way() {
+                count = self.over.wait(count).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            state.begun += 1;
-            drop(state);
+            count.begin();
+            drop(count);
             let synced = sync();
-            state = self.state();
-            state.ended = state.begun;
-            if let Err(error) = synced {
-                state.failed = Some((state.ended, error));
-            }
+            count = self.count();
+            count.end(synced);
             self.over.notify_all();
         }
-        let since = std::mem::replace(last, state.ended);
-        state.failed.filter(|(failed, _)| *failed > since).map_or(Ok(()), |(_, error)| Err(error))
+        count.since(std::mem::replace(last, count.ended()))
     }
 
-    fn state(&self) -> MutexGuard<'_, Flushed> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn count(&self) -> MutexGuard<'_, FlushCount> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
