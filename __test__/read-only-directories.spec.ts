@@ -52,6 +52,13 @@ async function push(
   await server.stop();
 }
 
+/** The environment of a client that keeps everything in this folder. */
+const envIn = (home: string): Record<string, string> => ({
+  HOME: home,
+  SPARSYNC_CONFIG_DIR: `${home}/config`,
+  SPARSYNC_STATE_DIR: `${home}/state`,
+});
+
 const shown = (tree: Tree): string[] =>
   [...tree].map(([path, entry]) => `${path} ${entry.kind} ${entry.mode.toString(8)} ${entry.hash ?? ''}`).toSorted();
 
@@ -76,7 +83,7 @@ judgedWhere(canBecome)(
       );
     };
     const home = ownDir(work, 'home');
-    const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+    const env = envIn(home);
     for (const options of [
       ['-a', '--delete'],
       ['-rt', '--delete'],
@@ -116,7 +123,7 @@ judgedWhere(canBecome)(
     const source = dir(work, 'source');
     make(source, { 'd/large': 'large'.repeat(1 << 20), 'd/small': 'small' }, { d: 0o555 });
     const home = ownDir(work, 'home');
-    const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+    const env = envIn(home);
     for (const [index, options] of [
       ['-T', dir(home, 'tmp')],
       ['--partial-dir=.part'],
@@ -151,7 +158,7 @@ judgedWhere(canBecome)(
     const source = dir(work, 'source');
     make(source, { 'd/kept': 'kept', 'd/old': 'new content', 'd/new': 'new', 'd/file': 'file', 'e/f': 'f' }, {});
     const home = ownDir(work, 'home');
-    const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+    const env = envIn(home);
     const user = client(work, 'client');
     const cases = [
       { d: 0o300, top: 0o755 },
@@ -214,7 +221,7 @@ judgedWhere(canBecome && hasStrace)(
     make(source, { 'd/in/new': 'new' }, {});
     make(destination, { 'd/in/old': 'old', 'e/f': 'f' }, { 'd/in': 0o300, d: 0o311, e: 0, '': 0o311 });
     const home = ownDir(work, 'home');
-    const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+    const env = envIn(home);
     const fault = ['-e', 'trace=renameat,renameat2', '-e', 'inject=renameat,renameat2:error=ENOSPC'];
     const command = [
       'setpriv',
@@ -244,7 +251,7 @@ judgedWhere(canBecome)('a file goes into a directory that may only be searched, 
   const foreign = dir(work, 'foreign');
   chmodSync(foreign, 0o733);
   const home = ownDir(work, 'home');
-  const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+  const env = envIn(home);
   const copies = [
     [`${tree}/closed/one`, `${tree}/open/`],
     [`${tree}/closed/in`, `${tree}/open/`],
