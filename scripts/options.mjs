@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { closedSets } from './closed-sets.mjs';
-import { apiModule } from './options/api.mjs';
+import { checksModule, engineModule } from './options/api.mjs';
 import { optionsDocument } from './options/document.mjs';
 import { flagHelpModule, flagsModule, verifyFlagsModule } from './options/flags.mjs';
 import { manualPage } from './options/man.mjs';
@@ -44,7 +44,8 @@ function tableFiles() {
   return [
     ['crate/proto/src/request.rs', requestModule()],
     ['crate/napi/src/transfer.rs', bindingModule()],
-    ['ts/transfer.ts', apiModule()],
+    ['ts/transfer.ts', checksModule()],
+    ['ts/engine-options.ts', engineModule()],
     ['ts/cli/transfer-flags.ts', flagsModule()],
     ['ts/cli/verify-flags.ts', verifyFlagsModule()],
     ['ts/cli/flag-help.ts', flagHelpModule()],

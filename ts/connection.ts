@@ -24,7 +24,7 @@ import { Run } from './run.js';
 import type { PipePlace } from './shell.js';
 import { parseTarget, remotePathNames } from './target.js';
 import type { LocalTarget, Location, RemoteTarget } from './target.js';
-import { TIMEOUT_MS } from './transfer.js';
+import { TIMEOUT_MS } from './engine-options.js';
 import { transportOf, udpOutcomeOf } from './transports.js';
 import type { Transport, UdpOutcome } from './transports.js';
 

@@ -1,7 +1,7 @@
 import type { NativeRequest } from './native.js';
 import type { BatchUse, TransferSettings } from './settings.js';
 import type { PlacedSource, Placement } from './placement.js';
-import { switchedOn } from './transfer.js';
+import { switchedOn } from './engine-options.js';
 
 /** All items are wanted. A slow reader holds up nothing, since nothing is transferred. */
 export const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;

@@ -23,10 +23,12 @@ import type { Logger } from './logger.js';
 import { READ_ONLY } from './request.js';
 import { absolute, pathOf, pathOption } from './paths.js';
 import type { PathLike } from './paths.js';
+import { recordOf } from './record.js';
 import type { Bootstrap } from './remote-program.js';
 import type { PlatformAbortSignal } from './platform.js';
-import { NOT_IN_PLAN, NOT_IN_VERIFY, TRANSFER_CHECKS, engineOptions } from './transfer.js';
-import type { EngineOptions } from './transfer.js';
+import { NOT_IN_PLAN, NOT_IN_VERIFY, TRANSFER_CHECKS } from './transfer.js';
+import { engineOptions } from './engine-options.js';
+import type { EngineOptions } from './engine-options.js';
 import { fileList } from './selection.js';
 import type { FileList } from './selection.js';
 
@@ -258,7 +260,7 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
   const previous = given.snapshot?.previous;
   if (previous !== undefined && previous !== false) {
     const like = given.snapshot?.reflink === true ? 'reflinkDest' : 'linkDest';
-    exclude(['snapshot.previous', true, { [like]: engine[like].length > 0 }]);
+    if (engine[like].length > 0) throw excluding('snapshot.previous', like);
     engine[like] = [pathOf(previous)];
   }
   if (BASES.some((name) => engine[name].length > 0)) engine.snapshot.linksNewest = false;
@@ -272,54 +274,84 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
   }
 }
 
-/** An option, whether it is asked for, the options that it cannot be combined with where they are asked for, and why. */
-type Exclusion = readonly [option: string, isAsked: boolean, others: Readonly<Record<string, boolean>>, why?: string];
+/** An option that is on or off. */
+type Switch = {
+  [Name in keyof EngineOptions]-?: EngineOptions[Name] extends boolean ? Name : never;
+}[keyof EngineOptions];
 
-function exclude([option, isAsked, others, why]: Exclusion): void {
-  const other = isAsked ? Object.entries(others).find(([, isThere]) => isThere)?.[0] : undefined;
-  if (other === undefined) return;
+/** Whether a run asks for something. */
+type Asked = (engine: EngineOptions, given: Checked<TransferOptions>) => boolean;
+
+/** An option, whether a run asks for it, the options that it cannot be combined with where they are asked for, and why. */
+type Exclusion = readonly [option: string, isAsked: Asked, others: Readonly<Record<string, Asked>>, why?: string];
+
+const on =
+  (name: Switch): Asked =>
+  (engine) =>
+    engine[name];
+const isGiven =
+  (name: keyof TransferOptions): Asked =>
+  (_, given) =>
+    given[name] !== undefined;
+const hasPaths =
+  (name: (typeof BASES)[number] | 'partialDir'): Asked =>
+  (engine) =>
+    engine[name].length > 0;
+
+const publish = on('publish');
+const removeSourceFiles = on('removeSourceFiles');
+const partialDir = hasPaths('partialDir');
+const snapshot: Asked = (engine) => engine.snapshot.isAsked;
+const savePlan = isGiven('savePlan');
+const applyPlan = isGiven('applyPlan');
+const onlyWriteBatch = isGiven('onlyWriteBatch');
+const readBatch = isGiven('readBatch');
+// A second attempt would see the work of the first, or find another tree than the plan.
+const retry: Asked = (_, given) => given.retry !== undefined && retryPolicy(given.retry).attempts > 0;
+const batched = { savePlan, applyPlan, retry, removeSourceFiles };
+
+/** The options that cannot be combined. They are looked at in this order. */
+const EXCLUSIONS: readonly Exclusion[] = [
+  ['detectRenames', on('detectRenames'), { publish, snapshot }, 'nothing is deleted in a tree that is new'],
+  ...BASES.map((name, at): Exclusion => [name, hasPaths(name), recordOf(BASES.slice(at + 1), hasPaths)]),
+  ['inplace (append)', ({ inplace, append }) => inplace || append, { delayUpdates: on('delayUpdates'), partialDir }],
+  ['append', on('append'), { wholeFile: (_, given) => given.wholeFile === true }, 'what is there is not sent'],
+  ['writeDevices', on('writeDevices'), { 'inplace: false': (_, given) => given.inplace === false }],
+  ['writeDevices', on('writeDevices'), { backup: on('backup') }, 'the content of a device is not kept'],
+  ['preallocate', on('preallocate'), { sparse: on('sparse') }],
+  // A plan does not have trees that are made beside the destination.
+  ['savePlan', savePlan, { applyPlan, publish, snapshot, retry }],
+  ['applyPlan', applyPlan, { publish, snapshot, retry }],
+  ['writeBatch', isGiven('writeBatch'), { onlyWriteBatch, readBatch, ...batched }],
+  ['onlyWriteBatch', onlyWriteBatch, { readBatch, ...batched }],
+  [
+    'readBatch',
+    readBatch,
+    {
+      ...batched,
+      // A batch has the rules and paths of the run that wrote it.
+      filesFrom: isGiven('filesFrom'),
+      filter: (_, given) => (given.filter ?? []).length > 0,
+      gitignore: (_, given) => given.gitignore === true,
+      partialDir,
+    },
+  ],
+  ['chown', (_, { chown = '' }) => ownersOf(chown).user !== undefined, { usermap: isGiven('usermap') }],
+  ['chown', (_, { chown = '' }) => ownersOf(chown).group !== undefined, { groupmap: isGiven('groupmap') }],
+];
+
+function excluding(option: string, other: string, why?: string): ConfigError {
   const reason = why === undefined ? '' : `: ${why}`;
-  throw new ConfigError(`options ${option} and ${other} cannot be combined${reason}`, { details: { option } });
-}
-
-/** The options that cannot be combined. */
-function exclusions(engine: EngineOptions, given: Checked<TransferOptions>): readonly Exclusion[] {
-  const { publish, removeSourceFiles, writeDevices } = engine;
-  const { user, group } = ownersOf(given.chown ?? '');
-  const snapshot = engine.snapshot.isAsked;
-  const isGiven = (name: keyof TransferOptions): boolean => given[name] !== undefined;
-  const [savePlan, applyPlan] = [isGiven('savePlan'), isGiven('applyPlan')];
-  const partialDir = engine.partialDir.length > 0;
-  // A second attempt would see the work of the first, or find another tree than the plan.
-  const retry = given.retry !== undefined && retryPolicy(given.retry).attempts > 0;
-  const batched = { savePlan, applyPlan, retry, removeSourceFiles };
-  const [onlyWriteBatch, readBatch] = [isGiven('onlyWriteBatch'), isGiven('readBatch')];
-  // A batch has the rules and paths of the run that wrote it.
-  const filter = (given.filter ?? []).length > 0;
-  const ofBatch = { filesFrom: isGiven('filesFrom'), filter, gitignore: given.gitignore === true, partialDir };
-  const bases = BASES.map((name) => [name, engine[name].length > 0] as const);
-  return [
-    ['detectRenames', engine.detectRenames, { publish, snapshot }, 'nothing is deleted in a tree that is new'],
-    ...bases.map(([name, is], at): Exclusion => [name, is, Object.fromEntries(bases.slice(at + 1))]),
-    ['inplace (append)', engine.inplace || engine.append, { delayUpdates: engine.delayUpdates, partialDir }],
-    ['append', engine.append, { wholeFile: given.wholeFile === true }, 'what is there is not sent'],
-    ['writeDevices', writeDevices, { 'inplace: false': given.inplace === false }],
-    ['writeDevices', writeDevices, { backup: engine.backup }, 'the content of a device is not kept'],
-    ['preallocate', engine.preallocate, { sparse: engine.sparse }],
-    // A plan does not have trees that are made beside the destination.
-    ['savePlan', savePlan, { applyPlan, publish, snapshot, retry }],
-    ['applyPlan', applyPlan, { publish, snapshot, retry }],
-    ['writeBatch', isGiven('writeBatch'), { onlyWriteBatch, readBatch, ...batched }],
-    ['onlyWriteBatch', onlyWriteBatch, { readBatch, ...batched }],
-    ['readBatch', readBatch, { ...batched, ...ofBatch }],
-    ['chown', user !== undefined, { usermap: engine.usermap !== undefined }],
-    ['chown', group !== undefined, { groupmap: engine.groupmap !== undefined }],
-  ];
+  return new ConfigError(`options ${option} and ${other} cannot be combined${reason}`, { details: { option } });
 }
 
 /** Rejects options that cannot be combined, or need one that is not there. */
 function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): void {
-  for (const exclusion of exclusions(engine, given)) exclude(exclusion);
+  for (const [option, isAsked, others, why] of EXCLUSIONS) {
+    if (!isAsked(engine, given)) continue;
+    const other = Object.keys(others).find((name) => others[name]?.(engine, given));
+    if (other !== undefined) throw excluding(option, other, why);
+  }
   if (engine.detectRenames && !engine.delete) {
     throw new ConfigError('option detectRenames needs delete: without it nothing loses its old name', {
       details: { option: 'detectRenames' },

@@ -49,6 +49,8 @@ export function parseTarget(location: Location, what: string): Target {
     return pipeTarget(parseSshUrl(location.href, what), what);
   if (location instanceof URL && location.protocol === 'sparsync:') return parseRemote(location.href, what);
   const bytes = pathBytes(location, what);
+  // Every scheme ends with a colon, and most paths have none.
+  if (!bytes.includes(0x3a)) return { kind: 'local', path: bytes };
   if (startsWithScheme(bytes)) return parseRemote(escapeBytes(bytes), what);
   if (/^ssh:\/\//i.test(textOf(bytes.subarray(0, 6)))) return pipeTarget(parseSshUrl(escapeBytes(bytes), what), what);
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):\/\//.exec(textOf(bytes.subarray(0, 40)))?.[1];

@@ -25,42 +25,30 @@ export function imports(lists) {
 
 const quoted = (list) => list.map((each) => `'${each}'`).join(', ');
 
-const SWITCHED_ON = `/** What is on or off. */
-const SWITCHES = [...OFF, ...ON];
+const apis = requested.map(({ name, kind }) => Object.assign({ name }, kind.api));
 
-/** The names of the switches that are on. */
-export function switchedOn(options: EngineOptions): string[] {
-  return SWITCHES.filter((name) => options[name]);
-}
-`;
+const fromModules = [...apis.map(({ from }) => from), { './check.js': ['type Check'], './record.js': ['recordOf'] }];
 
-/** The default that questions outside of runs share. */
-const defaultTimeout = (apis) => `/** How long the other end may say nothing, in milliseconds, unless it is given. */
-export const TIMEOUT_MS = ${apis.find(({ name }) => name === 'timeoutMs').standard};
-`;
-
-/** The module of the API. */
-export function apiModule() {
-  const apis = requested.map(({ name, kind }) => Object.assign({ name }, kind.api));
-  const beyond = (calls) => named.filter((row) => row.calls < calls).map(({ name }) => name);
-  const fixed = apis.filter(({ optional, switched }) => optional !== true && switched === undefined);
-  const switches = (on) => quoted(apis.filter(({ switched }) => switched === on).map(({ name }) => name));
-  const optional = apis.filter((api) => api.optional === true);
+/** A module with the imports that it uses: a property of that name is no use. */
+function module(more, text) {
+  const isUsed = (name) => new RegExp(`(?<!\\w|\\w\\.)${name.replace(/^type /, '')}\\b(?!\\??:)`).test(text);
+  const used = (list) => Object.fromEntries(Object.entries(list).map(([from, names]) => [from, names.filter(isUsed)]));
   return `// ${WRITTEN}
-${imports([...apis.map(({ from }) => from), { './check.js': ['type Check'], './record.js': ['recordOf'] }])}
+${imports([...fromModules, more].map(used))}
 
-/** What is off unless it is given. */
-const OFF = [${switches(false)}] as const;
+${text}`;
+}
 
-/** What is on unless it is given. */
-const ON = [${switches(true)}] as const;
-
-${defaultTimeout(apis)}
-/** The checks. */
+/** The module of what calls take: checks, and which calls do not take an option. */
+export function checksModule() {
+  const beyond = (calls) => named.filter((row) => row.calls < calls).map(({ name }) => name);
+  return module(
+    { './engine-options.js': ['SWITCHES'] },
+    `/** The checks. */
 export const TRANSFER_CHECKS: {
   ${apis.map(({ name, checked }) => `readonly ${name}: Check<${checked}>;`).join('\n')}
 } = Object.assign(
-  recordOf([...OFF, ...ON], () => flag),
+  recordOf(SWITCHES, () => flag),
   {
     ${apis
       .filter(({ switched }) => switched === undefined)
@@ -74,6 +62,22 @@ export const NOT_IN_PLAN = [${quoted(beyond(PLANNED))}] as const;
 
 /** What \`verify\` does not take. */
 export const NOT_IN_VERIFY = [${quoted(beyond(EVERY))}] as const;
+`,
+  );
+}
+
+/** The module of what the engine takes: types and defaults. */
+export function engineModule() {
+  const standard = ({ name, switched, setting }) =>
+    `${name}: ${switched === undefined ? setting(`given.${name}`) : `given.${name} ?? ${switched}`},`;
+  const isOptional = ({ optional }) => optional === true;
+  return module(
+    {},
+    `/** What is on or off. */
+export const SWITCHES = [${quoted(apis.filter(({ switched }) => switched !== undefined).map(({ name }) => name))}] as const;
+
+/** How long the other end may say nothing, in milliseconds, unless it is given: questions outside of runs share it. */
+export const TIMEOUT_MS = ${apis.find(({ name }) => name === 'timeoutMs').standard};
 
 /** The options that the engine takes, as they were given. */
 interface Given {
@@ -82,21 +86,32 @@ interface Given {
 
 /** The options that the engine takes, complete. */
 export interface EngineOptions {
-  ${apis.map(({ name, type, optional }) => `${name}${optional === true ? '?' : ''}: ${type};`).join('\n')}
+  ${apis.map((api) => `${api.name}${isOptional(api) ? '?' : ''}: ${api.type};`).join('\n')}
 }
 
-/** Adds the defaults. */
+/**
+ * Adds the defaults. One literal makes an object that is built and read fast; one that a loop over the names fills takes
+ * three times as long in a process that syncs now and then.
+ */
+// oxlint-disable-next-line max-lines-per-function -- it is the list of all options
 export function engineOptions(given: Given): EngineOptions {
-  const options: EngineOptions = Object.assign(
-    recordOf(OFF, (name) => given[name] ?? false),
-    recordOf(ON, (name) => given[name] ?? true),
-    {
-      ${fixed.map(({ name, setting }) => `${name}: ${setting(`given.${name}`)},`).join('\n')}
-    },
-  );
-  ${optional.map(({ name }) => `if (given.${name} !== undefined) options.${name} = given.${name};`).join('\n')}
+  const options: EngineOptions = {
+    ${apis
+      .filter((api) => !isOptional(api))
+      .map(standard)
+      .join('\n')}
+  };
+  ${apis
+    .filter(isOptional)
+    .map(({ name }) => `if (given.${name} !== undefined) options.${name} = given.${name};`)
+    .join('\n')}
   return options;
 }
 
-${SWITCHED_ON}`;
+/** The names of the switches that are on. */
+export function switchedOn(options: EngineOptions): string[] {
+  return SWITCHES.filter((name) => options[name]);
+}
+`,
+  );
 }
