@@ -10,7 +10,7 @@ import { connect, ConfigError, ConnectionError, plan, SparsyncError, sync, verif
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { start, until } from './helpers/process.js';
-import { client } from './helpers/product.js';
+import { client, program } from './helpers/product.js';
 import { isAlive, remote, stubShell } from './helpers/remote.js';
 import { codeOf, failure } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -366,6 +366,44 @@ test('a call that is stopped while its command has led nowhere leaves no command
   stopping.abort(reason);
   t.is(await failure(t, job, Error), reason);
   await until('the command to end', () => !isAlive(pid));
+});
+
+// Seen red: nothing but a running job heard of a signal, and a question before it waited on.
+test('a signal ends the command while what leads to the other end is silent', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const pidFile = `${work}/pid`;
+  writeFileSync(
+    `${work}/silent`,
+    `#!/bin/sh\necho $$ >'${pidFile}.new'; mv '${pidFile}.new' '${pidFile}'\nexec sleep 1000\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  writeFileSync(`${work}/file`, 'x');
+  for (const args of [
+    ['-av', 'box:x/', 'there/'],
+    ['-v', 'file', 'box:x/'],
+    ['--list-only', 'box:x/'],
+    ['-a', '--files-from=:list', 'box:x/', 'there/'],
+    ['-a', './', 'box:x/'],
+  ] as const)
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      const label = `${args.join(' ')}, ${signal}`;
+      rmSync(pidFile, { force: true });
+      // As Ctrl-C at a terminal, the second one goes to all processes of the group.
+      const running = start(t, 'setsid', [process.execPath, program, '-e', `${work}/silent`, ...args], {
+        cwd: work,
+        env: user.env,
+      });
+      await until('the command', () => existsSync(pidFile) || running.over());
+      const pid = Number(readFileSync(pidFile, 'utf8'));
+      process.kill(signal === 'SIGINT' ? -running.pid : running.pid, signal);
+      const ended = await running.ended;
+      t.deepEqual([ended.code, ended.signal], [exit.aborted, null], `${label}: ${ended.stderr}`);
+      t.regex(ended.stderr, new RegExp(`^sparsync: stopped by ${signal}: (?:nothing was done|0 files )`), label);
+      await until('the command to end', () => !isAlive(pid));
+    }
 });
 
 test('the other end says what it is, and refuses what it does not know', async (t) => {

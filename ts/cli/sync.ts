@@ -104,6 +104,7 @@ class SyncRun {
   #log: LogFile | undefined;
   #result: SyncResult | undefined;
   #current: SyncJob | undefined;
+  #connection: Connection | undefined;
   #profiles: ProfileFile | undefined;
   /** Set when a signal, or the end of the reader of stdout, has ended this run. */
   #interrupted: Interrupted | undefined;
@@ -137,7 +138,9 @@ class SyncRun {
       await this.#tellMachines(exitCode, this.#result);
       lastRun = remoteEnd(ends) === undefined ? 'local' : 'remote';
       return exitCode;
-    } catch (error) {
+    } catch (thrown) {
+      // What a signal broke off before the run began fails as the connection is closed. A run that was told as a whole counts.
+      const error = resultOf(thrown) === undefined ? (this.#interrupted ?? thrown) : thrown;
       const exitCode = await this.#fail(error);
       await this.#tellMachines(exitCode, resultOf(error), error);
       return exitCode;
@@ -169,7 +172,9 @@ class SyncRun {
   #interrupt(reason: Interrupted): void {
     this.#interrupted ??= reason;
     this.#stopAsking?.abort(reason);
-    this.#current?.cancel(reason);
+    if (this.#current !== undefined) this.#current.cancel(reason);
+    // A command that asks for a password, or is silent, may be waited for.
+    else void this.#connection?.close();
   }
 
   #askingSignal(): AbortSignal {
@@ -197,6 +202,8 @@ class SyncRun {
     transfer: TransferOptions,
   ): Promise<void> {
     const connection = remote === undefined ? undefined : connectionTo(remote, connect);
+    this.#connection = connection;
+    if (this.#interrupted !== undefined) throw this.#interrupted;
     // The rest is prepared during the handshake. Without -r there may turn out to be nothing to do.
     if (transfer.recursive === true) connection?.begin();
     try {
