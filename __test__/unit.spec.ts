@@ -48,6 +48,7 @@ test('a unit runs the same command with the rights that it needs', async (t) => 
   t.deepEqual(values('ExecReload'), ['/bin/kill -HUP $MAINPID']);
   t.deepEqual(values('ProtectSystem'), ['strict']);
   t.deepEqual(values('ReadWritePaths'), [`"${work}/a b"`]);
+  t.deepEqual(values('RequiresMountsFor'), [`"${work}/a b"`], 'it does not begin on the disk below');
   t.deepEqual(values('DynamicUser'), []);
   t.regex(values('ExecStart')[0] ?? '', /serve --root "r=.*\/a b" --listen \[::\]:28792 --exclude "50%%"$/);
   await unit(t, ...args, '--log-file', `${work}/log`, '--profile', `${work}/profile`);

@@ -48,13 +48,7 @@ export function unitText(options: UnitOptions): string {
   const identity = keyFile === undefined || isHandedOver ? [] : ['--identity', keyFile];
   const run = [...program, 'serve', ...words.map(textOf), ...identity];
   const isHome = [...run, ...roots, ...settings].some((word) => /\/(?:home|root|run\/user)(?:\/|$)/.test(word));
-  return `${administration(options)}[Unit]
-Description=sparsync server
-Documentation=man:sparsync(1)
-Wants=network-online.target
-After=network-online.target
-
-[Service]
+  return `${administration(options)}${ordered(roots)}[Service]
 Type=notify
 NotifyAccess=main
 ExecStart=${run.map(quoted).join(' ')}
@@ -90,6 +84,18 @@ LimitNOFILE=65536
 
 [Install]
 WantedBy=multi-user.target`;
+}
+
+/** When the unit begins: a root may be on a disk of its own, without which it would be an empty folder. */
+function ordered(roots: readonly string[]): string {
+  return `[Unit]
+Description=sparsync server
+Documentation=man:sparsync(1)
+Wants=network-online.target
+After=network-online.target
+RequiresMountsFor=${roots.map(pathQuoted).join(' ')}
+
+`;
 }
 
 /** How the server's keys and clients are looked after, which are not where this user's are. */

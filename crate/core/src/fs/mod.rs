@@ -24,6 +24,6 @@ pub use named::{open_directory, open_log, open_to_be_read};
 pub(crate) use named::{open_named, open_named_now, trusts};
 pub use root::umask;
 pub(crate) use root::{Extent, Root, Space, absolute_path};
-pub(crate) use status::status;
+pub(crate) use status::{status, status_at};
 pub(crate) use versions::Changing;
 pub(crate) use view::{Devices, Targets, View};

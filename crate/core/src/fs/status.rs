@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags, makedev};
+use rustix::fs::{AtFlags, CWD, FileType, Stat, Statx, StatxAttributes, StatxFlags, makedev};
 use rustix::io::Errno;
 use rustix::path::Arg;
 use sparsync_proto::{Device, Kind, Meta, Time};
@@ -31,6 +31,11 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     // The kernel takes 5 % longer over a name when it may be empty.
     let empty = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
     look(directory, name, AtFlags::SYMLINK_NOFOLLOW | empty)
+}
+
+/// The status of what the operator's own path leads to.
+pub(crate) fn status_at(path: &[u8]) -> Result<Status> {
+    look(CWD, path, AtFlags::empty())
 }
 
 /// The same of an entry that a listing gave: its name needs no copy with a NUL behind it, which would be a tenth of a

@@ -30,6 +30,9 @@ const REQUEST_IN_FULL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the authorized keys are looked at; a revoked key's connections close within this.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether each root is still where it was.
+const ROOTS_LOOKED_AT: Duration = Duration::from_secs(1);
+
 /// How often handshakes that were refused are told of at most: they cost strangers nothing, and must not fill the disk.
 const REFUSALS_TOLD: Duration = Duration::from_secs(60);
 
@@ -69,6 +72,15 @@ pub(super) async fn watch(shared: Arc<Shared>, listener: Listener) {
         refresh_keys(&shared);
         // Keys are looked at even if the file has not changed, because the time of a key may be over.
         end_revoked(&shared);
+    }
+}
+
+/// Looks at the roots, on a thread that may wait for a file system.
+pub(super) async fn watch_roots(shared: Arc<Shared>) {
+    while !shared.registry.is_closing() {
+        tokio::time::sleep(ROOTS_LOOKED_AT).await;
+        let looking = Arc::clone(&shared);
+        let _ = tokio::task::spawn_blocking(move || looking.roots.look()).await;
     }
 }
 
@@ -221,6 +233,10 @@ async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut la
         };
         Ok((version, place, shared.found(opened)?))
     });
+    let found = match found {
+        Ok((version, place, opened)) => shared.renew_root(&client, &opened).await.map(|()| (version, place, opened)),
+        refused => refused,
+    };
     let (version, place, opened) = match found {
         Ok(opened) => opened,
         Err(error) => {

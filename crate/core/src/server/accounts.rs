@@ -34,7 +34,7 @@ impl Answer<'_> {
         if request.dry_run || limits == (None, None) {
             return Ok(None);
         }
-        let part = self.part(request, prepared)?;
+        let part = self.part(prepared)?;
         let goes_on = || {
             self.session.worked(1);
             self.session.check()
@@ -62,15 +62,15 @@ impl Answer<'_> {
         if self.shared.registry.accounts.ends(self.client.key(), quota.account()) {
             return;
         }
-        let now = self.part(request, prepared).and_then(|part| part.held(|| Ok(())));
+        let now = self.part(prepared).and_then(|part| part.held(|| Ok(())));
         // If the tree cannot be counted, the run counts as having made everything that it was about to make.
         if let Ok(now) = now {
             quota.settle(now, request.backup || request.keep_previous || request.partial_dir.starts_with(b"/"));
         }
     }
 
-    fn part<'b>(&self, request: &Request, prepared: &'b Prepared) -> Result<Part<'b>> {
-        let top = self.open_destination(request, prepared)?;
+    fn part<'b>(&self, prepared: &'b Prepared) -> Result<Part<'b>> {
+        let top = self.open_destination(prepared)?;
         Ok(Part { top, name: prepared.destination.file_name.as_deref() })
     }
 
@@ -78,7 +78,7 @@ impl Answer<'_> {
     fn tops(&self) -> Result<Vec<(Root, Vec<u8>)>> {
         let roots = &self.client.scope.roots;
         let named = roots.iter().map(|(root, prefix)| (root.as_str(), prefix.join(&b'/')));
-        let every = self.shared.roots.keys().map(|root| (root.as_str(), Vec::new()));
+        let every = self.shared.roots.names().map(|root| (root, Vec::new()));
         let all: Vec<_> = if roots.is_empty() { every.collect() } else { named.collect() };
         let mut tops = Vec::new();
         for (root, prefix) in all {

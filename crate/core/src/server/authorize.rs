@@ -57,36 +57,57 @@ impl Shared {
         self.keys.find(key)
     }
 
+    /// Has the root of a session be the directory to which its path leads now, if the client may know that it exists.
+    pub(super) async fn renew_root(self: &Arc<Self>, client: &ConnectedClient, opened: &Opened) -> Result<()> {
+        let root = match opened {
+            Opened::Session(request) => &request.root,
+            Opened::List { root, .. } | Opened::Stat { root, .. } => root,
+            Opened::Join(_) => return Ok(()),
+        };
+        let name = String::from_utf8_lossy(root).into_owned();
+        if self.own.is_some() || !client.scope.visible_root(&name) {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        let renewed = tokio::task::spawn_blocking(move || shared.roots.renew(&name)).await;
+        renewed.map_err(|_| Error::internal("looking at a root panicked"))?
+    }
+
     /// The root of a request, if the client may know that it exists.
-    pub(super) fn root(&self, client: &ConnectedClient, name: &[u8], path: &RelPath) -> Result<&OpenRoot> {
-        let outside = |what: &str| {
-            Error::new(ErrorKind::Scope, format!("the key {:?} {what}", client.scope.name)).at(path.as_bytes())
-        };
+    pub(super) fn root(&self, client: &ConnectedClient, name: &[u8], path: &RelPath) -> Result<Arc<OpenRoot>> {
         let name = String::from_utf8_lossy(name);
-        let Some(root) = self.roots.get(name.as_ref()).filter(|_| client.scope.visible_root(&name)) else {
-            return Err(outside(&format!("has no root {name:?}")));
+        let Some(root) = self.roots.get(&name).filter(|_| client.scope.visible_root(&name)) else {
+            return Err(outside(client, path, &format!("has no root {name:?}")));
         };
+        self.allow(client, (&name, &root), path)?;
+        Ok(root)
+    }
+
+    /// Refuses a path of a root that the client may not use.
+    pub(super) fn allow(
+        &self,
+        client: &ConnectedClient,
+        (name, root): (&str, &OpenRoot),
+        path: &RelPath,
+    ) -> Result<()> {
         let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
         // What has the name of something unfinished may be a hidden path on its way to its name.
         let is_unfinished = self.own.is_none() && TempName::is_in(path);
         // A hidden path gives the same error as one outside of the scope.
-        if !client.scope.covers(&name, &components) || is_unfinished || root.hides(path) {
-            return Err(outside(&format!("may not use this path of the root {name:?}")));
+        if !client.scope.covers(name, &components) || is_unfinished || root.hides(path) {
+            return Err(outside(client, path, &format!("may not use this path of the root {name:?}")));
         }
-        Ok(root)
-    }
-
-    /// The root of a request, found by the first of its sources if it has several, and else by its path.
-    pub(super) fn root_of(&self, client: &ConnectedClient, request: &Request) -> Result<&OpenRoot> {
-        let first = request.sources.first().map_or(&request.path, |source| &source.path);
-        self.root(client, &request.root, first)
+        Ok(())
     }
 
     /// Narrows a request to what the client may do, or refuses it.
-    pub(super) fn authorize(&self, client: &ConnectedClient, request: &mut Request) -> Result<&OpenRoot> {
-        let root = self.root_of(client, request)?;
+    pub(super) fn authorize(&self, client: &ConnectedClient, request: &mut Request) -> Result<Arc<OpenRoot>> {
+        // The root of a request with sources is found by the first of them, and else by its path.
+        let first = request.sources.first().map_or(&request.path, |source| &source.path);
+        let root = self.root(client, &request.root, first)?;
+        let name = String::from_utf8_lossy(&request.root);
         for source in &request.sources {
-            self.root(client, &request.root, &source.path)?;
+            self.allow(client, (&name, &root), &source.path)?;
         }
         if request.direction == Direction::Push && !request.sources.is_empty() {
             return Err(Error::new(ErrorKind::Config, "a push has no sources at the server"));
@@ -99,7 +120,7 @@ impl Shared {
             Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))
                 .at(request.path.as_bytes()))
         };
-        check_devices_and_trees(request, root)?;
+        check_devices_and_trees(request, &root)?;
         if request.direction == Direction::Pull {
             if let Some(what) = lacks_to_read(request, *rights) {
                 return refuse(what);
@@ -157,6 +178,10 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+fn outside(client: &ConnectedClient, path: &RelPath, what: &str) -> Error {
+    Error::new(ErrorKind::Scope, format!("the key {:?} {what}", client.scope.name)).at(path.as_bytes())
 }
 
 /// Refuses requests that no root allows, or that a root that keeps versions does not.

@@ -17,11 +17,11 @@ pub(super) async fn explain(
     client: &Arc<ConnectedClient>,
     mut request: Request,
 ) -> Result<Explanation> {
-    shared.authorize(client, &mut request)?;
+    let root = shared.authorize(client, &mut request)?;
     let (shared, client) = (Arc::clone(shared), Arc::clone(client));
     let look = move || {
         let session = Arc::new(Session::new(false));
-        let answer = Answer { shared: &shared, client: &client, session: &session, keeping: None };
+        let answer = Answer { shared: &shared, client: &client, session: &session, root: &root, keeping: None };
         match request.direction {
             Direction::Pull => answer.explain_source(&request),
             Direction::Push => answer.explain_destination(&request),

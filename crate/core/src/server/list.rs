@@ -19,7 +19,8 @@ pub(super) async fn serve_list(
     path: &RelPath,
 ) -> Result<()> {
     let entries = if root.is_empty() {
-        let mut names: Vec<_> = shared.roots.keys().filter(|name| client.scope.visible_root(name)).cloned().collect();
+        let visible = shared.roots.names().filter(|name| client.scope.visible_root(name));
+        let mut names: Vec<_> = visible.map(ToOwned::to_owned).collect();
         names.sort_unstable();
         let entry = |name: String| ListEntry {
             kind: Kind::Directory,
@@ -49,9 +50,8 @@ pub(super) async fn serve_list(
                 })
                 .collect()
         } else {
-            let (shared, path) = (Arc::clone(shared), path.clone());
-            shared.root(client, root, &path).map(|_| ())?;
-            tokio::task::spawn_blocking(move || list_directory(&shared.roots[&name], &path))
+            let (root, path) = (shared.root(client, root, path)?, path.clone());
+            tokio::task::spawn_blocking(move || list_directory(&root, &path))
                 .await
                 .map_err(|_| Error::internal("listing panicked"))??
         }

@@ -22,7 +22,6 @@ mod stat;
 mod stdio;
 mod supersede;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +37,7 @@ use crate::profile::RuntimeClock;
 use crate::transport::WireCounters;
 use crate::trust::{AuthorizedKeys, Identity, PublicKey};
 
-use accept::{accept_connections, read_keys, watch};
+use accept::{accept_connections, read_keys, watch, watch_roots};
 use join::Tries;
 use log::ServerLog;
 pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
@@ -49,8 +48,8 @@ pub use process::{Noted, serve_in_foreground};
 pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
 pub use registry::Limits;
 use registry::Registry;
+use roots::Roots;
 pub use roots::ServedRoot;
-use roots::{OpenRoot, open_roots};
 pub use stdio::{StdioOptions, StdioRights, serve_pipe, serve_stdio};
 
 /// How a server is set up.
@@ -108,7 +107,7 @@ struct Totals {
 
 /// The state that all tasks of a server share.
 struct Shared {
-    roots: HashMap<String, OpenRoot>,
+    roots: Roots,
     keys: AuthorizedKeys,
     anonymous: bool,
     durability: Durability,
@@ -148,7 +147,7 @@ pub struct Server {
 impl Server {
     /// Opens the roots, reads the keys and begins to listen.
     pub async fn start(options: ServerOptions) -> Result<Self> {
-        let roots = open_roots(&options.roots)?;
+        let roots = Roots::open(&options.roots)?;
         let keys = open_keys(&options)?;
         let (own_key, identity) = match options.key_file {
             Some(path) => OwnKey::load(path).map(|(own_key, identity)| (Some(own_key), identity))?,
@@ -193,6 +192,7 @@ impl Server {
         };
         handle.spawn(accept_connections(Arc::clone(&shared), listener.clone()));
         handle.spawn(watch(Arc::clone(&shared), listener.clone()));
+        handle.spawn(watch_roots(Arc::clone(&shared)));
         Ok(Self {
             shared,
             local_addr: listener.local_addr(),
@@ -261,11 +261,12 @@ impl Server {
         Some(shared.log.as_ref()?.metrics()?.text(&now))
     }
 
-    /// Why clients are not let in as they should be: the server is closing, or its authorized keys cannot be used.
+    /// Why clients are not served as they should be: the server is closing, or its authorized keys or a root of it
+    /// cannot be used.
     #[must_use]
     pub fn ailment(&self) -> Option<Error> {
         let closing = self.shared.registry.is_closing().then(shutting_down);
-        closing.or_else(|| self.shared.keys.problem())
+        closing.or_else(|| self.shared.keys.problem()).or_else(|| self.shared.roots.ailment())
     }
 
     /// Puts other lines in the place of the authorized keys that were given, and other limits. Nothing is changed when

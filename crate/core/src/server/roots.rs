@@ -1,15 +1,16 @@
 //! The directories that are served.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
 use sparsync_proto::{HiddenPaths, Kind, RelPath, limits};
 
+use super::lock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Changing, Root, View, below};
+use crate::fs::{Changing, Root, View, below, status, status_at};
 use crate::storage::{Access, CallError, Directory as _, Storage as _};
 use crate::views::check_munged;
 
@@ -53,6 +54,7 @@ impl ServedRoot {
 }
 
 /// A served directory that is held open.
+#[expect(clippy::struct_excessive_bools, reason = "what the operator set for it, each read by its name")]
 pub(super) struct OpenRoot {
     pub(super) root: Root,
     pub(super) read_only: bool,
@@ -60,9 +62,17 @@ pub(super) struct OpenRoot {
     pub(super) hidden: Arc<HiddenPaths>,
     pub(super) munge_links: bool,
     pub(super) versions: Option<(Root, Arc<Changing>)>,
+    /// A file system is mounted there.
+    is_mount_point: bool,
 }
 
 impl OpenRoot {
+    /// Whether its path, and that of its versions, still lead to the directories that are held.
+    fn stands(&self, served: &ServedRoot) -> bool {
+        let versions = self.versions.as_ref().map(|(top, _)| top).zip(served.versions.as_deref());
+        is_at(&self.root, &served.path) && versions.is_none_or(|(top, path)| is_at(top, path))
+    }
+
     /// The root for a run of `client` that changes it and keeps versions of replaced and removed entries.
     pub(super) fn keeping(&self, client: &str) -> Result<Option<Root>> {
         let Some((versions, changing)) = &self.versions else { return Ok(None) };
@@ -89,46 +99,145 @@ impl OpenRoot {
     }
 }
 
-/// Opens every root, and refuses bad and doubled names.
-pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoot>> {
-    let mut open = HashMap::new();
-    for served in roots {
-        let bad =
-            |why: &str| Error::new(ErrorKind::Config, format!("the root {:?} {why}", served.name)).at(&served.path);
-        if served.name.is_empty()
-            || served.name.len() > limits::ROOT_NAME_BYTES_MAX
-            || !served.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-            || served.name.starts_with('.')
-        {
-            return Err(bad("has a name that is not made of letters, digits, '-', '_' and '.'"));
+/// Whether a path leads to the directory that is held.
+fn is_at(held: &Root, path: &[u8]) -> bool {
+    let (Ok(held), Ok(found)) = (status(held.fd(), b""), status_at(path)) else { return false };
+    (held.device, held.stamp.ino) == (found.device, found.stamp.ino)
+}
+
+/// A root that takes longer than this to be looked at counts as one that does not answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// The directories that are served. Each is held open, and opened anew when its path leads to another directory.
+pub(super) struct Roots {
+    served: HashMap<String, ServedRoot>,
+    open: RwLock<HashMap<String, Arc<OpenRoot>>>,
+    /// Held while a root is opened anew.
+    renewal: Mutex<()>,
+    /// Why roots cannot be used.
+    lost: Mutex<BTreeMap<String, Error>>,
+    /// The root that is being looked at, and since when.
+    looked_at: Mutex<Option<(String, Instant)>>,
+}
+
+impl Roots {
+    /// Opens every root, and refuses bad and doubled names.
+    pub(super) fn open(roots: &[ServedRoot]) -> Result<Self> {
+        let mut open = HashMap::new();
+        for served in roots {
+            if open.insert(served.name.clone(), Arc::new(open_root(served, Arc::default())?)).is_some() {
+                return Err(bad(served, "is named twice"));
+            }
         }
-        let root = Root::reach_trusted(&served.path).map_err(|error| match error.errno {
-            Errno::LOOP => bad(
-                "cannot be reached by its path: a symlink on the way belongs to another user, or there are too many",
-            ),
-            _ => bad(&format!("cannot be opened: {}", std::io::Error::from(error))),
-        })?;
-        let root = if served.read_only { Ok(root) } else { root.sharing_flushes() };
-        let root = root.map_err(|error| bad(&format!("cannot be flushed: {error}")))?;
-        let hidden = HiddenPaths::new(&served.exclude)
-            .map_err(|error| bad(&format!("has an unusable exclude pattern: {error}")))?;
-        let versions = served.versions.as_deref().map(|path| open_versions(&root, path)).transpose()?;
-        let versions = versions.map(|versions| (versions, Arc::default()));
-        let ServedRoot { read_only, fake_super, munge_links, .. } = *served;
-        if munge_links {
-            check_munged()?;
+        if open.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "there is nothing to serve: name at least one root"));
         }
-        let root = root.with_view(View { is_fake: fake_super, ..View::default() });
-        let opened = OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden), munge_links, versions };
-        if open.insert(served.name.clone(), opened).is_some() {
-            return Err(bad("is named twice"));
-        }
+        check_apart(&open)?;
+        Ok(Self {
+            served: roots.iter().map(|served| (served.name.clone(), served.clone())).collect(),
+            open: RwLock::new(open),
+            renewal: Mutex::default(),
+            lost: Mutex::default(),
+            looked_at: Mutex::default(),
+        })
     }
-    if open.is_empty() {
-        return Err(Error::new(ErrorKind::Config, "there is nothing to serve: name at least one root"));
+
+    /// The names of all roots.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.served.keys().map(String::as_str)
     }
-    check_apart(&open)?;
-    Ok(open)
+
+    /// The root of this name.
+    pub(super) fn get(&self, name: &str) -> Option<Arc<OpenRoot>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Has a root be the directory to which its path leads now, as at the start. Fails while there is none that may be
+    /// served. Runs under way keep the directory that they began with.
+    pub(super) fn renew(&self, name: &str) -> Result<()> {
+        let Some(served) = self.served.get(name) else { return Ok(()) };
+        let stands = self.get(name).is_some_and(|held| held.stands(served));
+        let renewed = if stands { Ok(()) } else { self.open_anew(served) };
+        match &renewed {
+            Ok(()) => lock(&self.lost).remove(name),
+            Err(error) => lock(&self.lost).insert(name.to_owned(), error.clone()),
+        };
+        renewed
+    }
+
+    fn open_anew(&self, served: &ServedRoot) -> Result<()> {
+        // A client is not told the paths of the machine.
+        let lost = |why: &str| Error::new(ErrorKind::Connect, format!("the server cannot use its root now: {why}"));
+        let _one_at_a_time = lock(&self.renewal);
+        let Some(held) = self.get(&served.name).filter(|held| !held.stands(served)) else { return Ok(()) };
+        let changing = held.versions.as_ref().map(|(_, changing)| Arc::clone(changing)).unwrap_or_default();
+        let fresh = open_root(served, changing).map_err(|error| lost(error.message()))?;
+        if held.is_mount_point && !fresh.is_mount_point {
+            // What would be written now fills the disk below, and is hidden once the file system is back.
+            let why = format!("the file system of the root {:?} is no longer mounted", served.name);
+            return Err(lost(&why));
+        }
+        let mut open = self.open.read().unwrap_or_else(PoisonError::into_inner).clone();
+        open.insert(served.name.clone(), Arc::new(fresh));
+        check_apart(&open).map_err(|error| lost(error.message()))?;
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
+        Ok(())
+    }
+
+    /// Looks at every root, so that [`Roots::ailment`] is true between runs as well.
+    pub(super) fn look(&self) {
+        for name in self.names() {
+            *lock(&self.looked_at) = Some((name.to_owned(), Instant::now()));
+            let _ = self.renew(name);
+        }
+        *lock(&self.looked_at) = None;
+    }
+
+    /// Why a root cannot be used.
+    pub(super) fn ailment(&self) -> Option<Error> {
+        let lost = lock(&self.lost).values().next().cloned();
+        lost.or_else(|| {
+            let looked_at = lock(&self.looked_at);
+            let (name, _) = looked_at.as_ref().filter(|(_, since)| since.elapsed() > ANSWERS_WITHIN)?;
+            Some(Error::new(ErrorKind::Timeout, format!("the file system of the root {name:?} does not answer")))
+        })
+    }
+}
+
+fn bad(served: &ServedRoot, why: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("the root {:?} {why}", served.name)).at(&served.path)
+}
+
+/// Opens a root; `changing` are the names that are being changed in it.
+fn open_root(served: &ServedRoot, changing: Arc<Changing>) -> Result<OpenRoot> {
+    let bad = |why: &str| bad(served, why);
+    if served.name.is_empty()
+        || served.name.len() > limits::ROOT_NAME_BYTES_MAX
+        || !served.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        || served.name.starts_with('.')
+    {
+        return Err(bad("has a name that is not made of letters, digits, '-', '_' and '.'"));
+    }
+    let root = Root::reach_trusted(&served.path).map_err(|error| match error.errno {
+        Errno::LOOP => {
+            bad("cannot be reached by its path: a symlink on the way belongs to another user, or there are too many")
+        }
+        _ => bad(&format!("cannot be opened: {}", std::io::Error::from(error))),
+    })?;
+    let found = status(root.fd(), b"").map_err(|error| bad(&format!("cannot be looked at: {error}")))?;
+    let root = if served.read_only { Ok(root) } else { root.sharing_flushes() };
+    let root = root.map_err(|error| bad(&format!("cannot be flushed: {error}")))?;
+    let hidden =
+        HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("has an unusable exclude pattern: {error}")))?;
+    let versions = served.versions.as_deref().map(|path| open_versions(&root, path)).transpose()?;
+    let versions = versions.map(|versions| (versions, changing));
+    let ServedRoot { read_only, fake_super, munge_links, .. } = *served;
+    if munge_links {
+        check_munged()?;
+    }
+    let root = root.with_view(View { is_fake: fake_super, ..View::default() });
+    let is_mount_point = found.is_mount_point.unwrap_or(false);
+    Ok(OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden), munge_links, versions, is_mount_point })
 }
 
 /// The directory of a root's versions, made if it is missing.
@@ -150,7 +259,7 @@ fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
 }
 
 /// Refuses a directory of versions that a client could reach: one below a root, or around one.
-fn check_apart(open: &HashMap<String, OpenRoot>) -> Result<()> {
+fn check_apart(open: &HashMap<String, Arc<OpenRoot>>) -> Result<()> {
     for versions in open.values().filter_map(|root| root.versions.as_ref().map(|(versions, _)| versions)) {
         let kept = path_of(versions)?;
         for (name, served) in open {

@@ -65,9 +65,9 @@ pub(super) async fn serve_sync(
     let begun = shared.authorize(client, &mut request).and_then(|root| {
         let changes = !request.dry_run && (request.direction == Direction::Push || request.removes_sources());
         let keeping = if changes { root.keeping(&client.scope.name)? } else { None };
-        Ok((Active::begin(&shared.registry, client.key())?, keeping))
+        Ok((Active::begin(&shared.registry, client.key())?, (root, keeping)))
     });
-    let (active, keeping) = match begun {
+    let (active, roots) = match begun {
         Ok(begun) => begun,
         Err(error) => return Err((lanes, error)),
     };
@@ -98,7 +98,7 @@ pub(super) async fn serve_sync(
         Direction::Push => DataLanes::In(lanes.data_in(request.lanes)),
         Direction::Pull => DataLanes::Out(lanes.data_out(request.lanes)),
     };
-    run_engine(shared, client, &session, (active, begun, keeping), move |answer| match data {
+    run_engine(shared, client, &session, (active, begun, roots), move |answer| match data {
         DataLanes::In(data) => {
             answer.check_place(&request)?;
             answer.receive(&request, version, control, data)
@@ -117,7 +117,7 @@ fn run_engine(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
     session: &Arc<Session>,
-    (active, begun, keeping): (Active, Option<Begun>, Option<Root>),
+    (active, begun, (root, keeping)): (Active, Option<Begun>, (Arc<OpenRoot>, Option<Root>)),
     answer: impl FnOnce(Answer<'_>) -> Result<Served> + Send + 'static,
 ) {
     let engine = {
@@ -127,8 +127,8 @@ fn run_engine(
             be_nice(shared.registry.sessions_of(client.key()));
             let mut served = Served::Done(None);
             session.guard("session", || {
-                served =
-                    answer(Answer { shared: &shared, client: &client, session: &session, keeping: keeping.as_ref() })?;
+                let keeping = keeping.as_ref();
+                served = answer(Answer { shared: &shared, client: &client, session: &session, root: &root, keeping })?;
                 Ok(())
             });
             session.end();
@@ -182,38 +182,37 @@ pub(super) struct Answer<'a> {
     pub(super) shared: &'a Shared,
     pub(super) client: &'a ConnectedClient,
     pub(super) session: &'a Arc<Session>,
+    /// The root of the request. It stays the same for the whole session, wherever its path leads meanwhile.
+    pub(super) root: &'a OpenRoot,
     /// The root of a run that keeps versions of replaced and removed entries.
     pub(super) keeping: Option<&'a Root>,
 }
 
 impl Answer<'_> {
-    fn open(&self, request: &Request) -> Result<&OpenRoot> {
-        self.shared.root_of(self.client, request)
-    }
-
     /// The directory that a push writes to, on its own.
-    pub(super) fn open_destination(&self, request: &Request, prepared: &Prepared) -> Result<Root> {
+    pub(super) fn open_destination(&self, prepared: &Prepared) -> Result<Root> {
         let path = &prepared.directory;
-        let top = self.open(request)?.root.descend(path);
+        let top = self.root.root.descend(path);
         top.map_err(|error| Error::io("cannot open the destination", path.as_bytes(), error.into()))
     }
 
     /// The root that a run reads or writes.
-    fn top<'b>(&'b self, open: &'b OpenRoot) -> &'b Root {
-        self.keeping.unwrap_or(&open.root)
+    fn top(&self) -> &Root {
+        self.keeping.unwrap_or(&self.root.root)
+    }
+
+    /// Refuses a path of the root that the client may not use.
+    fn allow(&self, request: &Request, path: &RelPath) -> Result<()> {
+        self.shared.allow(self.client, (&String::from_utf8_lossy(&request.root), self.root), path)
     }
 
     /// Where files of rules are read for a request.
-    fn rules<'a>(
-        &'a self,
-        request: &Request,
-        prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>,
-    ) -> Result<RulePlace<'a>> {
+    fn rules<'a>(&'a self, prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>) -> RulePlace<'a> {
         if self.shared.own.is_some() {
-            return Ok(RulePlace::Own);
+            return RulePlace::Own;
         }
-        let OpenRoot { root, hidden, .. } = self.open(request)?;
-        Ok(RulePlace::Served { root, prefix_of, hidden })
+        let OpenRoot { root, hidden, .. } = self.root;
+        RulePlace::Served { root, prefix_of, hidden }
     }
 
     /// The path to which the symlink at `path` leads, which the key must cover as well.
@@ -223,14 +222,14 @@ impl Answer<'_> {
         }
         let led_to = sources::led_to(path, target)
             .ok_or_else(|| Error::new(ErrorKind::Scope, "the symlink leads out of its root").at(path.as_bytes()))?;
-        self.shared.root(self.client, &request.root, &led_to).map(|_| led_to)
+        self.allow(request, &led_to).map(|()| led_to)
     }
 
     /// The sources of a pull.
     fn source(&self, request: &Request) -> Result<Source> {
         let place = |path: &RelPath| -> Result<Place<'_>> {
-            let open = self.shared.root(self.client, &request.root, path)?;
-            Ok(Place { top: self.top(open), path: path.clone() })
+            self.allow(request, path)?;
+            Ok(Place { top: self.top(), path: path.clone() })
         };
         if request.sources.is_empty() {
             let follow = |target: &[u8]| (!request.into).then(|| self.follow(request, &request.path, target));
@@ -262,7 +261,7 @@ impl Answer<'_> {
     /// This end's explanation of a path of a pull.
     pub(super) fn explain_source(&self, request: &Request) -> Result<Explanation> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = self.rules(request, &prefix_of)?;
+        let place = self.rules(&prefix_of);
         let source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), &place)?;
         let mut request = request.clone();
         source.select(&mut request);
@@ -272,8 +271,8 @@ impl Answer<'_> {
     /// This end's explanation of a path of a push.
     pub(super) fn explain_destination(&self, request: &Request) -> Result<Explanation> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = self.rules(request, &prefix_of)?;
-        let root = self.open(request)?.root.descend_to_reach(&request.path).ok();
+        let place = self.rules(&prefix_of);
+        let root = self.root.root.descend_to_reach(&request.path).ok();
         explain::of_destination(root.as_ref(), request, (&place, self.client.scope.rights.read))
     }
 
@@ -285,7 +284,7 @@ impl Answer<'_> {
         lanes: Vec<mpsc::Sender<Pack>>,
     ) -> Result<Served> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = self.rules(request, &prefix_of)?;
+        let place = self.rules(&prefix_of);
         let open = || self.open_source(request, &place);
         let (source, request, _locks) = if request.removes_sources() {
             let has_ended = || has_ended(&self.shared.registry, self.session, request);
@@ -340,14 +339,14 @@ impl Answer<'_> {
         mut control: ControlLane,
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<Served> {
-        let place = Place { top: self.top(self.open(request)?), path: request.path.clone() };
+        let place = Place { top: self.top(), path: request.path.clone() };
         if let Some(name) = &request.file_name {
             // It is not known yet whether the file is put below a directory or gets another name.
             let path = RelPath::new(&request.path.join_bytes(name)).unwrap_or_default();
-            self.shared.root(self.client, &request.root, &path)?;
+            self.allow(request, &path)?;
         }
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let rules = self.rules(request, &prefix_of)?;
+        let rules = self.rules(&prefix_of);
         let terms = self.terms(request, &rules);
         let mut prepared = self.prepare(&place, request, &terms)?;
         if request.file_name.is_none() || request.file_name == prepared.destination.file_name {
@@ -443,7 +442,7 @@ impl Answer<'_> {
     /// some paths would be hidden.
     fn check_place(&self, request: &Request) -> Result<()> {
         let is_top = request.path.is_root() || self.prefix_of(request, &request.path).as_ref() == Some(&request.path);
-        let hides_paths = !self.open(request)?.hidden.is_empty();
+        let hides_paths = !self.root.hidden.is_empty();
         publish::check(request, publish::Served { is_top, hides_paths })?;
         snapshot::check(request, hides_paths)
     }
@@ -460,10 +459,10 @@ impl Answer<'_> {
             return option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(&destination), terms.stored);
         }
         let base = OptionBase::Served {
-            root: self.top(self.open(request)?),
+            root: self.top(),
             destination: &prepared.directory,
             prefix: self.prefix_of(request, &request.path).unwrap_or_default(),
-            hidden: &self.open(request)?.hidden,
+            hidden: &self.root.hidden,
         };
         option_dirs::open(&mut prepared.destination, request, &base, terms.stored)
     }
@@ -474,7 +473,7 @@ impl Answer<'_> {
         if request.dry_run || bytes == 0 {
             return Ok(None);
         }
-        let top = self.open_destination(request, prepared)?;
+        let top = self.open_destination(prepared)?;
         let free = move || top.space().ok()?.free.0;
         Ok(Some(SpaceReserve::new(bytes, Box::new(free))))
     }

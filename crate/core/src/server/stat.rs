@@ -19,17 +19,16 @@ pub(super) async fn stat(shared: &Arc<Shared>, client: &ConnectedClient, root: &
     let scope = &client.scope;
     let name = String::from_utf8_lossy(root).into_owned();
     let components: Vec<&[u8]> = path.components().map(Name::as_bytes).collect();
-    if scope.leads(&name, &components) && !scope.covers(&name, &components) && shared.roots.contains_key(&name) {
+    if scope.leads(&name, &components) && !scope.covers(&name, &components) && shared.roots.get(&name).is_some() {
         return Ok(Stat { kind: Kind::Directory, size: 0, meta: Meta::default() });
     }
     drop(components);
-    shared.root(client, root, &path)?;
+    let open = shared.root(client, root, &path)?;
     if !scope.rights.read {
         let refused = Error::new(ErrorKind::Scope, format!("the key {:?} may not read", scope.name));
         return Err(refused.at(path.as_bytes()));
     }
-    let shared = Arc::clone(shared);
-    tokio::task::spawn_blocking(move || look(&shared.roots[&name].root, &path))
+    tokio::task::spawn_blocking(move || look(&open.root, &path))
         .await
         .map_err(|_| Error::internal("looking at a path panicked"))?
 }

@@ -10,7 +10,7 @@ use super::accept::serve_connection;
 use super::join::Tries;
 use super::own::Own;
 use super::registry::{Limits, Registry};
-use super::roots::{FILES_ROOT, HOME_ROOT, ServedRoot, open_roots};
+use super::roots::{FILES_ROOT, HOME_ROOT, Roots, ServedRoot};
 use super::{Shared, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::WindowBudget;
@@ -88,7 +88,7 @@ pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Res
         read_only: options.rights == StdioRights::ReadOnly,
         ..ServedRoot::new(name, served.clone())
     };
-    let roots = open_roots(&[root(HOME_ROOT), root(FILES_ROOT)])?;
+    let roots = Roots::open(&[root(HOME_ROOT), root(FILES_ROOT)])?;
     let runtime_clock = Arc::<RuntimeClock>::default();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     runtime_clock.install(&mut builder);
