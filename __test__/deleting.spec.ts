@@ -173,6 +173,16 @@ judgedEachWay('--ignore-missing-args and --delete-missing-args', async (t, set) 
   await besideRsync(t, set, { model, flags: ['-ai', '--ignore-missing-args', '--delete'], sources: ['s/d', 's/full'] });
 });
 
+judgedEachWay(
+  'a source whose directory is not there is no missing one, and costs nothing at the destination',
+  async (t, set) => {
+    const model = make(`${set.work}/model`, { 's/a': 'a', 'd/gone': 'gone', 'd/full/x': 'x', 'd/a/': '' });
+    for (const flag of ['--ignore-missing-args', '--delete-missing-args'])
+      for (const sources of [['none/gone'], ['none/full'], ['s/a/gone'], ['none/gone', 's/b']])
+        await besideRsync(t, set, { model, flags: ['-ai', flag, '--delete'], sources });
+  },
+);
+
 judgedEachWay('paths of --files-from that are not there are passed over, or deleted', async (t, set) => {
   const model = make(`${set.work}/model`, { 's/a': 'a', 's/sub/f': 'f', 'd/gone': 'g', 'd/sub/gone': 'g', 'd/x': 'x' });
   writeFileSync(`${model}/list`, 'a\ngone\nsub/f\nsub/gone\nnone\n');
@@ -190,6 +200,20 @@ judgedEachWay(
     const ran = await cli(t, user, [...flags, `${work}/s/`, url('d')]);
     t.is(ran.code, exit.ok, ran.stderr);
     t.deepEqual(names(`${served}/d`), ['a', 'gone']);
+  },
+);
+
+judgedEachWay(
+  'a path of a list whose directory is not there is told, and kept at the destination',
+  async (t, { work, served, url, client: user }) => {
+    make(work, { 's/a': 'a' });
+    make(served, { 'd/gone': 'g', 'd/sub/gone': 'g' });
+    writeFileSync(`${work}/list`, 'a\ngone\nsub/gone\n');
+    const flags = ['-a', '--delete-missing-args', `--files-from=${work}/list`];
+    const ran = await cli(t, user, [...flags, `${work}/s/`, url('d')]);
+    t.is(ran.code, exit.partial, ran.stderr);
+    t.true(ran.stderr.includes('sub/gone: the source does not exist'), ran.stderr);
+    t.deepEqual(names(`${served}/d`), ['a', 'sub', 'sub/gone']);
   },
 );
 

@@ -1063,7 +1063,8 @@ export interface TransferOptions {
   deleteAfter?: boolean | undefined;
   /**
    * What a missing source, or path of `filesFrom`, means: with `'fail'` an error, with `'ignore'` nothing; with `'delete'` it is
-   * deleted from the destination, a directory that is not empty only with `delete` or `force`.
+   * deleted from the destination, a directory that is not empty only with `delete` or `force`. Where the directory that should hold
+   * it is missing, it is an error with all three.
    *
    * Default: `'fail'`.
    *

@@ -315,7 +315,6 @@ export class ToldDifferences {
   #ofSources(stderr: string): Rule[] {
     const { list, sources, work } = this.#scene;
     const has = (...some: readonly string[]): boolean => this.#has(...some);
-    const isBelow = /Not a directory|No such file or directory|Too many levels of symbolic links/.test(stderr);
     const below = (path: string): string => `${work}/${path}`;
     const isMissing = (path: string): boolean =>
       lstatSync(at(`${work}/src`, path), { throwIfNoEntry: false }) === undefined;
@@ -327,12 +326,8 @@ export class ToldDifferences {
           sources.some((source) => leadsThroughSymlink(work, source)),
       ],
       [
-        'what is below a directory that is missing is missing, and has vanished there',
+        'what is below a directory that is missing is told and kept, and has vanished there',
         () => stderr.includes('file has vanished') && has('--ignore-missing-args', '--delete-missing-args'),
-      ],
-      [
-        'what is below something else than a directory is missing, and a failure of its own there',
-        () => isBelow && has('--ignore-missing-args', '--delete-missing-args'),
       ],
       [
         'the ACL of a directory that forbids its owner to look is not read there',

@@ -21,6 +21,34 @@ pub(crate) type Source = engine::Source<Union<Root>>;
 /// One source: the content of a directory, or one entry of it.
 type FsPart = Part<Root>;
 
+/// Why a source is not taken.
+#[derive(Debug)]
+pub(crate) enum Untaken {
+    /// The directory that should hold it is there, and does not.
+    Absent(Error),
+    /// Anything else; a missing directory above it, which may be a disk that is not mounted, among it.
+    Failed(Error),
+}
+
+/// A source, if it can be taken.
+pub(crate) type Taken = std::result::Result<FsPart, Untaken>;
+
+impl From<Error> for Untaken {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Untaken {
+    /// What a look at a name in a held directory failed with, which `tell` makes an error of.
+    fn looked(tell: impl FnOnce(CallError) -> Error) -> impl FnOnce(CallError) -> Self {
+        |error| match error.errno {
+            Errno::NOENT => Self::Absent(tell(error)),
+            _ => Self::Failed(tell(error)),
+        }
+    }
+}
+
 /// The error of a missing source, which is a fault of the request and not of the destination.
 fn not_there(message: &str, path: &[u8]) -> Error {
     Error::new(ErrorKind::NotFound, message).at(path).with("end", "source".to_owned())
@@ -44,21 +72,12 @@ pub(crate) fn single(part: FsPart) -> Source {
 
 /// The only source of a run. If it may be missing and is, the source is empty, or only names the path that it would
 /// have.
-pub(crate) fn single_or_gone(
-    part: Result<FsPart>,
-    arrives_at: Option<RelPath>,
-    missing: MissingSources,
-) -> Result<Source> {
+pub(crate) fn single_or_gone(part: Taken, arrives_at: Option<RelPath>, missing: MissingSources) -> Result<Source> {
     match (part, arrives_at) {
         (Ok(part), _) => Ok(single(part)),
-        (Err(error), Some(path)) if may_be_gone(&error, missing) => nothing_but(vec![path]),
-        (Err(error), _) => Err(error),
+        (Err(Untaken::Absent(_)), Some(path)) if missing != MissingSources::Fail => nothing_but(vec![path]),
+        (Err(Untaken::Absent(error) | Untaken::Failed(error)), _) => Err(error),
     }
-}
-
-/// Whether a source need not be there, and is not.
-fn may_be_gone(error: &Error, missing: MissingSources) -> bool {
-    missing != MissingSources::Fail && error.kind() == ErrorKind::NotFound
 }
 
 /// A source of which every path is missing. The paths are selected, because an empty selection would mean everything.
@@ -105,8 +124,8 @@ pub(crate) struct Named {
     pub(crate) path: Vec<u8>,
     /// The path at which it arrives, if it is an entry with a name of its own.
     pub(crate) arrives_at: Option<RelPath>,
-    /// The source, or why it was not found.
-    pub(crate) part: Result<FsPart>,
+    /// The source, or why it is not taken.
+    pub(crate) part: Taken,
 }
 
 /// The sources of a run that names several, in their order. A source that is missing or cannot be reached is only told,
@@ -117,28 +136,25 @@ pub(crate) fn several(parts: impl Iterator<Item = Named>, missing_sources: Missi
     let mut gone = Vec::new();
     let mut first_error = None;
     for Named { path, arrives_at, part } in parts {
-        if let (Err(error), Some(path)) = (&part, &arrives_at)
-            && may_be_gone(error, missing_sources)
-        {
-            gone.push(path.clone());
-            continue;
-        }
-        let kind = match &part {
-            Ok(_) => IssueKind::Missing,
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound => IssueKind::Missing,
-                ErrorKind::Io => IssueKind::Unreadable,
-                _ => return part.map(single),
-            },
-        };
-        match part {
-            Ok(part) => found.push(part),
-            Err(error) => {
-                let message = format!("{} ({})", error.message(), path.escape_ascii());
-                missing.push(Issue { kind, path: below_the_top(&path), message, old_kept: true });
-                first_error.get_or_insert(error);
+        let error = match (part, arrives_at) {
+            (Ok(part), _) => {
+                found.push(part);
+                continue;
             }
-        }
+            (Err(Untaken::Absent(_)), Some(path)) if missing_sources != MissingSources::Fail => {
+                gone.push(path);
+                continue;
+            }
+            (Err(Untaken::Absent(error) | Untaken::Failed(error)), _) => error,
+        };
+        let kind = match error.kind() {
+            ErrorKind::NotFound => IssueKind::Missing,
+            ErrorKind::Io => IssueKind::Unreadable,
+            _ => return Err(error),
+        };
+        let message = format!("{} ({})", error.message(), path.escape_ascii());
+        missing.push(Issue { kind, path: below_the_top(&path), message, old_kept: true });
+        first_error.get_or_insert(error);
     }
     check_gone(&gone)?;
     match (found.is_empty(), first_error) {
@@ -211,7 +227,7 @@ pub(crate) fn arrives_as(path: &[u8]) -> Option<RelPath> {
 
 /// An entry of the user's that arrives under its path below another one. Symlinks on the way are followed, and arrive
 /// as directories.
-fn own_part_below(source: &LocalSource, held: &Held) -> Result<FsPart> {
+fn own_part_below(source: &LocalSource, held: &Held) -> Taken {
     let own = |at: &RelPath| match at.as_bytes() {
         b"" => source.path.clone(),
         at => [&source.path[..], b"/", at].concat(),
@@ -229,7 +245,7 @@ fn own_part_below(source: &LocalSource, held: &Held) -> Result<FsPart> {
 }
 
 /// The entry `below` of the directory at `place`, which arrives under that path.
-pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath, held: &Held) -> Result<FsPart> {
+pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath, held: &Held) -> Taken {
     let failure = |error| failure(error, below);
     let reach = |at: &RelPath| {
         let path = place.path.join_path(at);
@@ -255,10 +271,10 @@ fn part_below(
     path: &RelPath,
     open: impl Fn(&RelPath) -> Result<Arc<Root>>,
     absent: impl FnOnce(CallError) -> Error,
-) -> Result<FsPart> {
+) -> Taken {
     let mut above = way_to(path, open)?;
     let (root, name) = above.pop().ok_or_else(|| Error::internal("an entry without a name"))?;
-    crate::fs::status(root.fd(), &name).map_err(absent)?;
+    crate::fs::status(root.fd(), &name).map_err(Untaken::looked(absent))?;
     Ok(Part { above, root, name: Some(name) })
 }
 
@@ -278,13 +294,16 @@ pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
             held = Some((parent.clone(), source.root.open(&parent, storage::Access::Reach)));
         }
         let Some((_, directory)) = &held else { continue };
-        let found = directory.as_ref().map_err(|error| *error).and_then(|directory| directory.status(name.as_bytes()));
-        let Err(error) = found else { continue };
-        let (kind, message) = match error.errno {
-            Errno::NOENT | Errno::NOTDIR if request.missing_sources != MissingSources::Fail => {
+        let looked = directory.as_ref().map_err(|error| *error).map(|directory| directory.status(name.as_bytes()));
+        let error = match looked {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) if error.errno == Errno::NOENT && request.missing_sources != MissingSources::Fail => {
                 source.gone.push(path);
                 continue;
             }
+            Ok(Err(error)) | Err(error) => error,
+        };
+        let (kind, message) = match error.errno {
             Errno::NOENT | Errno::NOTDIR => (IssueKind::Missing, MISSING.to_owned()),
             Errno::LOOP => (IssueKind::Unreadable, "the path leads through a symlink".to_owned()),
             _ => (IssueKind::Unreadable, format!("cannot look at the source: {error}")),
@@ -296,15 +315,21 @@ pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
 
 /// One of several sources of the operator's. A slash at its end stands for the content of the directory. Otherwise the
 /// source is the entry, or with `itself` off a directory's content.
-fn own_part(path: &[u8], itself: bool, held: &Held) -> Result<FsPart> {
-    let trimmed = trim_slashes(path);
-    let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
-    let (true, false, Ok(name)) = (itself, path.ends_with(b"/"), Name::new(&trimmed[cut..])) else {
+fn own_part(path: &[u8], itself: bool, held: &Held) -> Taken {
+    let (above, name) = cut(path);
+    let (true, false, Some(name)) = (itself, path.ends_with(b"/"), name) else {
         return own_source(path, itself);
     };
-    let above = if cut == 0 { b"." } else { &trimmed[..cut] };
-    let root = held.get(above, || Root::reach(above));
-    root.and_then(|root| entry_of(root, name)).map_err(|error| own_failure(error, path))
+    let failure = |error| own_failure(error, path);
+    let root = held.get(above, || Root::reach(above)).map_err(failure)?;
+    entry_of(root, name).map_err(Untaken::looked(failure))
+}
+
+/// The directory that holds what the user has named, and its name there, if it has one.
+fn cut(path: &[u8]) -> (&[u8], Option<Name<'_>>) {
+    let trimmed = trim_slashes(path);
+    let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+    (if cut == 0 { b"." } else { &trimmed[..cut] }, Name::new(&trimmed[cut..]).ok())
 }
 
 /// The entry `name` of a directory, if it is there.
@@ -328,42 +353,45 @@ fn too_many(path: &[u8]) -> Error {
 
 /// Finds the operator's own source. Its last name may be a symlink: with `itself` the source is the link, otherwise the
 /// directory to which it leads. A path with a slash at its end must lead to a directory.
-pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
+pub(crate) fn own_source(path: &[u8], itself: bool) -> Taken {
+    let failure = |error| own_failure(error, path);
     if path.ends_with(b"/") {
         return match Root::open(path) {
             Ok(root) => Ok(Part::at_top(root, None)),
-            Err(CallError { errno: Errno::NOTDIR, .. }) => Err(not_there(NO_DIRECTORY, path)),
-            Err(error) => Err(own_failure(error, path)),
+            Err(CallError { errno: Errno::NOTDIR, .. }) => Err(not_there(NO_DIRECTORY, path).into()),
+            Err(error) => Err(failure(error).into()),
         };
     }
-    if itself {
-        let trimmed = trim_slashes(path);
-        let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
-        if let Ok(name) = Name::new(&trimmed[cut..])
-            && let Ok(root) = Root::reach(if cut == 0 { b"." } else { &trimmed[..cut] })
-            && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.kind == Kind::Symlink)
-        {
+    if let (above, Some(name)) = cut(path)
+        && itself
+    {
+        let root = Root::reach(above).map_err(failure)?;
+        if crate::fs::status(root.fd(), name.as_bytes()).map_err(Untaken::looked(failure))?.kind == Kind::Symlink {
             return Ok(Part::at_top(root, Some(name.as_bytes().to_vec())));
         }
     }
     let (top, rest) = open_own(path, Root::reach)?;
     // The rest below the directories that exist tells less than the path that was given, so the error names that.
-    source(&Place { top: &top, path: rest }, |_| None).map_err(|error| error.at(path))
+    source(&Place { top: &top, path: rest }, |_| None).map_err(|untaken| match untaken {
+        Untaken::Absent(error) => Untaken::Absent(error.at(path)),
+        Untaken::Failed(error) => Untaken::Failed(error.at(path)),
+    })
 }
 
 /// The entry at `place` itself, of any kind: one of several sources.
-pub(crate) fn entry(place: &Place<'_>) -> Result<FsPart> {
+pub(crate) fn entry(place: &Place<'_>) -> Taken {
     let failure = |error| failure(error, &place.path);
     let Some((parent, name)) = place.path.split_last() else {
         return Ok(Part::at_top(place.top.descend(&place.path).map_err(failure)?, None));
     };
-    place.top.descend_to_reach(&parent).and_then(|root| entry_of(Arc::new(root), name)).map_err(failure)
+    let root = place.top.descend_to_reach(&parent).map_err(failure)?;
+    entry_of(Arc::new(root), name).map_err(Untaken::looked(failure))
 }
 
 /// The content of the directory at `place`: one of several sources.
-pub(crate) fn contents(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<FsPart> {
+pub(crate) fn contents(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Taken {
     let part = source(place, follow)?;
-    if part.name.is_some() { Err(not_there(NO_DIRECTORY, place.path.as_bytes())) } else { Ok(part) }
+    if part.name.is_some() { Err(not_there(NO_DIRECTORY, place.path.as_bytes()).into()) } else { Ok(part) }
 }
 
 fn failure(error: CallError, path: &RelPath) -> Error {
@@ -379,18 +407,18 @@ fn failure(error: CallError, path: &RelPath) -> Error {
 
 /// Finds the source at `place`: the content of a directory, or an entry of another kind. `follow` gives where a symlink
 /// at its last name leads, if it is to be followed.
-pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<FsPart> {
+pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Taken {
     let not_found = |error| failure(error, &place.path);
     let error = match place.top.descend(&place.path) {
         Ok(root) => return Ok(Part::at_top(root, None)),
-        // A symlink at the last name gives one error or the other, depending on the call that meets it.
-        Err(error @ CallError { errno: Errno::NOTDIR | Errno::LOOP, .. }) => error,
-        Err(error) => return Err(not_found(error)),
+        // A symlink at the last name gives NOTDIR or LOOP, depending on the call that meets it.
+        Err(error @ CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => error,
+        Err(error) => return Err(not_found(error).into()),
     };
-    let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error)) };
+    let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error).into()) };
     let root = place.top.descend_to_reach(&parent).map_err(not_found)?;
-    match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.kind {
-        Kind::Directory => return Err(not_found(error)),
+    match crate::fs::status(root.fd(), name.as_bytes()).map_err(Untaken::looked(not_found))?.kind {
+        Kind::Directory => return Err(not_found(error).into()),
         Kind::Symlink => {
             let target = rustix::fs::readlinkat(root.fd(), name.as_bytes(), Vec::new())
                 .map_err(CallError::of("readlinkat"))
@@ -400,7 +428,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
                     Ok(root) => return Ok(Part::at_top(root, None)),
                     // A symlink that leads to no directory is itself the source.
                     Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
-                    Err(error) => return Err(not_found(error)),
+                    Err(error) => return Err(not_found(error).into()),
                 }
             }
         }
