@@ -233,10 +233,6 @@ async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut la
         };
         Ok((version, place, shared.found(opened)?))
     });
-    let found = match found {
-        Ok((version, place, opened)) => shared.renew_root(&client, &opened).await.map(|()| (version, place, opened)),
-        refused => refused,
-    };
     let (version, place, opened) = match found {
         Ok(opened) => opened,
         Err(error) => {

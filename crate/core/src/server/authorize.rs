@@ -57,20 +57,10 @@ impl Shared {
         self.keys.find(key)
     }
 
-    /// Has the root of a session be the directory to which its path leads now, if the client may know that it exists.
-    pub(super) async fn renew_root(self: &Arc<Self>, client: &ConnectedClient, opened: &Opened) -> Result<()> {
-        let root = match opened {
-            Opened::Session(request) => &request.root,
-            Opened::List { root, .. } | Opened::Stat { root, .. } => root,
-            Opened::Join(_) => return Ok(()),
-        };
-        let name = String::from_utf8_lossy(root).into_owned();
-        if self.own.is_some() || !client.scope.visible_root(&name) {
-            return Ok(());
-        }
-        let shared = Arc::clone(self);
-        let renewed = tokio::task::spawn_blocking(move || shared.roots.renew(&name)).await;
-        renewed.map_err(|_| Error::internal("looking at a root panicked"))?
+    /// A root that was granted, as the directory to which its path leads now. The thread may have to wait for a file
+    /// system.
+    pub(super) fn present_root(&self, granted: Arc<OpenRoot>, name: &[u8]) -> Result<Arc<OpenRoot>> {
+        if self.own.is_some() { Ok(granted) } else { self.roots.present(&String::from_utf8_lossy(name), granted) }
     }
 
     /// The root of a request, if the client may know that it exists.

@@ -17,9 +17,10 @@ pub(super) async fn explain(
     client: &Arc<ConnectedClient>,
     mut request: Request,
 ) -> Result<Explanation> {
-    let root = shared.authorize(client, &mut request)?;
+    let granted = shared.authorize(client, &mut request)?;
     let (shared, client) = (Arc::clone(shared), Arc::clone(client));
     let look = move || {
+        let root = shared.present_root(granted, &request.root)?;
         let session = Arc::new(Session::new(false));
         let answer = Answer { shared: &shared, client: &client, session: &session, root: &root, keeping: None };
         match request.direction {

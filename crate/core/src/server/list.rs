@@ -50,8 +50,9 @@ pub(super) async fn serve_list(
                 })
                 .collect()
         } else {
-            let (root, path) = (shared.root(client, root, path)?, path.clone());
-            tokio::task::spawn_blocking(move || list_directory(&root, &path))
+            let granted = shared.root(client, root, path)?;
+            let (shared, path) = (Arc::clone(shared), path.clone());
+            tokio::task::spawn_blocking(move || list_directory(&*shared.present_root(granted, name.as_bytes())?, &path))
                 .await
                 .map_err(|_| Error::internal("listing panicked"))??
         }

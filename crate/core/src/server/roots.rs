@@ -152,43 +152,46 @@ impl Roots {
         self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Has a root be the directory to which its path leads now, as at the start. Fails while there is none that may be
-    /// served. Runs under way keep the directory that they began with.
-    pub(super) fn renew(&self, name: &str) -> Result<()> {
-        let Some(served) = self.served.get(name) else { return Ok(()) };
-        let stands = self.get(name).is_some_and(|held| held.stands(served));
-        let renewed = if stands { Ok(()) } else { self.open_anew(served) };
-        match &renewed {
-            Ok(()) => lock(&self.lost).remove(name),
+    /// A root as the directory to which its path leads now, opened as at the start where that is not the one that is
+    /// held. Fails while there is none that may be served. Runs under way keep the directory that they began with.
+    pub(super) fn present(&self, name: &str, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
+        let Some(served) = self.served.get(name) else { return Ok(held) };
+        let present = if held.stands(served) { Ok(held) } else { self.open_anew(served, held) };
+        match &present {
+            Ok(_) => lock(&self.lost).remove(name),
             Err(error) => lock(&self.lost).insert(name.to_owned(), error.clone()),
         };
-        renewed
+        present
     }
 
-    fn open_anew(&self, served: &ServedRoot) -> Result<()> {
+    fn open_anew(&self, served: &ServedRoot, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
         // A client is not told the paths of the machine.
         let lost = |why: &str| Error::new(ErrorKind::Connect, format!("the server cannot use its root now: {why}"));
         let _one_at_a_time = lock(&self.renewal);
-        let Some(held) = self.get(&served.name).filter(|held| !held.stands(served)) else { return Ok(()) };
+        // Another session may have opened it meanwhile.
+        let held = self.get(&served.name).unwrap_or(held);
+        if held.stands(served) {
+            return Ok(held);
+        }
         let changing = held.versions.as_ref().map(|(_, changing)| Arc::clone(changing)).unwrap_or_default();
-        let fresh = open_root(served, changing).map_err(|error| lost(error.message()))?;
+        let fresh = Arc::new(open_root(served, changing).map_err(|error| lost(error.message()))?);
         if held.is_mount_point && !fresh.is_mount_point {
             // What would be written now fills the disk below, and is hidden once the file system is back.
             let why = format!("the file system of the root {:?} is no longer mounted", served.name);
             return Err(lost(&why));
         }
         let mut open = self.open.read().unwrap_or_else(PoisonError::into_inner).clone();
-        open.insert(served.name.clone(), Arc::new(fresh));
+        open.insert(served.name.clone(), Arc::clone(&fresh));
         check_apart(&open).map_err(|error| lost(error.message()))?;
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
-        Ok(())
+        Ok(fresh)
     }
 
     /// Looks at every root, so that [`Roots::ailment`] is true between runs as well.
     pub(super) fn look(&self) {
         for name in self.names() {
             *lock(&self.looked_at) = Some((name.to_owned(), Instant::now()));
-            let _ = self.renew(name);
+            let _ = self.get(name).map(|held| self.present(name, held));
         }
         *lock(&self.looked_at) = None;
     }

@@ -62,12 +62,10 @@ pub(super) async fn serve_sync(
     version: Version,
     (mut request, place): (Request, Option<WritePlace>),
 ) -> std::result::Result<(), (Box<dyn SessionLanes>, Error)> {
-    let begun = shared.authorize(client, &mut request).and_then(|root| {
-        let changes = !request.dry_run && (request.direction == Direction::Push || request.removes_sources());
-        let keeping = if changes { root.keeping(&client.scope.name)? } else { None };
-        Ok((Active::begin(&shared.registry, client.key())?, (root, keeping)))
-    });
-    let (active, roots) = match begun {
+    let begun = shared
+        .authorize(client, &mut request)
+        .and_then(|granted| Ok((Active::begin(&shared.registry, client.key())?, granted)));
+    let (active, granted) = match begun {
         Ok(begun) => begun,
         Err(error) => return Err((lanes, error)),
     };
@@ -98,12 +96,21 @@ pub(super) async fn serve_sync(
         Direction::Push => DataLanes::In(lanes.data_in(request.lanes)),
         Direction::Pull => DataLanes::Out(lanes.data_out(request.lanes)),
     };
-    run_engine(shared, client, &session, (active, begun, roots), move |answer| match data {
-        DataLanes::In(data) => {
-            answer.check_place(&request)?;
-            answer.receive(&request, version, control, data)
+    let answering = (Arc::clone(shared), Arc::clone(client), Arc::clone(&session));
+    run_engine(shared, client, &session, (active, begun), move || {
+        let (shared, client, session) = answering;
+        let root = shared.present_root(granted, &request.root)?;
+        let changes = !request.dry_run && (request.direction == Direction::Push || request.removes_sources());
+        let keeping = if changes { root.keeping(&client.scope.name)? } else { None };
+        let answer =
+            Answer { shared: &shared, client: &client, session: &session, root: &root, keeping: keeping.as_ref() };
+        match data {
+            DataLanes::In(data) => {
+                answer.check_place(&request)?;
+                answer.receive(&request, version, control, data)
+            }
+            DataLanes::Out(data) => answer.send(&request, version, control, data),
         }
-        DataLanes::Out(data) => answer.send(&request, version, control, data),
     });
     lanes.carry(session, transport, timeout).await;
     if let Some((profiles, profiler)) = shared.profiles.as_ref().zip(profiler) {
@@ -117,8 +124,8 @@ fn run_engine(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
     session: &Arc<Session>,
-    (active, begun, (root, keeping)): (Active, Option<Begun>, (Arc<OpenRoot>, Option<Root>)),
-    answer: impl FnOnce(Answer<'_>) -> Result<Served> + Send + 'static,
+    (active, begun): (Active, Option<Begun>),
+    answer: impl FnOnce() -> Result<Served> + Send + 'static,
 ) {
     let engine = {
         let (shared, client, session) = (Arc::clone(shared), Arc::clone(client), Arc::clone(session));
@@ -127,8 +134,7 @@ fn run_engine(
             be_nice(shared.registry.sessions_of(client.key()));
             let mut served = Served::Done(None);
             session.guard("session", || {
-                let keeping = keeping.as_ref();
-                served = answer(Answer { shared: &shared, client: &client, session: &session, root: &root, keeping })?;
+                served = answer()?;
                 Ok(())
             });
             session.end();

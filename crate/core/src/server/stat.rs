@@ -23,12 +23,13 @@ pub(super) async fn stat(shared: &Arc<Shared>, client: &ConnectedClient, root: &
         return Ok(Stat { kind: Kind::Directory, size: 0, meta: Meta::default() });
     }
     drop(components);
-    let open = shared.root(client, root, &path)?;
+    let granted = shared.root(client, root, &path)?;
     if !scope.rights.read {
         let refused = Error::new(ErrorKind::Scope, format!("the key {:?} may not read", scope.name));
         return Err(refused.at(path.as_bytes()));
     }
-    tokio::task::spawn_blocking(move || look(&open.root, &path))
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || look(&shared.present_root(granted, name.as_bytes())?.root, &path))
         .await
         .map_err(|_| Error::internal("looking at a path panicked"))?
 }
