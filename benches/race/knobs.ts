@@ -63,7 +63,7 @@ export interface Knobs {
 export interface Selection {
   sets: SetName[];
   links: LinkName[];
-  /** Parts of contenders' keys; empty is all of them. */
+  /** Contenders' keys or parts of them; empty is all of them. */
   contenders: string[];
   /** Whether durable runs on the real disk are measured beside `rsync --fsync`. */
   durable: boolean;
@@ -80,7 +80,7 @@ export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/READM
   --links LIST       of ${LINKS.join(',')} (default: all), or of ${Object.keys(SHAPED).join(',')}, where +bbr behind
                      a name lets the kernel use BBR instead of Cubic
   --runs N           counted runs for each set (default: RUNS, else 5; the large sets 3)
-  --contenders LIST  parts of names, e.g. sparsync,rsync_remote (default: all; rsync_remote is what ratios refer to)
+  --contenders LIST  names or parts of names, e.g. sparsync_api,rsync (default: all; rsync_remote is what ratios refer to)
   --no-durable       without the runs on the real disk that are flushed
   --no-seed          without the seed itself, which is built with cargo the first time
   --against DIR      another checkout, with its release build and dist/, takes part: no median of this one may be more

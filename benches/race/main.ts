@@ -41,7 +41,10 @@ const CORES_BUSY_MAX = 0.2;
 
 function byName(selection: Selection, contenders: readonly Contender[]): Contender[] {
   const { contenders: parts } = selection;
-  return contenders.filter(({ key }) => parts.length === 0 || parts.some((part) => key.includes(part)));
+  // A whole name is that contender alone, though others may begin with it.
+  const isWhole = (part: string): boolean => contenders.some(({ key }) => key === part);
+  const isMeant = (key: string, part: string): boolean => (isWhole(part) ? key === part : key.includes(part));
+  return contenders.filter(({ key }) => parts.length === 0 || parts.some((part) => isMeant(key, part)));
 }
 
 /** On a link that loses, each of them may take minutes. */
