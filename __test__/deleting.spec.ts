@@ -217,6 +217,14 @@ judgedEachWay(
   },
 );
 
+judgedEachWay('with --ignore-missing-args a missing directory on the way is passed over as well', async (t, set) => {
+  const model = make(`${set.work}/model`, { 's/a': 'a', 'd/sub/gone': 'g' });
+  writeFileSync(`${model}/list`, 'a\nsub/gone\nnone/x/y\n');
+  const flags = ['-ai', '--ignore-missing-args'];
+  await besideRsync(t, set, { model, flags: [...flags, `--files-from=${model}/list`], sources: ['s/'] });
+  await besideRsync(t, set, { model, flags: [...flags, '-R'], sources: ['s/./a', 's/./sub/gone', 's/./none/x/y'] });
+});
+
 judgedWhere(isRoot)(
   'a directory that cannot be read keeps everything, and with --ignore-errors what it is here',
   async (t) => {

@@ -114,7 +114,6 @@ const DIFFERS = {
     'removes what has arrived, links as well, when all of it is on disk; not what another state of the tree has',
   'ignore-errors': 'what could not be listed is left alone at the destination',
   'delete-missing-args': 'a path of a list whose directory is missing is told, and kept',
-  'ignore-missing-args': 'as `--delete-missing-args`',
   'max-delete': 'what is in directories that give way is counted first',
   'fake-super': 'what is not carried is stored as the file has it',
   'copy-links': 'a name is the first source’s, also where that leads nowhere',

@@ -1064,7 +1064,7 @@ export interface TransferOptions {
   /**
    * What a missing source, or path of `filesFrom`, means: with `'fail'` an error, with `'ignore'` nothing; with `'delete'` it is
    * deleted from the destination, a directory that is not empty only with `delete` or `force`. Where the directory that should hold
-   * it is missing, it is an error with all three.
+   * it is missing as well, it is an error with `'delete'`, and with `'ignore'` unless that directory would arrive, too.
    *
    * Default: `'fail'`.
    *

@@ -327,7 +327,7 @@ export class ToldDifferences {
       ],
       [
         'what is below a directory that is missing is told and kept, and has vanished there',
-        () => stderr.includes('file has vanished') && has('--ignore-missing-args', '--delete-missing-args'),
+        () => stderr.includes('file has vanished') && has('--delete-missing-args'),
       ],
       [
         'the ACL of a directory that forbids its owner to look is not read there',

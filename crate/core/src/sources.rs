@@ -26,9 +26,24 @@ type FsPart = Part<Root>;
 pub(crate) enum Untaken {
     /// The directory that should hold it is there, and does not.
     Absent(Error),
+    /// A directory on the way to it, which would arrive as well, is missing.
+    WayAbsent(Error),
     /// Anything else; a missing directory above it, which may be a disk that is not mounted, among it.
     Failed(Error),
 }
+
+/// Whether what is missing may be missing. A disk that is not mounted must not cost what was once copied from it, so
+/// where the missing is deleted, its directory must be there.
+fn may_be_gone(missing: MissingSources, directory_is_there: bool) -> bool {
+    match missing {
+        MissingSources::Fail => false,
+        MissingSources::Ignore => true,
+        MissingSources::Delete => directory_is_there,
+    }
+}
+
+/// Directories, each with a name in it.
+type Way = Vec<(Arc<Root>, Vec<u8>)>;
 
 /// A source, if it can be taken.
 pub(crate) type Taken = std::result::Result<FsPart, Untaken>;
@@ -40,6 +55,28 @@ impl From<Error> for Untaken {
 }
 
 impl Untaken {
+    fn may_be_gone(&self, missing: MissingSources) -> bool {
+        match self {
+            Self::Absent(_) => may_be_gone(missing, true),
+            Self::WayAbsent(_) => may_be_gone(missing, false),
+            Self::Failed(_) => false,
+        }
+    }
+
+    /// The same, with the path that was given.
+    fn at(self, path: &[u8]) -> Self {
+        match self {
+            Self::Absent(error) => Self::Absent(error.at(path)),
+            Self::WayAbsent(error) => Self::WayAbsent(error.at(path)),
+            Self::Failed(error) => Self::Failed(error.at(path)),
+        }
+    }
+
+    fn into_error(self) -> Error {
+        let (Self::Absent(error) | Self::WayAbsent(error) | Self::Failed(error)) = self;
+        error
+    }
+
     /// What a look at a name in a held directory failed with, which `tell` makes an error of.
     fn looked(tell: impl FnOnce(CallError) -> Error) -> impl FnOnce(CallError) -> Self {
         |error| match error.errno {
@@ -75,8 +112,8 @@ pub(crate) fn single(part: FsPart) -> Source {
 pub(crate) fn single_or_gone(part: Taken, arrives_at: Option<RelPath>, missing: MissingSources) -> Result<Source> {
     match (part, arrives_at) {
         (Ok(part), _) => Ok(single(part)),
-        (Err(Untaken::Absent(_)), Some(path)) if missing != MissingSources::Fail => nothing_but(vec![path]),
-        (Err(Untaken::Absent(error) | Untaken::Failed(error)), _) => Err(error),
+        (Err(untaken), Some(path)) if untaken.may_be_gone(missing) => nothing_but(vec![path]),
+        (Err(untaken), _) => Err(untaken.into_error()),
     }
 }
 
@@ -141,11 +178,11 @@ pub(crate) fn several(parts: impl Iterator<Item = Named>, missing_sources: Missi
                 found.push(part);
                 continue;
             }
-            (Err(Untaken::Absent(_)), Some(path)) if missing_sources != MissingSources::Fail => {
+            (Err(untaken), Some(path)) if untaken.may_be_gone(missing_sources) => {
                 gone.push(path);
                 continue;
             }
-            (Err(Untaken::Absent(error) | Untaken::Failed(error)), _) => error,
+            (Err(untaken), _) => untaken.into_error(),
         };
         let kind = match error.kind() {
             ErrorKind::NotFound => IssueKind::Missing,
@@ -255,10 +292,13 @@ pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath, held: &Held) -> Ta
 }
 
 /// The directories on the way to `path`, which `open` opens, each with the name that leads on.
-fn way_to(path: &RelPath, open: impl Fn(&RelPath) -> Result<Arc<Root>>) -> Result<Vec<(Arc<Root>, Vec<u8>)>> {
+fn way_to(path: &RelPath, open: impl Fn(&RelPath) -> Result<Arc<Root>>) -> std::result::Result<Way, Untaken> {
     let mut at = RelPath::root();
     let steps = path.components().map(|name| {
-        let above = open(&at)?;
+        let above = open(&at).map_err(|error| match error.kind() {
+            ErrorKind::NotFound if !at.is_root() => Untaken::WayAbsent(error),
+            _ => Untaken::Failed(error),
+        })?;
         at = at.join(name);
         Ok((above, name.as_bytes().to_vec()))
     });
@@ -294,15 +334,12 @@ pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
             held = Some((parent.clone(), source.root.open(&parent, storage::Access::Reach)));
         }
         let Some((_, directory)) = &held else { continue };
-        let looked = directory.as_ref().map_err(|error| *error).map(|directory| directory.status(name.as_bytes()));
-        let error = match looked {
-            Ok(Ok(_)) => continue,
-            Ok(Err(error)) if error.errno == Errno::NOENT && request.missing_sources != MissingSources::Fail => {
-                source.gone.push(path);
-                continue;
-            }
-            Ok(Err(error)) | Err(error) => error,
-        };
+        let looked = directory.as_ref().map_err(|error| *error).and_then(|directory| directory.status(name.as_bytes()));
+        let Err(error) = looked else { continue };
+        if error.errno == Errno::NOENT && may_be_gone(request.missing_sources, directory.is_ok()) {
+            source.gone.push(path);
+            continue;
+        }
         let (kind, message) = match error.errno {
             Errno::NOENT | Errno::NOTDIR => (IssueKind::Missing, MISSING.to_owned()),
             Errno::LOOP => (IssueKind::Unreadable, "the path leads through a symlink".to_owned()),
@@ -372,10 +409,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Taken {
     }
     let (top, rest) = open_own(path, Root::reach)?;
     // The rest below the directories that exist tells less than the path that was given, so the error names that.
-    source(&Place { top: &top, path: rest }, |_| None).map_err(|untaken| match untaken {
-        Untaken::Absent(error) => Untaken::Absent(error.at(path)),
-        Untaken::Failed(error) => Untaken::Failed(error.at(path)),
-    })
+    source(&Place { top: &top, path: rest }, |_| None).map_err(|untaken| untaken.at(path))
 }
 
 /// The entry at `place` itself, of any kind: one of several sources.
