@@ -86,7 +86,7 @@ export const rows = [
     flag: 'transport',
     choices: { list: 'TRANSPORT_CHOICES', from: '../transports.js' },
     shared: true,
-    help: 'quic or tcp to a server, quic or pipe over ssh; auto is quic unless UDP gets no answer (default: auto)',
+    help: 'quic or tcp to a server, quic or pipe over ssh; auto is quic unless UDP gets no answer or $HTTPS_PROXY is set (default: auto)',
   },
   {
     kind: own({ value: 'LOW-HIGH' }),

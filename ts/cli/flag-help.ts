@@ -344,7 +344,7 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   },
   transport: {
     category: 'Connection and trust',
-    help: 'quic or tcp to a server, quic or pipe over ssh; auto is quic unless UDP gets no answer (default: auto)',
+    help: 'quic or tcp to a server, quic or pipe over ssh; auto is quic unless UDP gets no answer or $HTTPS_PROXY is set (default: auto)',
   },
   'quic-ports': {
     category: 'Connection and trust',
