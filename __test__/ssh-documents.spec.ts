@@ -159,6 +159,18 @@ where('README: who says no is told what else there is', async (t) => {
   const { shown, code } = await terminal.ends();
   t.is(code, 1);
   t.regex(shown, /--bootstrap installs it; or put it into the PATH/);
+  // Whoever looks there first is asked as well.
+  const [place = ''] = /\S+:\S*/.exec(push) ?? [];
+  for (const line of [
+    `sparsync list ${place}`,
+    `sparsync verify photos/ ${place}`,
+    `sparsync -a --explain=x photos/ ${place}`,
+  ]) {
+    terminal.type(`${line}; echo "=$?="`);
+    await terminal.sees(/Install it\? \(yes\/no\) $/);
+    terminal.type('no');
+    t.is((await terminal.ends()).code, 1, line);
+  }
   t.deepEqual(names(ready.home), []);
 });
 

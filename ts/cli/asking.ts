@@ -1,7 +1,6 @@
 import type { Interface } from 'node:readline';
 
-import { ConfigError } from '../errors.js';
-import type { HostKeyError } from '../errors.js';
+import type { ConfigError, HostKeyError } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
 import { canBootstrap } from '../session-command.js';
 import { formatRemote } from '../target.js';
@@ -25,12 +24,11 @@ export async function isTrusted(
  * Asks at the terminal whether to install the other end where it is missing, if no flag or setting says so.
  */
 export async function mayBootstrap(
-  error: unknown,
+  error: ConfigError,
   { bootstrap, rsh, remotePath }: ConnectOptions,
   signal: () => AbortSignal,
 ): Promise<boolean> {
-  const isMissing = error instanceof ConfigError && error.details['reason'] === 'remote-missing';
-  if (!isMissing || bootstrap !== undefined || !canBootstrap({ rsh, remotePath }) || !isAttended()) return false;
+  if (bootstrap !== undefined || !canBootstrap({ rsh, remotePath }) || !isAttended()) return false;
   const { address } = error.details;
   return question(
     `sparsync-remote is not installed on ${typeof address === 'string' ? safe(address) : 'the other end'}. It can be installed into the cache folder there, once.\n`,

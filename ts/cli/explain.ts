@@ -26,9 +26,9 @@ export async function explainCommand(flags: ParsedFlags): Promise<number> {
     const options = { ...connectOptions(flags), ...(await planOptions(flags)) };
     for (const path of flags.words('explain')) {
       const told = await withFirstContact(
-        options.trust?.knownHosts,
+        options,
         () => new AbortController().signal,
-        () => explain(operands, destination, path, options),
+        (connect) => explain(operands, destination, path, connect),
       );
       for (const one of told) await tell(one, reporter() === 'json');
     }

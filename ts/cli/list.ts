@@ -32,12 +32,11 @@ export async function listCommand(words: readonly Word[]): Promise<number> {
   const target = operand === undefined ? undefined : operandTarget(operand);
   if (target?.kind !== 'remote' || rest.length > 0)
     throw new ConfigError('list takes one URL; a folder of that name is ./list');
-  const options = connectOptions(flags);
   const never = new AbortController();
   const connection = await withFirstContact(
-    options.trust?.knownHosts,
+    connectOptions(flags),
     () => never.signal,
-    async () => {
+    async (options) => {
       const made = connectionTo(target, options);
       await made.establish();
       return made;

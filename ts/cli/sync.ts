@@ -185,14 +185,11 @@ class SyncRun {
 
   async #connectAndRun(ends: Ends, connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
     const remote = remoteEnd(ends);
-    try {
-      await this.#runOver(ends, remote, connect, transfer);
-    } catch (error) {
-      if (remote === undefined) throw error;
-      const { mayBootstrap } = await import('./asking.js');
-      if (!(await mayBootstrap(error, connect, () => this.#askingSignal()))) throw error;
-      await this.#runOver(ends, remote, { ...connect, bootstrap: true }, transfer);
-    }
+    await withFirstContact(
+      connect,
+      () => this.#askingSignal(),
+      (options) => this.#runOver(ends, remote, options, transfer),
+    );
   }
 
   async #runOver(
@@ -207,11 +204,7 @@ class SyncRun {
     // The rest is prepared during the handshake. Without -r there may turn out to be nothing to do.
     if (transfer.recursive === true) connection?.begin();
     try {
-      await withFirstContact(
-        connect.trust?.knownHosts,
-        () => this.#askingSignal(),
-        () => this.#run(ends, connection, transfer),
-      );
+      await this.#run(ends, connection, transfer);
     } finally {
       await connection?.close();
     }

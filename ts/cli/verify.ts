@@ -48,11 +48,10 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
   onBrokenPipe(() => stop.abort(new Interrupted('SIGPIPE')));
   try {
     refuseRemoteList(flags);
-    const options = await verifyOptions(flags, stop.signal);
     const result = await withFirstContact(
-      options.trust?.knownHosts,
+      await verifyOptions(flags, stop.signal),
       () => stop.signal,
-      () => compare(operandLocation(source), operandLocation(destination), options, flags),
+      (options) => compare(operandLocation(source), operandLocation(destination), options, flags),
     );
     return await conclude(result, flags);
   } catch (error) {
