@@ -126,7 +126,7 @@ judged('a list on the server takes the right to read, and nothing but a file of 
   };
   await refused(':lists/one', exit.unauthorized, /may not read/);
   await refused(':lists/one', exit.usage, /neither SRC nor DEST/, [`${source}/`, `${work}/to`]);
-  await refused('host:one', exit.usage, /:FILE below the root/);
+  await refused('host:one', exit.usage, /a different server than SRC and DEST, or is a file here/);
   await refused(urlAt('127.0.0.1:1', 'root', 'lists/one'), exit.usage, /a different server/);
   for (const words of [['verify'], ['--explain=a']]) {
     const ran = await cli(t, user, [...words, '--files-from=:lists/one', `${source}/`, url('to')]);

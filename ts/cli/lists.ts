@@ -62,15 +62,12 @@ export async function filesFromOf(flags: ParsedFlags): Promise<readonly Uint8Arr
   return remoteListOf(flags) === undefined ? readList(flags, file) : [];
 }
 
-/** The value of `--files-from` for a list on the server: a URL, or a colon and the path below the root. */
+/** The value of `--files-from` for a list on the server: a URL, or `:FILE` with the path below the root, or `HOST:FILE`. */
 export function remoteListOf(flags: ParsedFlags): string | undefined {
   const word = flags.words('files-from').at(-1);
   const text = word === undefined ? undefined : textOf(word);
   if (text === undefined || !/^[^/]*:/.test(text)) return undefined;
-  if (text.startsWith(':') || /^sparsync:\/\//i.test(text)) return text;
-  throw new ConfigError(
-    `--files-from takes a file on this machine, or :FILE below the root of the server, not ${text}`,
-  );
+  return text;
 }
 
 /** Refuses a list on the server where nothing is transferred. */

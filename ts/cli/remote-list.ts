@@ -8,7 +8,7 @@ import { bytesOf, joinBytes } from '../paths.js';
 import { remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
 import { pipeParts } from '../shell.js';
-import { parseRemote } from '../target.js';
+import { machineOf, parseTarget } from '../target.js';
 import type { RemoteTarget } from '../target.js';
 import { entriesOf, remoteListOf } from './lists.js';
 import type { ParsedFlags } from './parse.js';
@@ -34,15 +34,21 @@ export async function withRemoteList(
 
 /** Root and path of the list. */
 function placeOf(list: string, remote: RemoteTarget): Uint8Array {
-  if (list.startsWith(':') && remote.via !== undefined) {
-    const { root, path } = pipeParts({ host: 'host', path: list.slice(1) }, '--files-from');
-    return joinBytes(Buffer.from(root), path);
+  const other = 'a different server than SRC and DEST';
+  if (/^(?:sparsync|ssh):\/\//i.test(list)) {
+    const target = parseTarget(list, '--files-from');
+    if (target.kind !== 'remote' || machineOf(target) !== machineOf(remote))
+      throw new ConfigError(`--files-from names ${other}`);
+    return joinBytes(Buffer.from(target.root), target.path);
   }
-  if (list.startsWith(':')) return joinBytes(Buffer.from(remote.root), bytesOf(list.slice(1).replace(/^\/+/, '')));
-  const { host, port, root, path } = parseRemote(list, '--files-from');
-  if (host !== remote.host || port !== remote.port) {
-    throw new ConfigError('--files-from names a different server than SRC and DEST');
-  }
+  const [, user, host, file = ''] = /^(?:([^@:]*)@)?(\[[^\]]*\]|[^:]*):(.*)$/s.exec(list) ?? [];
+  const isOther = host !== '' && host?.replace(/^\[(.*)\]$/, '$1') !== remote.host;
+  const isAnother =
+    user !== undefined && !(remote.via !== undefined && 'user' in remote.via && remote.via.user === user);
+  if (isOther || isAnother)
+    throw new ConfigError(`--files-from=${list} names ${other}, or is a file here: write that as ./…`);
+  if (remote.via === undefined) return joinBytes(Buffer.from(remote.root), bytesOf(file.replace(/^\/+/, '')));
+  const { root, path } = pipeParts({ host: 'host', path: file }, '--files-from');
   return joinBytes(Buffer.from(root), path);
 }
 
