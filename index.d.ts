@@ -180,6 +180,8 @@ export interface NativeCommandOptions {
   beside?: NativeBesideOptions
   /** How long the other end may take to be there; for ever when it is not given. */
   connectTimeoutMs?: number
+  /** What the command says on its standard error goes to that of this process as well. */
+  inheritsStderr: boolean
 }
 
 /** How the content of two regular files is compared. */

@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 
 import test from 'ava';
 
@@ -129,7 +130,9 @@ test('what is no place over a shell is refused with what to write', async (t) =>
     ['-oProxyCommand=x:path', /no usable host|unknown|-o/],
     ['ssh://-oProxyCommand=x/path', /no usable host/],
     ['box$(x):path', /no usable host/],
-    ['me;x@box:path', /no usable user/],
+    ['-lme@box:path', /no usable user|unknown|-l/],
+    ['me\u0007@box:path', /no usable user/],
+    ['ssh://%00me@box/path', /no usable user/],
     [':path', /names no host/],
     ['ssh://box:99999/x', /no usable port/],
     ['ssh://me:secret@box/x', /a password in its URL: leave it out, ssh asks/],
@@ -183,17 +186,48 @@ test('what does not lead anywhere is told with the command, its exit code and wh
   };
   const source = dir(work, 'source');
   const cases: readonly (readonly [string, string, number, RegExp])[] = [
-    ['fails', 'echo "no route" >&2; exit 255', exit.connect, /fails box .*exit code 255.*no route/],
+    [
+      'fails',
+      'echo "no route" >&2; exit 255',
+      exit.connect,
+      /^no route\n.*fails box .*exit code 255 before a session began.*\n *help: run it again/s,
+    ],
     ['lacks', 'exit 127', exit.usage, /exit code 127.*sparsync-remote is not installed there/],
+    [
+      'csh',
+      'echo "sparsync-remote: Command not found." >&2; exit 1',
+      exit.usage,
+      /sparsync-remote is not installed there/,
+    ],
+    ['other-box', 'exit 126', exit.usage, /the sparsync-remote there cannot be run/],
+    [
+      'key',
+      'echo "Permission denied (publickey)." >&2; exit 255',
+      exit.unauthorized,
+      /ssh could not log in.*\n *help: does/,
+    ],
+    [
+      'host',
+      'echo "Host key verification failed." >&2; exit 255',
+      exit.hostKey,
+      /not know the key of the host.*\n *help: log in/,
+    ],
+    [
+      'changed',
+      'echo "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @" >&2; echo "Host key verification failed." >&2; exit 255',
+      exit.hostKeyChanged,
+      /the key of the host is not the one that ssh knows.*\n *help: somebody may be in between/,
+    ],
     ['killed', 'kill -9 $$', exit.connect, /signal 9/],
     ['greets', 'echo "Welcome to box"; sleep 100', exit.protocol, /printed "Welcome to box"/],
     ['short', 'printf "\\0SPSY"', exit.protocol, /printed/],
     ['other', 'printf "\\0SPSY-9\\n"; sleep 100', exit.version, /an incompatible version/],
   ];
   for (const [name, text, code, said] of cases) {
-    const ran = await cli(t, user, ['-a', `--rsh=${script(name, text)}`, `${source}/`, 'box:x/']);
+    const ran = await cli(t, user, ['-a', '--retry=1', `--rsh=${script(name, text)}`, `${source}/`, 'box:x/']);
     t.regex(ran.stderr, said, name);
     t.is(ran.code, code, `${name}: ${ran.stderr}`);
+    t.is(/trying again/.test(ran.stderr), code === exit.connect, `${name} is tried again: ${ran.stderr}`);
   }
   const missing = await cli(t, user, ['-a', `--rsh=${work}/nothing`, `${source}/`, 'box:x/']);
   t.is(missing.code, exit.usage);
@@ -206,7 +240,7 @@ test('what does not lead anywhere is told with the command, its exit code and wh
     'box:x/',
   ]);
   t.is(silent.code, exit.connectTimeout, silent.stderr);
-  t.regex(silent.stderr, /said nothing within 1 seconds/);
+  t.regex(silent.stderr, /said nothing within 1 seconds.*\n.*--contimeout SECONDS/);
   const error = await failure(t, sync(source, 'ssh://box/x', { rsh: [`${work}/fails`] }), ConnectionError);
   t.is(error.code, 'ERR_SPARSYNC_CONNECT');
   t.is(error.details['exitCode'], 255);
@@ -404,6 +438,140 @@ test('a signal ends the command while what leads to the other end is silent', as
       t.regex(ended.stderr, new RegExp(`^sparsync: stopped by ${signal}: (?:nothing was done|0 files )`), label);
       await until('the command to end', () => !isAlive(pid));
     }
+});
+
+test('what the command says while it runs is shown as it comes, and in a program only where that is wanted', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  writeFileSync(
+    `${work}/talks`,
+    `#!/bin/sh\nprintf 'open https://box/\\033[1m to go on\\n' >&2\nuntil [ -e '${work}/opened' ]; do sleep 0.02; done\nexec '${stub.shell}' "$@"\n`,
+    { mode: 0o755 },
+  );
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/file`, 'x');
+  const running = startCli(t, user, ['-aq', '-e', `${work}/talks`, `${source}/`, 'box:there/']);
+  await until('the address to be shown', () => running.stderr().includes('to go on\n') || running.over());
+  t.is(running.stderr(), 'open https://box/\u001B[1m to go on\n');
+  writeFileSync(`${work}/opened`, '');
+  t.is((await running.ended).code, 0);
+  assertEqual(t, source, `${stub.home}/there`);
+  for (const [commandStderr, shown] of [
+    ['ignore', ''],
+    ['inherit', 'open https://box/\u001B[1m to go on\n'],
+  ] as const) {
+    const text = `import { sync } from '${new URL('../dist/index.js', import.meta.url).pathname}';
+await sync('${source}', 'ssh://box/~/api', { rsh: '${work}/talks', commandStderr: '${commandStderr}' });`;
+    const ended = await start(t, process.execPath, ['--input-type=module', '-e', text], { env: user.env }).ended;
+    t.deepEqual([ended.code, ended.stderr], [0, shown], commandStderr);
+  }
+});
+
+test('what begins with ~ is in the home folder of the user, wherever the command begins', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const [home, began] = [dir(work, 'own'), dir(work, 'began')];
+  dir(began, 'base');
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/file`, 'x');
+  const command = ['env', '-C', began, `HOME=${home}`];
+  writeFileSync(`${work}/enter`, `#!/bin/sh\nshift 2\nexec ${command.join(' ')} '${remote}' "$@"\n`, { mode: 0o755 });
+  await quietly(t, user, ['-a', '-e', `${work}/enter`, `${source}/`, 'box:~/cli/']);
+  assertEqual(t, source, `${home}/cli`);
+  await sync(source, { command, path: '~/api' }, { remotePath: remote });
+  assertEqual(t, source, `${home}/api`);
+  // A kept connection takes paths as a shell there would.
+  await using connection = await connect({ command, path: 'base' }, { remotePath: remote });
+  await connection.push(source, 'below');
+  await connection.push(source, `${work}/whole`);
+  await connection.push(source, '~/kept');
+  for (const path of [`${began}/base/below`, `${work}/whole`, `${home}/kept`]) assertEqual(t, source, path);
+  t.is((await connection.stat('~/kept/file')).size, 1);
+  t.deepEqual(
+    (await connection.list(`${work}/whole`)).map(({ name }) => name),
+    ['file'],
+  );
+  await failure(t, connection.push(source, '~other/x'), ConfigError);
+  // Without HOME the system's data base of users says it, and then nobody does.
+  const bare = ['env', '-C', began, '-u', 'HOME'];
+  const { homedir } = userInfo();
+  const plain = await connect({ command: bare, path: '' }, { remotePath: remote });
+  t.is((await plain.stat('~')).mtimeMs, (await plain.stat(homedir)).mtimeMs);
+  await plain.close();
+  const none = await failure(
+    t,
+    sync(source, { command: [...bare, 'HOME=none'], path: '~/x' }, { remotePath: remote }),
+    ConfigError,
+  );
+  t.regex(none.message, /~ means nothing there/);
+  t.deepEqual(names(began), ['base', 'base/below', 'base/below/file']);
+});
+
+test('a list on the host is named as in rsync, by its host', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  const source = dir(work, 'source');
+  for (const name of ['one', 'two']) writeFileSync(`${source}/${name}`, name);
+  writeFileSync(`${dir(stub.home, 'lists')}/list`, 'one\n');
+  for (const [list, place] of [
+    [':lists/list', 'box:'],
+    ['box:lists/list', 'box:'],
+    [`box:${stub.home}/lists/list`, 'me@box:'],
+    ['me@box:lists/list', 'me@box:'],
+    ['ssh://box/~/lists/list', 'box:'],
+  ] as const) {
+    await quietly(t, user, ['-a', `--files-from=${list}`, `${source}/`, `${place}there/`], { env: stub.env });
+    t.deepEqual(names(`${stub.home}/there`), ['one'], list);
+    rmSync(`${stub.home}/there`, { recursive: true });
+  }
+  for (const list of ['other:lists/list', 'you@box:lists/list', 'ssh://other/~/lists/list']) {
+    const ran = await cli(t, user, ['-a', `--files-from=${list}`, `${source}/`, 'me@box:there/'], { env: stub.env });
+    t.is(ran.code, exit.usage, ran.stderr);
+    t.regex(ran.stderr, /names a different server than SRC and DEST/);
+  }
+});
+
+test('users as ssh takes them are passed on as they are', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  const source = dir(work, 'source');
+  for (const name of ['DOM\\me', 'me#target@bastion', 'jürgen', 'me;x']) {
+    await quietly(t, user, ['-a', `${source}/`, `${name}@box:there/`], { env: stub.env });
+    t.is(stub.calls().at(-1), `-l ${name} box sparsync-remote --stdio`);
+  }
+});
+
+test('an upload of the other end that is not taken ends the call', async (t) => {
+  const work = workDir(t);
+  const command = ['sh', '-c', 'echo "SPSY-NEED Linux $(uname -m)"; exec sleep 1000'];
+  const error = await failure(
+    t,
+    sync(dir(work, 'source'), { command, path: 'x' }, { bootstrap: true, connectTimeoutMs: 500 }),
+    ConnectionError,
+  );
+  t.is(error.code, 'ERR_SPARSYNC_TIMEOUT');
+  t.regex(error.message, /took nothing of sparsync-remote within 0.5 seconds/);
+});
+
+test('Ctrl-C that reaches the other end too leaves no half of a file', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const source = dir(work, 'source');
+  for (let i = 0; i < 40; i += 1) writeFileSync(`${source}/file${i}`, randomBytes(300_000));
+  const there = `${work}/there`;
+  writeFileSync(`${work}/enter`, `#!/bin/sh\nshift 2\necho $$ >'${work}/pid'\nexec '${remote}' "$@"\n`, {
+    mode: 0o755,
+  });
+  const args = ['-a', '--bwlimit=1000', '-e', `${work}/enter`, `${source}/`, `box:${there}/`];
+  const running = start(t, 'setsid', [process.execPath, program, ...args], { env: user.env });
+  const halves = (): string[] => (existsSync(there) ? names(there).filter((name) => name.endsWith('.tmp')) : []);
+  await until('a file under way', () => halves().length > 0 || running.over());
+  const pid = Number(readFileSync(`${work}/pid`, 'utf8'));
+  process.kill(-running.pid, 'SIGINT');
+  const ended = await running.ended;
+  t.is(ended.code, exit.aborted, ended.stderr);
+  await until('the other end to end', () => !isAlive(pid));
+  t.deepEqual(halves(), []);
 });
 
 test('the other end says what it is, and refuses what it does not know', async (t) => {

@@ -15,7 +15,7 @@ import {
 import { ConnectionError, SparsyncError, sync } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { assertEqual } from './helpers/judge.js';
-import { until } from './helpers/process.js';
+import { start, until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { isAlive } from './helpers/remote.js';
 import { codeOf, failure } from './helpers/setup.js';
@@ -87,10 +87,10 @@ overSsh('what sshd and the shell there make impossible is told', async (t) => {
   const run = (...args: string[]) => cli(t, user, ['-a', ...args, `${source}/`, `box:${work}/there/`]);
   const missing = await run('-e', sshd.rsh, '--rsync-path=/nowhere/sparsync-remote');
   t.is(missing.code, exit.usage);
-  t.regex(missing.stderr, /exit code 127: sparsync-remote is not installed there.*it said: .*nowhere/s);
+  t.regex(missing.stderr, /^.*nowhere.*exit code 127: sparsync-remote is not installed there/s);
   const closed = await run('-e', `${sshd.rsh} -p 1`);
   t.is(closed.code, exit.connect, closed.stderr);
-  t.regex(closed.stderr, /exit code 255.*it said: .*(refused|connect)/is);
+  t.regex(closed.stderr, /(refused|connect).*exit code 255/is);
   writeFileSync(`${sshd.bin}/sparsync-remote-loud`, `#!/bin/sh\necho Welcome\nexec sparsync-remote "$@"\n`, {
     mode: 0o755,
   });
@@ -161,19 +161,51 @@ overSsh('what cannot be put there is told, and leaves nothing', async (t) => {
   tool('uname', 'case $1 in -s) echo Linux;; *) echo riscv64;; esac');
   const processor = await run('--bootstrap');
   t.is(processor.code, exit.usage);
-  t.regex(processor.stderr, /the other end is Linux riscv64, and no sparsync-remote for it is installed here/);
+  t.regex(processor.stderr, /the other end is Linux riscv64: sparsync-remote is for Linux on x86_64 or aarch64/);
   tool('uname', 'case $1 in -s) echo Darwin;; *) echo arm64;; esac');
-  t.regex((await run('--bootstrap')).stderr, /the other end is Darwin aarch64/);
+  t.regex((await run('--bootstrap')).stderr, /the other end is Darwin aarch64: sparsync-remote is for Linux/);
+  const [other, name] = process.arch === 'x64' ? ['aarch64', 'arm64'] : ['x86_64', 'x64'];
+  tool('uname', `case $1 in -s) echo Linux;; *) echo ${other};; esac`);
+  t.regex(
+    (await run('--bootstrap')).stderr,
+    new RegExp(`the other end is Linux ${other}: .*package sparsync-native-linux-${name}-gnu\\)`),
+  );
   rmSync(`${sshd.bin}/uname`);
   tool('head', 'exec /usr/bin/head -c 1000');
   const cut = await run('--bootstrap');
-  t.regex(cut.stderr, /exit code 4 .*what arrived is not what was sent/);
+  t.regex(cut.stderr, /what arrived is not what was sent.*exit code 4: sparsync-remote did not arrive whole/s);
   rmSync(`${sshd.bin}/head`);
   t.deepEqual(existsSync(`${cache}/sparsync`) ? readdirSync(`${cache}/sparsync`) : [], []);
   for (const args of [['--bootstrap', '--rsync-path=x'], ['--bootstrap=always'], ['--bootstrap', '-e', 'rsh']]) {
     t.is((await run(...args)).code, exit.usage, args.join(' '));
   }
   t.false(existsSync(`${work}/d`));
+});
+
+// Seen red with the command killed when it did not end: the other session ended with it.
+overSsh('another session that shares the connection of a run goes on when that is over', async (t) => {
+  const work = workDir(t);
+  const [user, sshd] = [client(work), await startSshd(t, work, { shared: 'auto' })];
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/file`, 'x');
+  writeFileSync(
+    `${sshd.bin}/later`,
+    `#!/bin/sh\nuntil [ -e '${work}/go' ]; do sleep 0.02; done\nexec sparsync-remote "$@"\n`,
+    { mode: 0o755 },
+  );
+  const running = startCli(t, user, ['-a', '-e', sshd.rsh, '--rsync-path=later', `${source}/`, `box:${work}/there/`]);
+  await until('the shared connection', () => existsSync(`${work}/sshd/shared`) || running.over());
+  const other = start(t, 'ssh', [...sshd.rsh.split(' ').slice(1), 'box', 'echo here; read line; echo "$line"'], {
+    input: null,
+  });
+  await until('the other session', () => other.stdout() === 'here\n' || other.over());
+  writeFileSync(`${work}/go`, '');
+  const ended = await running.ended;
+  t.deepEqual([ended.code, ended.stderr], [0, '']);
+  assertEqual(t, source, `${work}/there`);
+  other.child.stdin?.end('still\n');
+  const said = await other.ended;
+  t.deepEqual([said.code, said.stdout], [0, 'here\nstill\n'], said.stderr);
 });
 
 overSsh('nothing is left running, whichever end is killed', async (t) => {

@@ -20,6 +20,7 @@ export const JUDGES = {
   'systemd-analyze': 'systemd',
   zsh: 'zsh',
   fish: 'fish',
+  tcsh: 'tcsh',
   prometheus: 'prometheus',
   'mkfs.xfs': 'xfsprogs',
 };

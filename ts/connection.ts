@@ -12,7 +12,7 @@ import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
 import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
 import type { ConnectSettings, TransferSettings } from './settings.js';
-import { describe, eachSource, joinBytes, pathBytes, textOf } from './paths.js';
+import { bytesOf, describe, eachSource, joinBytes, pathBytes, textOf } from './paths.js';
 import type { PathLike, Sources } from './paths.js';
 import { checkEnds, sourceOf } from './placement.js';
 import type { Ends } from './placement.js';
@@ -21,6 +21,7 @@ import { taskOf } from './planning.js';
 import type { Task } from './planning.js';
 import type { PlatformURL } from './platform.js';
 import { Run } from './run.js';
+import { placeOf } from './shell.js';
 import type { PipePlace } from './shell.js';
 import { parseTarget, remotePathNames } from './target.js';
 import type { LocalTarget, Location, RemoteTarget } from './target.js';
@@ -88,7 +89,8 @@ export type PlanDirection =
  * alive while nothing is transferred. When it breaks, the next transfer or attempt connects anew.
  *
  * Paths on the server begin with the name of a root (`'backup/photos'`), or continue the path of the URL that was
- * connected to. They are plain text or bytes, without percent-encoding.
+ * connected to. They are plain text or bytes, without percent-encoding. Over ssh or a command one that begins with `/` or `~/`
+ * is the whole path.
  */
 export class Connection {
   readonly #target: RemoteTarget;
@@ -287,6 +289,13 @@ export class Connection {
   }
 
   #remote(path: string | Uint8Array, what: string): RemoteTarget {
+    const { via } = this.#target;
+    // Of a machine the beginning says where a path begins, as in a shell there. The command's own paths begin with a root.
+    if (via !== undefined && this.#target.root !== '') {
+      const bytes = typeof path === 'string' ? bytesOf(path) : path;
+      if (bytes instanceof Uint8Array && (bytes[0] === 0x2f || bytes[0] === 0x7e))
+        return { ...this.#target, ...placeOf(bytes, what) };
+    }
     const names = remotePathNames(path, what);
     const trailingSlash = (typeof path === 'string' ? path.endsWith('/') : path.at(-1) === 0x2f) || names.length === 0;
     const { root } = this.#target;

@@ -122,6 +122,7 @@ export class Dial {
         shown,
         programs: programs.map(({ machine, path }) => ({ machine, path })),
         address: shownPlace(host, via),
+        inheritsStderr: this.#settings.commandStderr === 'inherit',
         ...(beside === undefined ? {} : { beside }),
         ...(timeout === undefined ? {} : { connectTimeoutMs: timeout }),
       };

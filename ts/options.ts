@@ -234,7 +234,8 @@ export interface ConnectOptions {
    * The transport. To a server: `'quic'` over UDP, or `'tcp'` with TLS, at the same port and with the same keys. Over ssh: only the
    * `'pipe'`, or `'quic'` next to it for all content.
    *
-   * Default: `'auto'`, which is QUIC, and TCP or the pipe where UDP gets no answer.
+   * Default: `'auto'`, which is QUIC, and TCP or the pipe where UDP gets no answer. To a server for which `HTTPS_PROXY` names an
+   * HTTP proxy (`http://[user:password@]host:port`; `NO_PROXY` excepts hosts) it is TCP through that, as is `'tcp'`.
    *
    * @example `transport: 'tcp'`
    */
@@ -288,6 +289,15 @@ export interface ConnectOptions {
    * @example `bootstrap: true`
    */
   bootstrap?: boolean | 'temp' | undefined;
+  /**
+   * What `ssh`, or another command that leads to the other end, says on its standard error: `'inherit'` shows all of it on that of
+   * this process, as it comes (warnings, addresses to open, `ssh -v`). Its last lines are in an error's `details.stderr` either way.
+   *
+   * Default: `'ignore'`.
+   *
+   * @example `commandStderr: 'inherit'`
+   */
+  commandStderr?: 'ignore' | 'inherit' | undefined;
   /**
    * A logger for each run, with the functions `debug`, `info`, `warn` and `error`, which take an object and then a text, as pino's
    * do. Starts and connections are logged as `debug`, ends as `info`, failed paths, warnings and retries as `warn`, errors as

@@ -10,9 +10,16 @@ export interface RemoteProgram {
   readonly path: string;
   readonly bytes: number;
   readonly sha256: string;
+  /** The version of its package. */
+  readonly version: string;
 }
 
 const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
+
+/** The processor of this machine, as `uname -m` says it. */
+export function ownMachine(): string {
+  return MACHINES[process.arch] ?? '';
+}
 
 /**
  * The installed programs, one for each processor. They are static, so it does not matter for which C library they were
@@ -33,7 +40,9 @@ function installed(target: string, machine: string): RemoteProgram | undefined {
     const path = join(folder, `sparsync-remote.${target}`);
     if (!existsSync(path) || !existsSync(`${path}.sha256`)) continue;
     const sha256 = readFileSync(`${path}.sha256`, 'latin1').trim();
-    if (/^[0-9a-f]{64}$/.test(sha256)) return { machine, path, bytes: statSync(path).size, sha256 };
+    if (!/^[0-9a-f]{64}$/.test(sha256)) continue;
+    const { version }: { version: string } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    return { machine, path, bytes: statSync(path).size, sha256, version };
   }
   return undefined;
 }
@@ -49,24 +58,36 @@ const PLACEHOLDER = 'X'.repeat(6);
 /** Installs the other end where it is missing: permanently, for one run, or not at all. */
 export type Bootstrap = boolean | 'temp';
 
+/** How many days nobody may have used a program before the next one that is put beside it takes it away. */
+const KEPT_DAYS = 30;
+
 /**
- * The script for a POSIX shell at the other end. It runs the program of the `PATH`, or else the one that was installed
- * before and is unchanged, or else it asks for the program by a line that the core answers with the content. It must
- * not contain a single quote, so that a shell of any kind passes it on.
+ * The script for a POSIX shell at the other end. It runs the program of the `PATH`, or else the one that was installed before and is
+ * unchanged, or else the package's command, or else it asks for the program by a line that the core answers with the content. Where
+ * it may ask, only the program of the same version is taken from the `PATH`. It must contain neither a single quote nor an
+ * exclamation mark, so that a shell of any kind passes it on.
  */
 export function startScript(programs: readonly RemoteProgram[], bootstrap: Bootstrap): string {
   const cases = programs.map(
     (program) => `${program.machine}) s=${program.sha256}; n=${program.bytes}; f=${keptName(program)};;`,
   );
+  const [{ version } = { version: '' }] = programs;
+  const isUsable =
+    bootstrap === false
+      ? 'command -v sparsync-remote >/dev/null 2>&1'
+      : `[ "$(sparsync-remote --version 2>/dev/null)" = "sparsync-remote ${version}" ]`;
   const steps = [
-    'command -v sparsync-remote >/dev/null 2>&1 && exec sparsync-remote --stdio',
+    `${isUsable} && exec sparsync-remote --stdio`,
     'm=$(uname -m); [ "$m" = arm64 ] && m=aarch64; s=; n=; f=none',
     `case "$m" in ${cases.join(' ')} esac`,
     'd="${XDG_CACHE_HOME:-$HOME/.cache}/sparsync"; f="$d/$f"',
     'whole() { echo "$s  $1" | sha256sum -c >/dev/null 2>&1; }',
-    '[ -x "$f" ] && whole "$f" && exec "$f" --stdio',
+    '[ -x "$f" ] && whole "$f" && { touch "$f" 2>/dev/null; exec "$f" --stdio; }',
   ];
-  if (bootstrap === false) return [...steps, 'echo "sparsync-remote: not found" >&2', 'exit 127'].join('; ');
+  if (bootstrap === false) {
+    const command = 'command -v sparsync >/dev/null 2>&1 && exec sparsync --stdio';
+    return [...steps, command, 'exit 127'].join('; ');
+  }
   return [
     ...steps,
     'echo "SPSY-NEED $(uname -s) $m"',
@@ -89,11 +110,14 @@ const FOR_ONE_RUN = [
 /** What a killed shell of this machine has left of an earlier try is removed: its number is that of no process. */
 const FOR_GOOD = [
   'mkdir -p "$d" || exit 3',
-  't="$f.$(uname -n)"; for o in "$t".*; do case "${o#"$t".}" in *[!0-9]*) ;; *) kill -0 "${o##*.}" 2>/dev/null || rm -f "$o" ;; esac; done; t="$t.$$"',
-  'trap "rm -f \\"$t\\"" EXIT; trap "exit 3" HUP INT PIPE TERM',
+  't="$f.$(uname -n)"; for o in "$t".*; do p="${o#"$t".}"; [ "$p" -ge 0 ] 2>/dev/null && { kill -0 "$p" 2>/dev/null || rm -f "$o"; }; done; t="$t.$$"',
+  // A signal is no reason not to try again, unlike the codes below.
+  'trap "rm -f \\"$t\\"" EXIT; trap "exit 5" HUP INT PIPE TERM',
   'head -c "$n" >"$t"; whole "$t" || bad',
   // Where programs may not run it is not left.
-  'chmod 700 "$t" && "$t" --version >/dev/null && umask "$u" && mv -f "$t" "$f" && exec "$f" --stdio',
+  'chmod 700 "$t" && "$t" --version >/dev/null && umask "$u" && mv -f "$t" "$f" || exit',
+  `find "$d" -type f -name "sparsync-remote-*" -mtime +${KEPT_DAYS} -exec rm -f {} + 2>/dev/null`,
+  'exec "$f" --stdio',
 ];
 
 /**

@@ -48,8 +48,9 @@ export function remoteShell({ rsh }: Pick<ShellSettings, 'rsh'>): readonly strin
   return fromEnvironment === undefined ? ['ssh'] : shellWords(fromEnvironment, 'RSYNC_RSH');
 }
 
+/** Whether it is `ssh` in the end, whatever stands in front of it, as `sshpass -f FILE ssh`. */
 function isSshItself(shell: readonly string[]): boolean {
-  return /(?:^|\/)ssh$/.test(shell[0] ?? '');
+  return shell.some((word) => /(?:^|\/)ssh$/.test(word)) || /(?:^|\/)autossh$/.test(shell[0] ?? '');
 }
 
 /** Whether the command asks to install the other end where it is missing: over ssh itself, unless a program is named. */

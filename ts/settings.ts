@@ -56,6 +56,7 @@ export interface ConnectSettings {
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
   readonly bootstrap: Bootstrap | undefined;
+  readonly commandStderr: 'ignore' | 'inherit';
   readonly logger: Logger | undefined;
 }
 
@@ -151,6 +152,7 @@ export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   rsh: commandWords,
   remotePath: word,
   bootstrap: (value: unknown, name: string) => (value === 'temp' ? 'temp' : flag(value, name)),
+  commandStderr: oneOf('ignore', 'inherit'),
   logger: loggerCheck,
 };
 
@@ -218,6 +220,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     rsh: given.rsh,
     remotePath: given.remotePath,
     bootstrap: given.bootstrap,
+    commandStderr: given.commandStderr ?? 'ignore',
     logger: given.logger,
   };
 }

@@ -10,7 +10,10 @@ export type Via =
   /** By a command of its own. */
   | { readonly command: readonly string[] };
 
-/** A place on a host that is reached by `ssh`, or by what takes its place. Relative paths begin in the home folder there. */
+/**
+ * A place on a host that is reached by `ssh`, or by what takes its place. Relative paths begin in the home folder there; `~/` is
+ * that of the user whom `HOME` there names.
+ */
 export interface ShellPlace {
   /** The host, as `ssh` takes it: a name, an address, or a name from its configuration. */
   host: string;
@@ -30,19 +33,26 @@ export interface CommandPlace {
    * @example `['docker', 'exec', '-i', 'sandbox']`
    */
   command: readonly string[];
-  /** The path there, plain text or bytes. A relative one begins where the process at the other end does. */
+  /**
+   * The path there, plain text or bytes. A relative one begins where the process at the other end does, and `~/` in the home folder
+   * of its user.
+   */
   path: string | Uint8Array;
 }
 
 /** A place that is reached by a command's pipe. */
 export type PipePlace = ShellPlace | CommandPlace;
 
-/** The root at which paths of a pipe's other end begin: one of the two that it has. */
+/** The root at which paths of a pipe's other end begin: one of the three that it has. */
 const HOME = 'home';
+const TILDE = 'tilde';
 const FILES = 'fs';
 
-/** Characters that a shell or `ssh` could interpret. */
+/** Characters of a host that a shell or `ssh` could interpret. */
 const UNSAFE = /[\s'"`$\\;&<>|(){}*?!#]|[^ -~]|^-/;
+
+/** What no user can be called: no shell reads the name, and `ssh` decides about the rest. */
+const NO_USER = /^-|^$|\p{Cc}/u;
 
 /** The parts of a target for such a place, without those that only URLs of this package have. */
 export interface PipeParts {
@@ -70,7 +80,8 @@ export function pipeParts(place: PipePlace, what: string): PipeParts {
   }
   const { host, user, port } = place;
   if (!isSafe(host)) throw new ConfigError(`${what} has no usable host: ${describe(host)}`);
-  if (user !== undefined && !isSafe(user)) throw new ConfigError(`${what} has no usable user: ${describe(user)}`);
+  if (user !== undefined && (typeof user !== 'string' || NO_USER.test(user)))
+    throw new ConfigError(`${what} has no usable user: ${describe(user)}`);
   if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) {
     throw new ConfigError(`${what} has no usable port: ${describe(port)}`);
   }
@@ -82,7 +93,7 @@ const isSafe = (name: unknown): boolean => typeof name === 'string' && name !== 
 const isWord = (word: unknown): word is string => typeof word === 'string' && !word.includes('\0');
 
 /** Root and path of a path at the other end. */
-function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' | 'via'> {
+export function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' | 'via'> {
   if (path.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(path) });
   const isHome = path[0] === 0x7e && (path.length === 1 || path[1] === 0x2f);
   if (path[0] === 0x7e && !isHome) {
@@ -96,7 +107,7 @@ function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' | 'via'
   const anchor = Buffer.from(rest).indexOf('/./');
   const end = textOf(rest.subarray(-2));
   return {
-    root: rest[0] === 0x2f ? FILES : HOME,
+    root: isHome ? TILDE : rest[0] === 0x2f ? FILES : HOME,
     path: joinNames(names(rest)),
     anchor: anchor === -1 ? 0 : joinNames(names(rest.subarray(0, anchor))).length,
     trailingSlash: rest.length === 0 || end.endsWith('/') || end === '/.' || textOf(rest) === '.',
@@ -123,7 +134,8 @@ export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPl
     if (before === undefined) throw new ConfigError(`${textOf(bytes)} names no host; write a local path as ./…`);
     return { ...before, path };
   }
-  return { host: host.replace(/^\[(.*)\]$/, '$1'), user, path };
+  const named = user === undefined ? undefined : textOf(Buffer.from(user, 'latin1'));
+  return { host: host.replace(/^\[(.*)\]$/, '$1'), user: named, path };
 }
 
 /** The error for a place on rsync's own daemon. */

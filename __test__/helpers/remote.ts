@@ -38,8 +38,8 @@ while [ "$1" = -l ]; do shift 2; done
 shift
 echo $$ >> '${work}/pids'
 cd '${home}' || exit 9
-PATH='${bin}':"$PATH"
-export PATH
+PATH='${bin}':"$PATH" HOME='${home}'
+export PATH HOME
 exec sh -c "exec $*"
 `;
   writeFileSync(shell, text, { mode: 0o755 });

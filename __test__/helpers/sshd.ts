@@ -47,12 +47,12 @@ export interface Elsewhere {
 
 /**
  * An sshd of its own on loopback, for the user of this process, with the other end in its `PATH` unless told otherwise; where the
- * connection is `shared`, every session goes over one, as with ControlMaster.
+ * connection is `shared`, every session goes over one, as with ControlMaster: a master that stays, or the first session (`auto`).
  */
 export async function startSshd(
   t: ExecutionContext,
   work: string,
-  options: { bare?: boolean; elsewhere?: Elsewhere; shared?: boolean; environment?: string } = {},
+  options: { bare?: boolean; elsewhere?: Elsewhere; shared?: boolean | 'auto'; environment?: string } = {},
 ): Promise<Sshd> {
   const { address, inside } = options.elsewhere ?? { address: '127.0.0.1', inside: [] };
   const folder = dir(work, 'sshd');
@@ -96,7 +96,7 @@ SetEnv PATH=${bin}:/usr/bin:/bin ${options.environment ?? `XDG_CACHE_HOME=${fold
   UserKnownHostsFile ${folder}/known
   StrictHostKeyChecking accept-new
   LogLevel ERROR
-${options.shared === true ? `  ControlPath ${folder}/shared\n` : ''}`,
+${options.shared === undefined ? '' : `  ControlPath ${folder}/shared\n`}${options.shared === 'auto' ? '  ControlMaster auto\n' : ''}`,
   );
   const rsh = `ssh -F ${folder}/client`;
   if (options.shared === true) {

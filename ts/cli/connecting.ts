@@ -28,6 +28,8 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     rsh: flags.text('rsh'),
     remotePath: flags.text('rsync-path'),
     bootstrap: bootstrapOf(flags),
+    // As with rsync: what it says may be an address to be opened before it goes on.
+    commandStderr: 'inherit',
   };
 }
 

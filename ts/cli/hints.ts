@@ -16,8 +16,10 @@ const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => strin
   ERR_SPARSYNC_VERSION: 'bring sparsync-native up to date on the older side',
   ERR_SPARSYNC_UNKNOWN_HOST: (error) => (error instanceof HostKeyError ? unknownHost(error) : undefined),
   ERR_SPARSYNC_HOST_KEY_CHANGED: (error) => (error instanceof HostKeyError ? changedHost(error) : undefined),
-  ERR_SPARSYNC_UNAUTHORIZED:
-    'the server must allow this key (sparsync keys shows it): sparsync serve --allow "NAME KEY"',
+  ERR_SPARSYNC_UNAUTHORIZED: (error) =>
+    isOfCommand(error)
+      ? 'does the same command log in without sparsync? ssh -v shows which keys it offers'
+      : 'the server must allow this key (sparsync keys shows it): sparsync serve --allow "NAME KEY"',
   ERR_SPARSYNC_SCOPE: "the server's authorized_keys decides what this key may do",
   ERR_SPARSYNC_NO_SPACE: (error) => (error instanceof NoSpaceError ? noSpace(error) : undefined),
   ERR_SPARSYNC_DELETE_REFUSED: 'if this is what you want: --allow-mass-delete',
@@ -36,7 +38,9 @@ export function hintFor(error: SparsyncError): string | undefined {
 }
 
 /** The hint for an unusable option. It may be from a file or the environment, which the command line does not show. */
-function unusable(): string {
+function unusable(error: SparsyncError): string | undefined {
+  // The message says what is missing at the other end.
+  if (isOfCommand(error) && error.side === 'remote') return undefined;
   const places = [...settingVariables(), ...configFilesRead()];
   const settings = `settings also come from ${places.join(' and ')}: sparsync config show --origin lists them`;
   return places.length === 0 ? 'sparsync --help lists the flags' : settings;
@@ -47,10 +51,17 @@ function authority(error: HostKeyError): string {
   return error.port === DEFAULT_PORT ? host : `${host}:${error.port}`;
 }
 
+/** Whether `ssh`, or another command, has failed, so that no server of this package was reached. */
+function isOfCommand({ details }: SparsyncError): boolean {
+  return details['command'] !== undefined;
+}
+
 /** The hint for a failed connection. If a name had no address, no firewall was involved. */
 function unreachable(error: SparsyncError): string {
   // A server that answers, and is full, says so.
   if (error.side === 'remote') return 'run it again later; --retry NUM does so by itself';
+  if (isOfCommand(error))
+    return 'if a password is asked for, or the way is long, give it more time: --contimeout SECONDS';
   // The message says what is to be changed.
   if (error.details['reason'] === 'mtu') return 'this is usually set by a VPN or tunnel on the way';
   if (error.details['proxy'] !== undefined)
@@ -61,6 +72,8 @@ function unreachable(error: SparsyncError): string {
 }
 
 function changedHost(error: HostKeyError): string {
+  if (isOfCommand(error))
+    return 'somebody may be in between. If the host was really set up anew, take its old key out of the known_hosts of ssh, whose line ssh names';
   // With --pin no file was read, so there is no key in it to be removed.
   const cure =
     error.path === undefined
@@ -70,6 +83,7 @@ function changedHost(error: HostKeyError): string {
 }
 
 function unknownHost(error: HostKeyError): string {
+  if (isOfCommand(error)) return 'log in there once with ssh itself, and compare the key that it shows';
   return `compare the key with the one that the server printed when it started, then: sparsync trust ${authority(error)} ${error.key ?? 'KEY'}`;
 }
 

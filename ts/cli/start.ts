@@ -1,3 +1,4 @@
+import { conclude } from './conclude.js';
 import { dispatch } from './dispatch.js';
 import { EXIT } from './exit-codes.js';
 import { endOutput, leave, print } from './output.js';
@@ -8,6 +9,8 @@ const first = process.argv[2];
 if (first === '--version' || first === '-V' || first === '-VV') {
   // Scripts ask for the version first, so it is answered without loading anything else.
   void sayVersion();
+} else if (first === '--stdio') {
+  void conclude(async () => (await import('./stdio.js')).stdioCommand(process.argv.slice(2)));
 } else {
   void dispatch();
 }

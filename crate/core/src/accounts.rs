@@ -1,5 +1,8 @@
 //! Who is who on this machine, as the system's own data base of users and groups says (files, directory services).
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,6 +52,19 @@ fn listed(file: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
         let id = std::str::from_utf8(number).ok()?.parse().ok()?;
         (!name.is_empty() && !name.starts_with(b"#") && !name.starts_with(b"+")).then_some((name, id))
     })
+}
+
+/// The home folder of the user of this process, as the system's data base says it.
+pub(crate) fn own_home() -> Option<PathBuf> {
+    let uid = rustix::process::getuid().as_raw();
+    if !from_files() {
+        return User::from_uid(Uid::from_raw(uid)).ok()?.map(|user| user.dir);
+    }
+    let file = read_accounts(IdKind::User);
+    file.split(|&byte| byte == b'\n')
+        .find(|line| listed(line).any(|(_, id)| id == uid))
+        .and_then(|line| line.split(|&byte| byte == b':').nth(5))
+        .map(|home| OsStr::from_bytes(home).into())
 }
 
 impl Accounts for SystemAccounts {

@@ -182,6 +182,8 @@ pub struct NativeCommandOptions {
     pub beside: Option<NativeBesideOptions>,
     /// How long the other end may take to be there; for ever when it is not given.
     pub connect_timeout_ms: Option<f64>,
+    /// What the command says on its standard error goes to that of this process as well.
+    pub inherits_stderr: bool,
 }
 
 impl NativeCommandOptions {
@@ -207,6 +209,7 @@ impl NativeCommandOptions {
                 .collect(),
             connect_timeout: self.connect_timeout_ms.map(millis),
             beside,
+            inherits_stderr: self.inherits_stderr,
             canceled,
         })
     }

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use sparsync_proto::session::Opened;
 use sparsync_proto::{Direction, RelPath, Request};
 
-use super::roots::{FILES_ROOT, HOME_ROOT};
+use super::roots::{FILES_ROOT, HOME_ROOT, TILDE_ROOT};
+use crate::accounts::own_home;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::prepare::open_own;
@@ -20,6 +21,8 @@ use crate::storage;
 pub(super) struct Own {
     /// Where relative paths begin.
     home: PathBuf,
+    /// Where paths that begin with a tilde do, if that can be told.
+    tilde: Option<PathBuf>,
 }
 
 /// Which entry a path with a symlink at its end means.
@@ -34,11 +37,13 @@ enum Last {
 }
 
 impl Own {
-    /// Relative paths begin where the process has begun.
+    /// Relative paths begin where the process has begun, and `~` is what it is in a shell.
     pub(super) fn new() -> Result<Self> {
         let home = std::env::current_dir()
             .map_err(|error| Error::io("cannot tell the directory that this process has begun in", b".", error))?;
-        Ok(Self { home })
+        let said = std::env::var_os("HOME").map(PathBuf::from);
+        let tilde = said.or_else(own_home).filter(|home| home.is_absolute());
+        Ok(Self { home, tilde })
     }
 
     /// Replaces the paths of a request by real ones.
@@ -82,6 +87,12 @@ impl Own {
         let base = match root {
             root if root == FILES_ROOT.as_bytes() => &b"/"[..],
             root if root == HOME_ROOT.as_bytes() => self.home.as_os_str().as_bytes(),
+            root if root == TILDE_ROOT.as_bytes() => {
+                let why =
+                    "~ means nothing there: HOME is not set, and the user has no home folder; give the absolute path";
+                let tilde = self.tilde.as_ref().ok_or_else(|| Error::new(ErrorKind::Config, why))?;
+                tilde.as_os_str().as_bytes()
+            }
             _ => return Err(Error::new(ErrorKind::Scope, "everything is served, and has no roots of other names")),
         };
         match (last, path.split_last()) {
@@ -132,7 +143,7 @@ mod tests {
         symlink("real", top.join("link")).expect("linked");
         symlink(top.join("real/file"), top.join("to-file")).expect("linked");
         symlink("nowhere", top.join("dangling")).expect("linked");
-        let own = Own { home: top.clone() };
+        let own = Own { home: top.clone(), tilde: Some(top.join("real")) };
         let path = |text: &str| RelPath::new(text.trim_start_matches('/').as_bytes()).expect("a path");
         let whole = |text: &str| path(top.join(text).to_str().expect("UTF-8").trim_end_matches('/'));
         for (given, last, expected) in [
@@ -148,6 +159,9 @@ mod tests {
             assert_eq!(own.found(b"home", &path(given), last).expect("found"), expected, "{given}");
             assert_eq!(own.found(b"fs", &whole(given), last).expect("found"), expected, "{given}");
         }
+        assert_eq!(own.found(b"tilde", &path("sub"), Last::Itself).expect("found"), whole("real/sub"));
+        let own = Own { tilde: None, ..own };
+        assert!(own.found(b"tilde", &path("sub"), Last::Itself).is_err());
         assert!(own.found(b"backup", &path("x"), Last::Itself).is_err());
         assert_eq!(led_to(&whole("to-file"), b"real/file").expect("found"), whole("real/file"));
         assert_eq!(led_to(&whole("dangling"), b"nowhere").expect("found"), whole("nowhere"));

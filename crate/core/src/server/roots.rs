@@ -14,8 +14,10 @@ use crate::fs::{Changing, Root, View, below, status, status_at};
 use crate::storage::{Access, CallError, Directory as _, Storage as _};
 use crate::views::check_munged;
 
-/// The roots of a process that serves its standard streams: where relative paths begin, and where absolute ones do.
+/// The roots of a process that serves its standard streams: where relative paths begin, where those with a tilde do,
+/// and where absolute ones do.
 pub(super) const HOME_ROOT: &str = "home";
+pub(super) const TILDE_ROOT: &str = "tilde";
 pub(super) const FILES_ROOT: &str = "fs";
 
 /// A directory that is served.

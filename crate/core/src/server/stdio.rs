@@ -4,13 +4,14 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal};
 use sparsync_proto::Durability;
 
 use super::accept::serve_connection;
 use super::join::Tries;
 use super::own::Own;
 use super::registry::{Limits, Registry};
-use super::roots::{FILES_ROOT, HOME_ROOT, Roots, ServedRoot};
+use super::roots::{FILES_ROOT, HOME_ROOT, Roots, ServedRoot, TILDE_ROOT};
 use super::{Shared, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::WindowBudget;
@@ -69,11 +70,16 @@ impl StdioRights {
     }
 }
 
-/// Serves the connection on standard input and output until it is over.
+/// Serves the connection on standard input and output until it is over. To be called before there are other threads:
+/// Ctrl-C at a terminal, which this process may have in common with the client, is kept from all. The client closes
+/// the pipe then.
 pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
     let own = |fd: BorrowedFd<'_>| {
         fd.try_clone_to_owned().map_err(|error| Error::io("cannot use the standard streams", b"", error))
     };
+    SigSet::from(Signal::SIGINT)
+        .thread_block()
+        .map_err(|errno| Error::io("cannot keep signals away", b"", errno.into()))?;
     serve_pipe((own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?), options)
 }
 
@@ -88,7 +94,7 @@ pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Res
         read_only: options.rights == StdioRights::ReadOnly,
         ..ServedRoot::new(name, served.clone())
     };
-    let roots = Roots::open(&[root(HOME_ROOT), root(FILES_ROOT)])?;
+    let roots = Roots::open(&[root(HOME_ROOT), root(TILDE_ROOT), root(FILES_ROOT)])?;
     let runtime_clock = Arc::<RuntimeClock>::default();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     runtime_clock.install(&mut builder);

@@ -248,6 +248,7 @@ impl Fifos {
             programs: Vec::new(),
             connect_timeout: None,
             beside: None,
+            inherits_stderr: false,
             canceled: Canceled::default(),
         }
     }

@@ -106,6 +106,8 @@ pub(super) struct Carrier {
     stop_writing: Notify,
     /// Frames that wait to be written.
     waiting: AtomicUsize,
+    /// Runs and questions of this end that have not come to their end in order.
+    unsettled: AtomicUsize,
     heard: AtomicU64,
     asked: Instant,
     round_trip_nanos: AtomicU64,
@@ -149,6 +151,7 @@ impl Carrier {
             written: watch::channel(false).0,
             stop_writing: Notify::new(),
             waiting: AtomicUsize::new(0),
+            unsettled: AtomicUsize::new(0),
             heard: AtomicU64::new(0),
             asked: Instant::now(),
             round_trip_nanos: AtomicU64::new(0),
@@ -184,6 +187,22 @@ impl Carrier {
 
     pub(super) fn closed(&self) -> Option<Error> {
         self.closed.borrow().clone()
+    }
+
+    /// The peer is asked for something. What has its answer is [`Self::settled`]; what was given up, or failed, never
+    /// is.
+    pub(super) fn unsettled(&self) {
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The peer has done what it was asked for.
+    pub(super) fn settled(&self) {
+        self.unsettled.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the peer has done all that it was asked for.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unsettled.load(Ordering::Relaxed) == 0
     }
 
     /// Why nothing more can be said on a stream.

@@ -233,13 +233,13 @@ impl Connection for PipeConnection {
         self.carrier.close(why);
     }
 
-    /// Waits for the process at the other end too: it is over when the connection is.
+    /// Waits for the command too, which is over when the connection is, unless it has others to serve.
     fn close_sent(&self) -> Pending<'_, ()> {
         Box::pin(async {
             let _ = tokio::time::timeout(CLOSE_WRITTEN_WITHIN, self.carrier.all_written()).await;
             self.carrier.beside.end_sent().await;
             if let Some(command) = &self.command {
-                command.end().await;
+                command.end(self.carrier.is_settled()).await;
             }
         })
     }

@@ -73,6 +73,7 @@ impl PipeLanes {
 
     /// Runs until the engine has finished and all its frames are on their way.
     async fn run(mut self, session: Arc<Session>, control: TransportControl, timeout: Duration) {
+        self.carrier.unsettled();
         if let Err(error) = self.streams().await {
             session.fail(error);
         }
@@ -111,6 +112,9 @@ impl PipeLanes {
             }
         }
         let error = session.error();
+        if error.is_none() {
+            carrier.settled();
+        }
         // From here on the session is no longer found among those that are alive.
         drop(session);
         out.close(error.as_ref(), sends_content).await;
@@ -251,9 +255,12 @@ impl SessionLanes for PipeLanes {
 
     fn read(&mut self) -> Pending<'_, Result<Option<Frame>>> {
         Box::pin(async move {
-            let wire = Arc::clone(&self.wire);
+            let (carrier, wire) = (Arc::clone(&self.carrier), Arc::clone(&self.wire));
+            carrier.unsettled();
             let Streams { words, decoder, .. } = self.streams().await?;
-            read_frame(words, decoder, &wire).await
+            let frame = read_frame(words, decoder, &wire).await?;
+            carrier.settled();
+            Ok(frame)
         })
     }
 
