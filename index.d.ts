@@ -77,6 +77,8 @@ export declare class NativeServer {
   takeProfiles(): NativeServerProfiles | null
   /** What has happened since the last call; empty when no log is kept. */
   takeEvents(): Array<NativeServerEvent>
+  /** Counts an event that the log has lost. */
+  logLost(): void
   /** Figures for a monitoring system, as text; `null` when they are not kept. */
   metrics(): string | null
   /** Why clients are not let in as they should be; `null` when all is well. */
@@ -443,7 +445,7 @@ export interface NativeRequest {
   localSources: Array<NativeSource>
   /** The server's named root. */
   root: string
-  /** The path below that root, `/`-separated. */
+  /** The path below that root, `/`-separated. In a pull a slash at its end says that it is a directory. */
   remotePath: Uint8Array
   /** The sources of a pull when there are several. */
   remoteSources: Array<NativeSource>

@@ -134,6 +134,11 @@ export class Server {
     this.#limits = all;
   }
 
+  /** @internal Counts a line that its log has lost. */
+  logLost(): void {
+    this.#native.logLost();
+  }
+
   /** Keep the process alive while the server runs, which is the default. */
   ref(): this {
     this.#keepAlive.ref();

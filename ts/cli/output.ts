@@ -15,6 +15,10 @@ const listeners: (() => void)[] = [];
 const noteListeners: ((line: string) => void)[] = [];
 /** What is printed goes to stderr. */
 let isDiverted = false;
+/** stderr has the log of a server. */
+let isLog = false;
+/** stderr took only a part of the last line. */
+let isCut = false;
 /** The streams of this process that are in use, by descriptor. */
 const inUse = new Map<number, NodeJS.WriteStream>();
 
@@ -59,6 +63,14 @@ export function printOnStderr(): void {
   isDiverted = true;
 }
 
+/**
+ * Tries every line for stderr, whatever became of those before: a disk is full for a moment only, and a server runs for years. Lost ones do not
+ * count for the exit code.
+ */
+export function keepTryingStderr(): void {
+  isLog = true;
+}
+
 /** Calls back once when the reader of stdout is gone. */
 export function onBrokenPipe(listener: () => void): void {
   listeners.push(listener);
@@ -74,7 +86,7 @@ export function isPipeBroken(): boolean {
  * list. As in other tools, a reader that is gone is not told.
  */
 function lose(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
-  if (lost.has(stream)) return;
+  if (lost.has(stream) || (isLog && stream === inUse.get(2))) return;
   lost.set(stream, error);
   if (stream !== process.stdout) return;
   if (error.code === 'EPIPE') for (const listener of listeners) listener();
@@ -100,7 +112,7 @@ export async function print(line: string): Promise<void> {
 
 /** Writes a part of a line to stdout, at once. */
 export async function printPart(text: string): Promise<void> {
-  if (isDiverted) return tell(encoded(text));
+  if (isDiverted) return void tell(encoded(text));
   pending += text;
   await flushOutput();
 }
@@ -191,14 +203,57 @@ export function onNote(listener: (line: string) => void): void {
   noteListeners.push(listener);
 }
 
-/** Writes one line to stderr; without a stream, which takes milliseconds to make, where there is none yet. */
-export function note(line: string): void {
+/**
+ * Writes one line to stderr; without a stream, which takes milliseconds to make, where there is none yet.
+ *
+ * @returns False for a line that is lost for certain, where each is tried.
+ */
+export function note(line: string): boolean {
   for (const listener of noteListeners) listener(line);
-  tell(`${line}\n`);
+  return tell(`${line}\n`);
 }
 
-function tell(text: string | Uint8Array): void {
+function tell(text: string | Uint8Array): boolean {
   const bytes = Buffer.from(text);
+  if (isLog) return tryToTell(bytes);
   const rest = inUse.has(2) ? bytes : bytes.subarray(writeDirectly(2, bytes));
   if (rest.length > 0) noted = writeTo(stderr(), rest);
+  return true;
 }
+
+function tryToTell(line: Uint8Array): boolean {
+  const waiting = inUse.get(2);
+  if (waiting !== undefined && waiting.writableLength > 0) {
+    noted = writeTo(waiting, line);
+    return true;
+  }
+  const appended = appendLine(2, line, isCut);
+  isCut = appended.isCut;
+  // A pipe whose reader is slow: the stream waits for it.
+  if (appended.rest !== undefined && appended.error.code === 'EAGAIN') {
+    noted = writeTo(stderr(), appended.rest);
+    isCut = false;
+    return true;
+  }
+  return appended.rest === undefined;
+}
+
+/** What became of a line. */
+export type Appended =
+  | { readonly rest: undefined; readonly isCut: boolean }
+  | { readonly rest: Uint8Array; readonly error: NodeJS.ErrnoException; readonly isCut: boolean };
+
+/** Writes a line behind the last one, of which only a part may be there: then it begins with an end of line. */
+export function appendLine(descriptor: number, line: Uint8Array, afterCut: boolean): Appended {
+  const bytes = afterCut ? Buffer.concat([END_OF_LINE, line]) : line;
+  let written = 0;
+  try {
+    while (written < bytes.length) written += writeSync(descriptor, bytes, written);
+    return { rest: undefined, isCut: false };
+  } catch (thrown) {
+    const isPart = written > 0 ? bytes[written - 1] !== END_OF_LINE[0] : afterCut;
+    return { rest: bytes.subarray(written), error: thrown as NodeJS.ErrnoException, isCut: isPart };
+  }
+}
+
+const END_OF_LINE = Buffer.from('\n');

@@ -77,6 +77,7 @@ async function runServer(words: readonly Word[], flags: ParsedFlags, logged: Log
   if (pidPath !== undefined) refuseRunning(pidPath, files);
   const key = ownKey(options.identity);
   const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
+  log.onLost(() => server.logLost());
   const close = ({ signal }: Interrupted): void => {
     const sessions = server.stats()['sessions_active'] ?? 0;
     // An error of closing is also the rejection of `closed` below.

@@ -1,4 +1,4 @@
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
 import type { OpenLog } from '../named-files.js';
@@ -6,7 +6,7 @@ import type { Level } from '../logger.js';
 import { levelOfServerEvent } from '../logging.js';
 import type { ServerEvent } from '../server-events.js';
 import { jsonText } from './json.js';
-import { note } from './output.js';
+import { appendLine, keepTryingStderr, note } from './output.js';
 import { printError } from './report.js';
 import { safe, safePath } from './names.js';
 
@@ -45,13 +45,25 @@ export class ServerLog {
   readonly #open: OpenLog;
   #options: LogOptions;
   #descriptor: number | undefined;
-  #isLost = false;
+  /** The file has only a part of the last line. */
+  #isCut = false;
+  /** The file could not be written when it was last tried. */
+  #isFileLost = false;
+  /** Lines that are missing since the last one that was written. */
+  #missing = 0;
+  #onLost: (() => void) | undefined;
 
   /** Opens the file, so that an error is known before anything is served. */
   constructor(options: LogOptions, open: OpenLog) {
     this.#open = open;
     this.#options = options;
     this.#descriptor = this.#opened(options);
+    keepTryingStderr();
+  }
+
+  /** Calls back for each line that is lost from now on. */
+  onLost(listener: () => void): void {
+    this.#onLost = listener;
   }
 
   /** Whether the log is a file. */
@@ -63,17 +75,11 @@ export class ServerLog {
   add(event: LogEvent): void {
     const level = levelOf(event);
     if (LEVELS.indexOf(level) < LEVELS.indexOf(this.#options.least)) return;
-    const line = this.#options.format === 'json' ? jsonLine(level, event) : textLine(level, event);
-    if (this.#descriptor === undefined) {
-      note(line);
-      return;
+    if (this.#missing > 0) {
+      if (!this.#write({ type: 'dropped', at: new Date(), count: this.#missing })) return this.#lose();
+      this.#missing = 0;
     }
-    try {
-      writeAll(this.#descriptor, Buffer.from(`${line}\n`));
-      this.#isLost = false;
-    } catch (error) {
-      this.#lose(error, line);
-    }
+    if (!this.#write(event)) this.#lose();
   }
 
   /** Opens the file again, because it was moved away or another one is wanted. */
@@ -83,7 +89,8 @@ export class ServerLog {
       this.#options = options;
       if (this.#descriptor !== undefined) closeSync(this.#descriptor);
       this.#descriptor = fresh;
-      this.#isLost = false;
+      this.#isCut = false;
+      this.#isFileLost = false;
     } catch (error) {
       // The log goes on in the old file.
       printError(error);
@@ -99,20 +106,24 @@ export class ServerLog {
     }
   }
 
-  /**
-   * Tells once that the log cannot be written, and writes lost lines to stderr: a full disk must not hide what clients
-   * did.
-   */
-  #lose(error: unknown, line: string): void {
-    if (!this.#isLost) printError(ioError(UNWRITABLE, error, this.#options.path ?? ''));
-    this.#isLost = true;
-    note(line);
+  /** Writes a line, to stderr where the file does not take it: a full disk must not hide what clients did. */
+  #write(event: LogEvent): boolean {
+    const level = levelOf(event);
+    const line = this.#options.format === 'json' ? jsonLine(level, event) : textLine(level, event);
+    if (this.#descriptor === undefined) return note(line);
+    const appended = appendLine(this.#descriptor, Buffer.from(`${line}\n`), this.#isCut);
+    this.#isCut = appended.isCut;
+    if (appended.rest !== undefined && !this.#isFileLost) {
+      printError(ioError(UNWRITABLE, appended.error, this.#options.path ?? ''));
+    }
+    this.#isFileLost = appended.rest !== undefined;
+    return !this.#isFileLost || note(line);
   }
-}
 
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  let written = 0;
-  while (written < bytes.length) written += writeSync(descriptor, bytes, written);
+  #lose(): void {
+    this.#missing += 1;
+    this.#onLost?.();
+  }
 }
 
 /** How much it matters what a server says of itself. */

@@ -69,6 +69,12 @@ impl NativeServer {
         self.server.take_events().into_iter().map(server_event).collect()
     }
 
+    /// Counts an event that the log has lost.
+    #[napi(catch_unwind)]
+    pub fn log_lost(&self) {
+        self.server.log_lost();
+    }
+
     /// Figures for a monitoring system, as text; `null` when they are not kept.
     #[napi(catch_unwind)]
     pub fn metrics(&self) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Stderr, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -45,7 +45,51 @@ pub(crate) struct LogOptions {
 /// A log that is written.
 pub(crate) struct Log {
     options: LogOptions,
-    file: Mutex<Option<File>>,
+    out: Mutex<Out>,
+}
+
+/// Where lines go.
+struct Out {
+    file: Option<Lines<File>>,
+    stderr: Lines<Stderr>,
+    /// Lines that are missing since the last one that was written.
+    missing: u64,
+}
+
+/// Lines, of which the last may be there in part.
+struct Lines<W> {
+    to: W,
+    is_cut: bool,
+}
+
+impl<W: Write> Lines<W> {
+    const fn of(to: W) -> Self {
+        Self { to, is_cut: false }
+    }
+
+    /// Writes a line, and says whether it is there. Behind a part of one it begins with an end of line.
+    fn put(&mut self, line: &str) -> bool {
+        let bytes = format!("{}{line}\n", if self.is_cut { "\n" } else { "" });
+        let mut rest = bytes.as_bytes();
+        while !rest.is_empty() {
+            match self.to.write(rest) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+                Ok(written) => {
+                    self.is_cut = rest.get(written - 1) != Some(&b'\n');
+                    rest = rest.get(written..).unwrap_or_default();
+                }
+            }
+        }
+        rest.is_empty()
+    }
+}
+
+impl Out {
+    /// Writes to stderr what the file does not take: a full disk must not hide who did what.
+    fn put(&mut self, line: &str) -> bool {
+        self.file.as_mut().is_some_and(|file| file.put(line)) || self.stderr.put(line)
+    }
 }
 
 /// A value of a line.
@@ -63,21 +107,22 @@ impl Log {
     /// Opens the file, so that an error is known before anything is served.
     pub(crate) fn open(options: LogOptions) -> Result<Self> {
         let file = open(&options)?;
-        Ok(Self { options, file: Mutex::new(file) })
+        let out = Out { file, stderr: Lines::of(std::io::stderr()), missing: 0 };
+        Ok(Self { options, out: Mutex::new(out) })
     }
 
-    /// Writes of something that happened.
-    pub(crate) fn note(&self, noted: &Noted<'_>) {
+    /// Writes of something that happened, and says whether that is not lost.
+    pub(crate) fn note(&self, noted: &Noted<'_>) -> bool {
         if matches!(noted, Noted::Reload) {
             // If the file cannot be opened again, the log goes on in the old one.
             match open(&self.options) {
-                Ok(file) => *self.lock() = file,
-                Err(error) => tell(&error.to_string()),
+                Ok(file) => self.lock().file = file,
+                Err(error) => _ = self.lock().stderr.put(&error.to_string()),
             }
         }
         let at = if let Noted::Happened(event) = noted { event.at } else { SystemTime::now() };
         let (level, kind, fields) = described(noted);
-        self.write(at, level, kind, &fields);
+        self.write(at, level, kind, &fields)
     }
 
     /// Tells the server's address. On stderr it would repeat the line of stdout.
@@ -91,33 +136,36 @@ impl Log {
         }
     }
 
-    fn write(&self, at: SystemTime, level: Level, kind: &str, fields: &Fields) {
+    fn write(&self, at: SystemTime, level: Level, kind: &str, fields: &Fields) -> bool {
         if level < self.options.least {
-            return;
+            return true;
         }
-        let line = if self.options.is_json { json(at, level, kind, fields) } else { text(at, level, kind, fields) };
-        let mut file = self.lock();
-        let written = file.as_mut().map(|file| file.write_all(format!("{line}\n").as_bytes()));
-        if written.is_none_or(|written| written.is_err()) {
-            // A full disk must not hide who did what.
-            tell(&line);
+        let line = |at, level, kind, fields: &Fields| {
+            if self.options.is_json { json(at, level, kind, fields) } else { text(at, level, kind, fields) }
+        };
+        let mut out = self.lock();
+        if out.missing > 0 {
+            let mut dropped = Fields::default();
+            dropped.number("count", out.missing);
+            if out.put(&line(SystemTime::now(), Level::Error, "dropped", &dropped)) {
+                out.missing = 0;
+            }
         }
+        let is_written = out.missing == 0 && out.put(&line(at, level, kind, fields));
+        out.missing += u64::from(!is_written);
+        is_written
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<File>> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open(options: &LogOptions) -> Result<Option<File>> {
+fn open(options: &LogOptions) -> Result<Option<Lines<File>>> {
     let Some(path) = &options.path else { return Ok(None) };
     let path = path.as_os_str().as_encoded_bytes();
     let opened = sparsync_core::open_log(path, 0o640, false);
-    opened.map(Some).map_err(|error| Error::io("cannot write the log", path, error))
-}
-
-fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    opened.map(|file| Some(Lines::of(file))).map_err(|error| Error::io("cannot write the log", path, error))
 }
 
 impl Fields {

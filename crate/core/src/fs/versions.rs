@@ -98,33 +98,52 @@ impl Versions {
 
     /// Keeps the entry `name` as a version before it loses that name. Directories and unfinished files are not kept.
     pub(super) fn keep(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-        let Some(to) = self.place(directory, name)? else { return Ok(()) };
-        let mut called = free(to.as_fd(), name)?;
-        loop {
-            match rustix::fs::linkat(directory, name, &to, &called, AtFlags::empty()) {
-                // An entry that is gone already needs no version.
-                Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                // Another thread was faster.
-                Err(Errno::EXIST) => called = free(to.as_fd(), name)?,
-                Err(Errno::XDEV | Errno::PERM | Errno::ACCESS | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS) => {
-                    return self.copy_entry(directory, name, to.as_fd());
+        self.place_then(directory, name, |to| {
+            let mut called = free(to, name)?;
+            loop {
+                match rustix::fs::linkat(directory, name, to, &called, AtFlags::empty()) {
+                    // Another thread was faster.
+                    Err(Errno::EXIST) => called = free(to, name)?,
+                    Err(Errno::XDEV | Errno::PERM | Errno::ACCESS | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                        return self.copy_entry(directory, name, to);
+                    }
+                    linked => return linked.map_err(CallError::of("linkat")),
                 }
-                Err(errno) => return Err(CallError { call: "linkat", errno }),
             }
-        }
+        })
     }
 
     /// Keeps a copy of the open file `name` as a version before it is written over.
     pub(super) fn copy(&self, directory: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<()> {
+        self.place_then(directory, name, |to| {
+            let (from, to, file) = (plain(directory)?, plain(to)?, FsFile::new(cloned(file)?, false));
+            let temp_name = self.names.next();
+            let made = to.create_file(&temp_name, 0o600).and_then(|copy| {
+                copy_content(&file, &copy)?;
+                set_like(&copy.handle(), &file.status()?, (&from, name));
+                copy.close()
+            });
+            place_copy(made, &to, &temp_name, name)
+        })
+    }
+
+    /// Has a version kept in its directory, which is made again if somebody has removed it. An entry that is gone
+    /// needs no version.
+    fn place_then(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        keep: impl Fn(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<()> {
         let Some(to) = self.place(directory, name)? else { return Ok(()) };
-        let (from, to, file) = (plain(directory)?, plain(to.as_fd())?, FsFile::new(cloned(file)?, false));
-        let temp_name = self.names.next();
-        let made = to.create_file(&temp_name, 0o600).and_then(|copy| {
-            copy_content(&file, &copy)?;
-            set_like(&copy.handle(), &file.status()?, (&from, name));
-            copy.close()
-        });
-        place_copy(made, &to, &temp_name, name)
+        match keep(to.as_fd()) {
+            Err(CallError { errno: Errno::NOENT, .. }) => {}
+            kept => return kept,
+        }
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let Some(to) = self.place(directory, name)? else { return Ok(()) };
+        let kept = keep(to.as_fd());
+        if kept.is_err() && self.place(directory, name).is_ok_and(|to| to.is_none()) { Ok(()) } else { kept }
     }
 
     /// The place of an entry's version; none if no version is kept of it.
@@ -247,6 +266,36 @@ mod tests {
                 found.insert(std::fs::read_to_string(&path).expect("read"));
             }
         }
+    }
+
+    #[test]
+    fn a_directory_of_versions_that_is_removed_during_a_run_is_made_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir(&path).expect("made");
+            Root::open(path.as_os_str().as_bytes()).expect("opened")
+        };
+        let (served, kept) = (at("served"), at("kept"));
+        let root = served.keeping(&kept, b"run".to_vec(), &Arc::default()).expect("a run");
+        let top = root.open(&RelPath::root(), Access::Reach).expect("opened");
+        let path = |name: &str| directory.path().join(name);
+        for (name, in_place) in [("a", false), ("b", false), ("c", true)] {
+            std::fs::write(path("served").join(name), name).expect("written");
+            if in_place {
+                let file = top.open_in_place(name.as_bytes(), false).expect("opened");
+                file.write(b"over", 0).expect("written");
+            } else {
+                top.remove(name.as_bytes()).expect("removed");
+            }
+            assert_eq!(std::fs::read_to_string(path("kept/run").join(name)).expect("kept"), name);
+            std::fs::remove_dir_all(path("kept/run")).expect("pruned");
+        }
+        top.remove(b"nothing").expect_err("there is none");
+        std::fs::write(path("served/d"), "d").expect("written");
+        std::fs::remove_dir(path("kept")).expect("removed");
+        top.remove(b"d").expect_err("its version has no place");
+        assert!(path("served/d").exists());
     }
 
     /// Two runs at once, one of which writes in place what the other replaces.

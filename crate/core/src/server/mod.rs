@@ -244,6 +244,13 @@ impl Server {
         self.shared.log.as_ref().map(ServerLog::take).unwrap_or_default()
     }
 
+    /// Counts an event that was taken and could not be written.
+    pub fn log_lost(&self) {
+        if let Some(metrics) = self.shared.log.as_ref().and_then(ServerLog::metrics) {
+            metrics.count_dropped();
+        }
+    }
+
     /// Figures for a monitoring system, in the text form of `OpenMetrics`; none when they are not kept.
     #[must_use]
     pub fn metrics(&self) -> Option<String> {

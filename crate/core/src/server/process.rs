@@ -36,12 +36,13 @@ pub enum Noted<'a> {
 /// Serves until SIGINT or SIGTERM, which give runs `grace` to finish; SIGHUP has the authorized keys read again.
 ///
 /// `listening` is called once the server listens, `note` with each event if the options ask for a log, `hurry` at a
-/// second signal while it closes. To be called before there are other threads: those have the signals kept from them.
+/// second signal while it closes. `note` says false of an event that is lost. To be called before there are other
+/// threads: those have the signals kept from them.
 pub fn serve_in_foreground(
     options: ServerOptions,
     grace: Duration,
     listening: impl FnOnce(&Arc<Server>) -> Result<()>,
-    note: impl Fn(&Noted<'_>) + Send + Sync + 'static,
+    note: impl Fn(&Noted<'_>) -> bool + Send + Sync + 'static,
     hurry: impl FnOnce() + Send + 'static,
 ) -> Result<()> {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
@@ -88,7 +89,7 @@ struct LogWriter {
 }
 
 impl LogWriter {
-    fn start(server: &Arc<Server>, note: &Arc<impl Fn(&Noted<'_>) + Send + Sync + 'static>) -> Result<Self> {
+    fn start(server: &Arc<Server>, note: &Arc<impl Fn(&Noted<'_>) -> bool + Send + Sync + 'static>) -> Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let (server, note, over) = (Arc::clone(server), Arc::clone(note), Arc::clone(&is_over));
         let writing = move || {
@@ -96,7 +97,9 @@ impl LogWriter {
                 // The end is read first, so that events from before it are still taken after it.
                 let is_last = over.load(Ordering::SeqCst);
                 for event in server.take_events() {
-                    note(&Noted::Happened(&event));
+                    if !note(&Noted::Happened(&event)) {
+                        server.log_lost();
+                    }
                 }
                 if is_last {
                     return;
