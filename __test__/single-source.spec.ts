@@ -169,3 +169,20 @@ judged('one entry that is neither file nor symlink is skipped, as are symlinks i
   }
   t.deepEqual([...walk(here).keys()], ['']);
 });
+
+judged('a source with a slash at its end is a directory, at a server too', async (t) => {
+  const { work, served, client: user, url } = await setup(t);
+  writeFileSync(`${dir(served, 'b')}/plain`, 'content');
+  symlinkSync('plain', `${served}/b/link`);
+  const destination = dir(work, 'd2');
+  writeFileSync(`${destination}/kept`, '');
+  const before = walk(destination);
+  for (const source of [url('b/plain/'), url('b/link/'), `${served}/b/plain/`]) {
+    const ran = await cli(t, user, ['-ai', '--delete', source, `${destination}/`]);
+    t.is(ran.code, exit.partial, `${source}: ${ran.stderr}`);
+    t.regex(ran.stderr, /the source is not a directory/);
+    t.deepEqual(differences(before, walk(destination)), []);
+  }
+  await quietly(t, user, ['-a', url('b/'), `${destination}/`]);
+  t.is(readFileSync(`${destination}/plain`, 'utf8'), 'content');
+});

@@ -1,5 +1,5 @@
 // A destination that is too small says so before anything is written, with what is needed and what is free.
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { NoSpaceError, sync } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
@@ -145,5 +145,54 @@ judgedWhere(canMount)('a disk that fills up in mid-run by somebody else keeps ev
     const found = readFileSync(`${served}/tree/file${i}`);
     const whole = found.equals(readFileSync(`${source}/file${i}`)) || found.toString() === `old ${i}`;
     t.true(whole, `file${i} is neither old nor new`);
+  }
+});
+
+judgedWhere(canMount)('what may fit is not refused, and what surely does not is', async (t) => {
+  const work = workDir(t);
+  const [served, source] = [`${work}/served`, dir(work, 'source')];
+  t.true(mountTmpfs(t, served, 'size=2m'));
+  const user = client(work);
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user] });
+  const bytes = (name: string, size: number): Uint8Array => new Random(name).bytes(size);
+  const seven = (state: string): Readonly<Record<string, Uint8Array>> =>
+    Object.fromEntries(Array.from({ length: 7 }, (_, at) => [`f${at}`, bytes(`${state}${at}`, 180_000)]));
+  const [old, fresh] = [bytes('old', 1_400_000), bytes('fresh', 1_400_000)];
+  const holes = 64 << 20;
+  for (const [what, args, before, after] of [
+    ['in place', ['-a', '--inplace'], { f: old }, { f: fresh }],
+    ['appended', ['-a', '--append'], { f: old }, { f: Buffer.concat([old, Buffer.from('..')]) }],
+    ['one by one', ['-a'], seven('old'), seven('fresh')],
+    ['holes', ['-a'], {}, { f: holes }],
+    ['holes by --sparse', ['-aS'], {}, { f: holes }],
+    ['beside the old one', ['-a'], { f: old }, { f: fresh }],
+    ['beside it, too', ['-a'], { f: old, small: bytes('small', 9) }, { f: fresh, small: bytes('other', 8) }],
+  ] as const) {
+    // A server flushes what it has written before any of it takes its name.
+    const goals = [`${served}/tree`, ...(what === 'one by one' ? [] : [server.url('root', 'tree')])];
+    for (const goal of goals) {
+      rmSync(`${served}/tree`, { recursive: true, force: true });
+      rmSync(source, { recursive: true });
+      for (const [folder, all] of [
+        [dir(served, 'tree'), before],
+        [dir(work, 'source'), after],
+      ] as const) {
+        for (const [name, content] of Object.entries(all)) {
+          writeFileSync(`${folder}/${name}`, typeof content === 'number' ? '' : content);
+          if (typeof content === 'number') truncateSync(`${folder}/${name}`, content);
+          if (folder !== source) utimesSync(`${folder}/${name}`, 1, 1);
+        }
+      }
+      const untouched = walk(served);
+      const ran = await cli(t, user, [...args, `${source}/`, goal]);
+      if (what.startsWith('beside')) {
+        t.is(ran.code, exit.io, `${what} ${goal}: ${ran.stderr}`);
+        t.regex(ran.stderr, /nothing was written/, what);
+        t.deepEqual(touched(untouched, walk(served)), [], what);
+      } else {
+        t.is(ran.code, exit.ok, `${what} ${goal}: ${ran.stderr}`);
+        assertEqual(t, source, `${served}/tree`);
+      }
+    }
   }
 });

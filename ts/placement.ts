@@ -198,6 +198,7 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
 
   // A slash at the end means that the source is a directory, or a symlink to one.
+  const isContent = into && endsWithSlash(source) && source.path.length > 0;
   const itself = (path: Uint8Array): Uint8Array =>
     into && meansContent(source) ? withSlash(absolute(path)) : absolute(path);
 
@@ -226,7 +227,7 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
     remoteSources: [],
     localDestination: new Uint8Array(),
     root: remote.root,
-    remotePath: push ? goal(remote.path) : remote.path,
+    remotePath: push ? goal(remote.path) : isContent ? withSlash(remote.path) : remote.path,
     ...rest,
   };
 }

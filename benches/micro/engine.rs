@@ -28,6 +28,7 @@ fn run(source: &Path, destination: &Path, durability: Durability) {
     let run = Run {
         request,
         local_path: source.as_os_str().as_bytes().to_vec(),
+        source_is_directory: false,
         local_sources: Vec::new(),
         events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,

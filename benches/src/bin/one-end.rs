@@ -73,6 +73,7 @@ async fn push(source: std::ffi::OsString, host: &str, port: u16, key: &str, path
     let job = client.start(Run {
         request,
         local_path: source.into_vec(),
+        source_is_directory: false,
         local_sources: Vec::new(),
         events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,

@@ -41,6 +41,8 @@ pub struct Run {
     pub request: Request,
     /// The local end.
     pub local_path: Vec<u8>,
+    /// The source of a pull was named with a slash at its end: it is a directory, or leads to one.
+    pub source_is_directory: bool,
     /// The local sources, when there are several; `local_path` is not looked at then.
     pub local_sources: Vec<LocalSource>,
     /// The events that its caller needs.
@@ -62,10 +64,14 @@ pub(crate) struct Peer {
     pub(crate) runtime_clock: Arc<RuntimeClock>,
 }
 
-/// The need that a dry run has counted.
-fn need(session: &Session) -> (u64, u64) {
-    use sparsync_proto::Counter::{bytes_to_transfer, entries_to_create};
-    (session.get(bytes_to_transfer), session.get(entries_to_create))
+/// The need that a dry run has counted, at the least. Holes are carried as such, with `sparse` nobody knows yet what
+/// becomes one, and with `detect_renames` which files are there already.
+fn need(request: &Request, session: &Session, sparse_bytes: u64) -> (u64, u64) {
+    use sparsync_proto::Counter::{bytes_needed, entries_to_create};
+    let holes = if request.preallocate { 0 } else { sparse_bytes };
+    let bytes =
+        if request.sparse || request.detect_renames { 0 } else { session.get(bytes_needed).saturating_sub(holes) };
+    (bytes, session.get(entries_to_create))
 }
 
 /// Starts a run with a server.
@@ -195,7 +201,9 @@ fn push_over(
         (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {
             let dry = Request { dry_run: true, itemize: false, ..request.clone() };
             let (_, counted) = push_once(peer, &Sent { recorder: None, ..*sent }, &dry, &job.counting())?;
-            if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
+            if let Some(error) =
+                prepare::does_not_fit(need(&dry, &counted, counted.sparse_bytes()), (free_bytes, free_entries))
+            {
                 return Err(error.remote());
             }
             request.space_checked = true;
@@ -251,7 +259,7 @@ fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     drop(counted);
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
     let (_, counted) = pull_once(peer, run, &dry, &job.counting())?;
-    if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
+    if let Some(error) = prepare::does_not_fit(need(&dry, &counted, 0), (free_bytes, free_entries)) {
         return Err(error);
     }
     request.space_checked = true;
@@ -286,6 +294,9 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         };
         session.agree(accept.version);
         check_accept(&request, &accept)?;
+        if run.source_is_directory && accept.file_name.is_some() {
+            return Err(sources::no_directory(request.path.as_bytes()).remote());
+        }
         let mut request = request.clone();
         if !request.is_selective() {
             request.selected.clone_from(&accept.selected);
@@ -453,7 +464,7 @@ fn between(
     let Some(free) = end.count_first else { return Ok(end.refused) };
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
     let (_, counted) = local_once(near, destination, &dry, &job.counting())?;
-    if let Some(error) = prepare::does_not_fit(need(&counted), free) {
+    if let Some(error) = prepare::does_not_fit(need(&dry, &counted, counted.sparse_bytes()), free) {
         return Err(error);
     }
     request.space_checked = true;
@@ -534,6 +545,7 @@ fn local_once(
             outcome
         })
     })?;
+    session.count_sparse(sending.sparse_bytes());
     if let Some(profiler) = sending.profiler() {
         session.set_peer_profile(profiler.account())?;
     }

@@ -94,6 +94,11 @@ fn not_there(message: &str, path: &[u8]) -> Error {
 const MISSING: &str = "the source does not exist";
 const NO_DIRECTORY: &str = "the source is not a directory";
 
+/// The error of a source that is named as a directory and is none.
+pub(crate) fn no_directory(path: &[u8]) -> Error {
+    not_there(NO_DIRECTORY, path)
+}
+
 /// The only source of a run. If it is an entry that is no directory, it is scanned alone, and may get another name.
 pub(crate) fn single(part: FsPart) -> Source {
     let file_name = part.name.clone();
@@ -395,7 +400,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Taken {
     if path.ends_with(b"/") {
         return match Root::open(path) {
             Ok(root) => Ok(Part::at_top(root, None)),
-            Err(CallError { errno: Errno::NOTDIR, .. }) => Err(not_there(NO_DIRECTORY, path).into()),
+            Err(CallError { errno: Errno::NOTDIR, .. }) => Err(no_directory(path).into()),
             Err(error) => Err(failure(error).into()),
         };
     }
@@ -425,7 +430,7 @@ pub(crate) fn entry(place: &Place<'_>) -> Taken {
 /// The content of the directory at `place`: one of several sources.
 pub(crate) fn contents(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Taken {
     let part = source(place, follow)?;
-    if part.name.is_some() { Err(not_there(NO_DIRECTORY, place.path.as_bytes()).into()) } else { Ok(part) }
+    if part.name.is_some() { Err(no_directory(place.path.as_bytes()).into()) } else { Ok(part) }
 }
 
 fn failure(error: CallError, path: &RelPath) -> Error {

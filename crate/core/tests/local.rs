@@ -14,6 +14,7 @@ fn run(local_path: &std::path::Path) -> Run {
     Run {
         request,
         local_path: local_path.as_os_str().as_bytes().to_vec(),
+        source_is_directory: false,
         local_sources: Vec::new(),
         events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,

@@ -280,6 +280,7 @@ async fn a_writer_that_waited_writes_to_what_stands_there_then() {
     let run = Run {
         request: request.clone(),
         local_path: site.local().into_os_string().into_encoded_bytes(),
+        source_is_directory: false,
         local_sources: Vec::new(),
         events: sparsync_core::EventNeeds::default(),
         batch: sparsync_core::Batch::None,

@@ -54,6 +54,7 @@ async fn local(request: Request, from: &Path, to: &Path) -> JobResult {
         Run {
             request,
             local_path: from.as_os_str().as_bytes().to_vec(),
+            source_is_directory: false,
             local_sources: Vec::new(),
             events: sparsync_core::EventNeeds::default(),
             batch: sparsync_core::Batch::None,

@@ -109,6 +109,7 @@ async fn an_answer_that_does_not_come_is_waited_for_as_long_as_was_asked() {
     let explained = Run {
         request,
         local_path: trap.local().into_os_string().into_encoded_bytes(),
+        source_is_directory: false,
         local_sources: Vec::new(),
         events: EventNeeds::default(),
         batch: Batch::None,

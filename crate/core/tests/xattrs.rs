@@ -81,6 +81,7 @@ async fn local(request: Request, from: &Path, to: &Path) -> Result<JobResult, Er
             local_path: from.as_os_str().as_bytes().to_vec(),
             events: sparsync_core::EventNeeds::default(),
             batch: sparsync_core::Batch::None,
+            source_is_directory: false,
             local_sources: Vec::new(),
         },
         to.as_os_str().as_bytes().to_vec(),

@@ -239,7 +239,7 @@ pub struct NativeRequest {
     pub local_sources: Vec<NativeSource>,
     /// The server's named root.
     pub root: String,
-    /// The path below that root, `/`-separated.
+    /// The path below that root, `/`-separated. In a pull a slash at its end says that it is a directory.
     pub remote_path: Uint8Array,
     /// The sources of a pull when there are several.
     pub remote_sources: Vec<NativeSource>,
@@ -320,11 +320,15 @@ impl NativeRequest {
     pub(crate) fn load(self) -> Result<(Run, Vec<RuleOrigin>)> {
         // Files of rules are read here, before the rest of the request is converted.
         let RuleList { rules, origins } = RuleList::read(&given_rules(&self.options.filter))?;
+        let (remote_path, source_is_directory) = match self.remote_path.strip_suffix(b"/") {
+            Some(directory) => (directory, true),
+            None => (&self.remote_path[..], false),
+        };
         let mut request = Request {
             filter: rules,
             direction: self.direction.into(),
             root: self.root.into_bytes(),
-            path: rel_path(&self.remote_path)?,
+            path: rel_path(remote_path)?,
             sources: self.remote_sources.iter().map(remote_source).collect::<Result<_>>()?,
             selected: paths(&self.selected)?,
             listed: paths(&self.listed)?,
@@ -345,6 +349,7 @@ impl NativeRequest {
         let run = Run {
             request,
             local_path: self.local_path.to_vec(),
+            source_is_directory,
             local_sources: self.local_sources.iter().map(local_source).collect::<Result<_>>()?,
             events: EventNeeds { lossless: self.lossless, decisions: self.decisions.unwrap_or(false) },
             batch: match (self.write_batch, self.only_write_batch, self.read_batch) {

@@ -96,6 +96,8 @@ counters! {
     bytes_copied,
     /// Directories made that no other state of the tree (`--link-dest` and its like) has either.
     directories_new,
+    /// In a dry run, bytes that the destination has to have free at the least, holes of the source not known.
+    bytes_needed,
 }
 
 /// Counters of entries by kind, except directories: files, symlinks, devices, FIFOs and sockets.

@@ -17,6 +17,8 @@ use crate::storage::{PartialId, Status};
 pub(super) struct Wanted {
     /// The mode of the entry in its place, where there is one.
     pub(super) old_mode: Option<u16>,
+    /// The bytes of the file in its place, where there is one.
+    pub(super) old_bytes: u64,
     /// A directory is in its place.
     pub(super) old_is_directory: bool,
     /// The name of the partial file that an earlier run kept, and how many verified bytes it has.

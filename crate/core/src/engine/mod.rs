@@ -13,6 +13,7 @@ mod failures;
 mod frozen;
 mod guard;
 mod lanes;
+mod need;
 mod owners;
 mod pack;
 mod placement;

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     /// Long pieces of work under way that cannot be counted as they go.
     long: AtomicU64,
     counters: Counters,
+    /// Bytes of this end's files that may be holes.
+    sparse_bytes: AtomicU64,
     /// The profiler, if the session is profiled.
     profiler: Option<Arc<Profiler>>,
     /// The limit on what this end sends over the wire.
@@ -307,6 +309,16 @@ impl Session {
             self.counters.0.iter().rev().map(|counter| counter.load(Ordering::Acquire)).collect();
         values.reverse();
         values
+    }
+
+    /// Counts bytes of this end's files that may be holes. The counters of the peer do not have them.
+    pub(crate) fn count_sparse(&self, bytes: u64) {
+        self.sparse_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// How many there are.
+    pub(crate) fn sparse_bytes(&self) -> u64 {
+        self.sparse_bytes.load(Ordering::Relaxed)
     }
 
     /// Takes over the counters of a peer's account.

@@ -184,6 +184,7 @@ pub fn start(client: &Client, mut request: Request, local: &Path) -> Arc<Job> {
         .start(Run {
             request,
             local_path: local.as_os_str().as_bytes().to_vec(),
+            source_is_directory: false,
             local_sources: Vec::new(),
             events: sparsync_core::EventNeeds::default(),
             batch: sparsync_core::Batch::None,

@@ -286,6 +286,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.session.count(Counter::bytes_to_transfer, bytes);
         if self.options.dry_run {
             self.session.count(Counter::files_transferred, files.len() as u64);
+            self.count_need(&listing, wanted, &resume);
             files.clear();
         } else {
             self.changed |= !files.is_empty();
@@ -302,6 +303,20 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         self.directories.decided(u32::MAX);
         self.control.send(&frame)
+    }
+
+    /// Counts the room that files take at the least, whatever their order.
+    fn count_need(&mut self, listing: &Listing, wanted: &[(u32, Wanted)], resume: &[Resume]) {
+        for &(index, Wanted { old_mode, old_bytes, .. }) in wanted {
+            let Some(entry) = listing.get(index as usize) else { continue };
+            if self.options.writes.in_place.is_some() && old_mode.is_some() {
+                self.need.written_over(entry.size, old_bytes);
+            } else {
+                let held = resume.iter().find(|held| held.index == index).map_or(0, |held| held.bytes);
+                self.need.replaced(entry.size.saturating_sub(held), old_bytes);
+            }
+        }
+        self.session.set(Counter::bytes_needed, self.need.bytes());
     }
 
     /// Makes an entry, or asks for its content. Says whether the directory's own time changes by it.
@@ -393,6 +408,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let name = listing.name(entry);
         let mut wanted = Wanted {
             old_mode: before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode),
+            old_bytes: before.filter(|before| before.kind == Kind::File).map_or(0, |before| before.size),
             old_is_directory: before.is_some_and(|before| before.kind == Kind::Directory),
             ..Wanted::default()
         };

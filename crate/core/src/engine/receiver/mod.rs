@@ -50,6 +50,7 @@ use super::failed::FailedPaths;
 use super::failures::FailurePolicy;
 use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
+use super::need::Need;
 use super::owners::OwnerMap;
 use super::quota::Quota;
 use super::report::Report;
@@ -482,6 +483,8 @@ struct Receiver<'a, S: WriteStorage> {
     /// once.
     unset: BTreeMap<RelPath, Unset>,
     guard: Guard,
+    /// The room that a dry run has found to be needed.
+    need: Need,
     /// The directory that was last written to.
     parent: Option<(RelPath, Arc<S::Directory>)>,
     /// The directory of the hard links' leader that was last looked at.
@@ -539,6 +542,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             arriving: options.writes.removes_sources.then(Vec::new),
             unset: BTreeMap::new(),
             guard: Guard::default(),
+            need: Need::default(),
             parent: None,
             leader_parent: None,
             links: options.attributes.hard_links.then(Links::default),

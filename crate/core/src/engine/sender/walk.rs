@@ -173,6 +173,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             self.times.add(entry.meta.mtime);
         }
         self.bytes += bytes;
+        session.count_sparse(sparse_bytes(&scan));
         session.count(Counter::directories_source, 1);
         session.count(Counter::entries_source, count as u64);
         session.count(Counter::bytes_total, bytes);
@@ -367,4 +368,10 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         self.shared.machine().walked();
         self.send_records(encoded)
     }
+}
+
+/// The bytes of the files of a directory that have holes, or are kept compressed.
+fn sparse_bytes(scan: &Scan) -> u64 {
+    let entries = scan.listing.entries().iter().zip(&scan.stamps);
+    entries.filter(|(entry, stamp)| entry.kind == Kind::File && stamp.may_have_holes).map(|(entry, _)| entry.size).sum()
 }
