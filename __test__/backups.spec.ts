@@ -126,14 +126,60 @@ judged('what the directory for backups holds is not deleted by the next run', as
   t.is(readFileSync(`${work}/d/kept/f`, 'utf8'), 'first');
 });
 
-judged('a backup whose name is taken by a directory costs its file alone, which stays', async (t) => {
-  const { work, client: user } = await setup(t);
-  make(work, { 's/f': 'new', 's/g': 'g', 'd/f@1500000000': 'old', 'd/f~/in': 'in' });
-  const ran = await cli(t, user, ['-ab', `${work}/s/`, `${work}/d/`]);
-  t.is(ran.code, exit.partial);
-  t.is(readFileSync(`${work}/d/f`, 'utf8'), 'old');
-  t.deepEqual(names(`${work}/d`), ['f', 'f~', 'f~/in', 'g']);
+judgedEachWay('what has the place of a backup in the directory for them gives way', async (t, set) => {
+  const model = make(`${set.work}/model`, {
+    's/a': 'new',
+    's/sub/f': 'new',
+    's/keep': 'keep',
+    'd/a@1500000000': 'old',
+    'd/b': 'b',
+    'd/sub/f@1500000000': 'old',
+    'd/x/y/1': '1',
+    'bk/a/q/in': 'in',
+    'bk/b/': '',
+    'bk/sub': '-> ../s',
+    'bk/x': 'x',
+  });
+  await besideRsync(t, set, { model, flags: ['-ab', '--delete', '--backup-dir=../bk'] });
 });
+
+judgedEachWay('an empty directory that has the name of a backup gives way', async (t, set) => {
+  const model = make(`${set.work}/model`, {
+    's/a': 'new',
+    'd/a@1500000000': 'old',
+    'd/a~/': '',
+    'd/b': 'b',
+    'd/b~/': '',
+  });
+  for (const flags of [[], ['--delete']]) await besideRsync(t, set, { model, flags: ['-aib', ...flags] });
+});
+
+judged('a directory for backups that is a file is refused before anything is done', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, { 's/f': 'new', 'd/f@1500000000': 'old', 'd/gone': 'g', bk: 'file' });
+  for (const path of ['../bk', '../bk/below'])
+    for (const dry of [[], ['-n']]) {
+      const flags = ['-ai', '--delete', `--backup-dir=${path}`, ...dry, 's/', 'd/'];
+      const ran = await cli(t, set.client, flags, { cwd: model });
+      t.is(ran.code, exit.usage, ran.stderr);
+      t.is(ran.stdout, '');
+      t.true(ran.stderr.includes('the directory for backups is not a directory'), ran.stderr);
+    }
+  t.deepEqual(names(`${model}/d`), ['f', 'gone']);
+});
+
+judged(
+  'a backup whose name is taken by a directory with something in it costs its file alone, which stays',
+  async (t) => {
+    const { work, client: user } = await setup(t);
+    make(work, { 's/f': 'new', 's/g': 'g', 'd/f@1500000000': 'old', 'd/f~/in': 'in' });
+    const ran = await cli(t, user, ['-ab', `${work}/s/`, `${work}/d/`]);
+    t.is(ran.code, exit.partial);
+    t.regex(ran.stderr, /^f: cannot write: making the backup: /m);
+    t.is(readFileSync(`${work}/d/f`, 'utf8'), 'old');
+    t.deepEqual(names(`${work}/d`), ['f', 'f~', 'f~/in', 'g']);
+  },
+);
 
 for (const [what, bad] of [
   ['`..`', '../../kept'],
@@ -172,8 +218,9 @@ judged('CVE-2026-70460: a symlink in the way of --backup-dir on a server leads n
   mkdirSync(`${served}/later`);
   symlinkSync(`${work}/outside`, `${served}/later/sub`);
   const later = await cli(t, user, ['-a', '--backup-dir=../later', `${work}/t/`, url('e')]);
-  t.is(later.code, exit.partial, later.stderr);
-  t.is(readFileSync(`${served}/e/sub/f`, 'utf8'), 'old');
+  t.is(later.code, exit.ok, later.stderr);
+  t.is(readFileSync(`${served}/later/sub/f`, 'utf8'), 'old');
+  t.true(lstatSync(`${served}/later/sub`).isDirectory());
   t.deepEqual(names(`${work}/outside`), ['x']);
 });
 

@@ -55,6 +55,12 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
         b"" => (None, None),
         path => {
             let place = find(destination, base, path, "backupDir")?;
+            if let Some(first) = place.path.components().next()
+                && crate::fs::status(place.top.fd(), first.as_bytes()).is_ok()
+            {
+                let error = Error::new(ErrorKind::Config, "backupDir: the directory for backups is not a directory");
+                return Err(error.at(path).with("option", "backupDir".to_owned()));
+            }
             let inside = inside(destination, base, &place);
             // In that directory a backup has the path of its original.
             if !inside.as_ref().is_some_and(RelPath::is_root) {

@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sparsync_proto::{At, Durability, End, Kind, Name, RelPath};
 
 use super::copy::copy_entry;
-use super::{Access, Adjust, CallError, Directory, Errno, Judge, Result, TempNames, WriteDirectory, WriteStorage};
+use super::widen::Widened;
+use super::{
+    Access, Adjust, CallError, Directory, Errno, Judge, Removal, Result, TempNames, WriteDirectory, WriteStorage,
+    remove_tree,
+};
 
 /// Where backups are, and how they are called.
 #[derive(Debug)]
@@ -123,7 +127,10 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     ) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
         let has_earlier = match directory.status(&backup) {
-            Ok(found) if found.kind == Kind::Directory => return Err(not_in_the_way(Errno::ISDIR.into())),
+            Ok(found) if found.kind == Kind::Directory => {
+                self.clear(path, directory, &backup).map_err(of_backup)?;
+                false
+            }
             Ok(_) => true,
             Err(CallError { errno: Errno::NOENT, .. }) => false,
             Err(error) => return Err(error),
@@ -131,7 +138,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         let placed = if has_earlier {
             directory.exchange(temp_name, &backup)
         } else {
-            directory.rename(temp_name, &backup).map_err(not_in_the_way)
+            directory.rename(temp_name, &backup).map_err(of_backup)
         };
         let is_placed = placed.is_ok();
         let exchanged = placed.and_then(|()| directory.exchange(&backup, name));
@@ -179,10 +186,9 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
 
     fn copy_as(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
-        match &self.place.aside {
-            None => self.copy_to((directory, name), (directory, &backup)),
-            Some(aside) => self.copy_to((directory, name), (&*self.directory(aside, path)?, &backup)),
-        }
+        let held = self.place.aside.as_ref().map(|aside| self.directory(aside, path)).transpose().map_err(of_backup)?;
+        let to = held.as_deref().unwrap_or(directory);
+        self.replacing(path, (to, &backup), || self.copy_to((directory, name), (to, &backup)))
     }
 
     fn copy_to(&self, from: (&S::Directory, &[u8]), to: (&S::Directory, &[u8])) -> Result<()> {
@@ -232,18 +238,45 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     fn move_as(&self, path: &RelPath, directory: &S::Directory, from: &[u8], name: &[u8]) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
         let Some(aside) = &self.place.aside else {
-            directory.rename(from, &backup).map_err(not_in_the_way)?;
+            self.replacing(path, (directory, &backup), || directory.rename(from, &backup))?;
             self.note_made(path, &backup);
             return Ok(());
         };
-        let to = self.directory(aside, path)?;
-        match directory.move_to(from, (&to, &backup)) {
+        let held = self.directory(aside, path).map_err(of_backup)?;
+        let to = (&*held, &backup[..]);
+        match self.replacing(path, to, || directory.move_to(from, to)) {
             Err(CallError { errno: Errno::XDEV, .. }) => {
-                self.copy_to((directory, from), (&*to, &backup))?;
+                self.replacing(path, to, || self.copy_to((directory, from), to))?;
                 directory.remove(from)
             }
-            moved => moved.map_err(not_in_the_way),
+            moved => moved,
         }
+    }
+
+    /// Gives a backup its name by `give`. A directory of that name gives way to it.
+    fn replacing(
+        &self,
+        path: &RelPath,
+        (holder, backup): (&S::Directory, &[u8]),
+        give: impl Fn() -> Result<()>,
+    ) -> Result<()> {
+        let given = match give() {
+            Err(CallError { errno: Errno::ISDIR, .. }) => self.clear(path, holder, backup).and_then(|()| give()),
+            given => given,
+        };
+        given.map_err(of_backup)
+    }
+
+    /// Removes a directory that has the name of a backup: in the directory for backups with what it holds, which are
+    /// backups of earlier runs; beside originals, where it may be anything, only if it is empty.
+    fn clear(&self, path: &RelPath, holder: &S::Directory, backup: &[u8]) -> Result<()> {
+        let Some((top, base)) = &self.place.aside else { return holder.remove_directory(backup) };
+        let name = Name::new(backup).map_err(|_| Errno::INVAL)?;
+        let device = Some(holder.status(b"")?.device);
+        let widened = Widened::new(top);
+        let mut removal = Removal { widened: Some(&widened), device, ..Removal::default() };
+        remove_tree(top, &base.join_path(path).join(name), &mut removal)?;
+        removal.failed.first().map_or(Ok(()), |&(_, error)| Err(error))
     }
 
     fn note_made(&self, path: &RelPath, backup: &[u8]) {
@@ -262,7 +295,8 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         }
         let full = base.join_path(path);
         let directory = match top.open(&full, Access::Reach) {
-            Err(CallError { errno: Errno::NOENT, .. }) => {
+            // What is no directory gives way to the directories of backups, too.
+            Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => {
                 self.make(top, base, path)?;
                 top.open(&full, Access::Reach)
             }
@@ -276,13 +310,19 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     /// Makes the directories on the way to backups, with owner and mode of those of the destination that they stand
     /// for.
     fn make(&self, top: &S, base: &RelPath, path: &RelPath) -> Result<()> {
-        let make = |at: &RelPath, name: Name<'_>, bits| match top
-            .open(at, Access::Reach)?
-            .make_directory(name.as_bytes(), bits)
-        {
-            Ok(()) => Ok(true),
-            Err(CallError { errno: Errno::EXIST, .. }) => Ok(false),
-            Err(error) => Err(error),
+        let make = |at: &RelPath, name: Name<'_>, bits| {
+            let above = top.open(at, Access::Reach)?;
+            match above.make_directory(name.as_bytes(), bits) {
+                Err(CallError { errno: Errno::EXIST, .. }) => {}
+                made => return made.map(|()| true),
+            }
+            match top.open(&at.join(name), Access::Reach) {
+                Err(CallError { errno: Errno::NOTDIR | Errno::LOOP, .. }) if at.is_within(base) => {
+                    above.remove(name.as_bytes())?;
+                    above.make_directory(name.as_bytes(), bits).map(|()| true)
+                }
+                found => found.map(|_| false),
+            }
         };
         let mut at = RelPath::root();
         for name in base.components() {
@@ -305,9 +345,9 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     }
 }
 
-/// A directory in the way of a backup must not be reported as one in the way of the entry.
-fn not_in_the_way(error: CallError) -> CallError {
-    if error.errno == Errno::ISDIR { CallError { errno: Errno::EXIST, ..error } } else { error }
+/// Why a backup is not made. A directory in its way must not be reported as one in the way of the entry.
+fn of_backup(CallError { errno, .. }: CallError) -> CallError {
+    CallError { call: "making the backup", errno: if errno == Errno::ISDIR { Errno::EXIST } else { errno } }
 }
 
 #[cfg(test)]
