@@ -1,8 +1,9 @@
 // Files that are written over where they stand: --inplace, --append, --append-verify.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
+  chownSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -17,6 +18,7 @@ import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
 import { cli, exit, startCli } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { until } from './helpers/process.js';
 import { Random, seed } from './helpers/random.js';
 import { codeOf, isRoot, rejection, setup } from './helpers/setup.js';
@@ -193,4 +195,23 @@ judgedWhere(isRoot)('a backup and a version of what is written over keep its set
   t.deepEqual([there.code, there.stderr], [0, '']);
   const [run = ''] = readdirSync(`${served}.versions`);
   t.deepEqual([modeOf(`${served}.versions/${run}/d/tool`), modeOf(`${served}/d/tool`)], ['6755', '755']);
+});
+
+judgedWhere(canBecome)('a user writes over read-only files of his own, and over no others', async (t) => {
+  const set = await setup(t);
+  const as = ['setpriv', ...becoming(12_345)];
+  const files = {
+    's/a': 'new content',
+    's/b%444': 'new content',
+    'd/a@1500000000%444': 'new',
+    'd/b@1500000000%400': 'new',
+  };
+  const model = make(`${set.work}/model`, files);
+  const foreign = make(`${set.work}/foreign`, files);
+  spawnSync('chown', ['-R', '12345:12345', set.work, set.served]);
+  chownSync(`${foreign}/d/a`, 0, 0);
+  for (const flags of [['-ai'], ['-rti'], ['-ai', '-b']])
+    for (const how of ['--inplace', '--append'])
+      await besideRsync(t, set, { model, flags: [...flags, how], as, ways: ['local', 'pull'] });
+  await besideRsync(t, set, { model: foreign, flags: ['-rti', '--inplace'], as, ways: ['local'] });
 });

@@ -32,7 +32,7 @@ impl From<Stat> for Found {
 const CAPABILITY_BYTES: usize = 24;
 
 /// The path of a held descriptor, for calls that take none.
-fn path_of(fd: BorrowedFd<'_>) -> String {
+pub(super) fn path_of(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
 use sparsync_proto::{Device, Kind, Time};
 
-use super::adjust::Handle;
+use super::adjust::{Handle, path_of};
 use super::fake_super;
 use super::file::FsFile;
 use super::follow::{Led, Place};
@@ -74,6 +74,25 @@ impl FsDirectory {
     fn status_of_content(&self, name: &[u8], found: Status) -> Result<Status> {
         let held = self.open_own_file(0, name)?;
         if held.is_device() { held.status() } else { Ok(found) }
+    }
+
+    /// Opens a file of the process's own user for writing, whose mode forbids that. The mode is put back at once, since
+    /// what is open may be written.
+    fn open_read_only(&self, name: &[u8], may_be_linked: bool) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let reached = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
+        let stat = rustix::fs::fstat(&reached).map_err(CallError::of("fstat"))?;
+        let is_own = stat.st_uid == rustix::process::geteuid().as_raw();
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !(is_own && is_file && (may_be_linked || stat.st_nlink == 1)) {
+            return Err(CallError { call: "openat", errno: Errno::ACCESS });
+        }
+        let mode = u16::try_from(stat.st_mode & 0o7777).unwrap_or(0);
+        let handle = Handle::Reached(reached.as_fd());
+        handle.set_mode(mode | 0o600)?;
+        let opened = rustix::fs::open(path_of(reached.as_fd()), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        handle.set_mode(mode)?;
+        opened.map_err(CallError::of("open"))
     }
 
     /// Opens an entry to read it or write over it, where a device may be taken for a file. A character device is not
@@ -340,7 +359,10 @@ impl WriteDirectory for FsDirectory {
             let may_be_written = self.versions.is_none() && (may_be_linked || device.links()? == 1);
             return if may_be_written && device.is_device() { Ok(device) } else { Err(Errno::MLINK.into()) };
         }
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
+        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Err(Errno::ACCESS) => self.open_read_only(name, may_be_linked)?,
+            opened => opened.map_err(CallError::of("openat"))?,
+        };
         let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Errno::INVAL.into());
