@@ -124,6 +124,18 @@ judged('only a batch is written, and the script beside it applies it', async (t)
   t.is(difference(`${work}/s`, `${work}/two`), '');
 });
 
+test('a batch whose run fails leaves nothing beside it', async (t) => {
+  const work = model(workDir(t));
+  for (const flag of ['--write-batch=batch', '--only-write-batch=batch']) {
+    const ran = await cli(t, client(work), ['-a', flag, 's/', 'none/none/'], { cwd: work });
+    t.is(ran.code, exit.io, ran.stderr);
+    t.deepEqual(
+      readdirSync(work).filter((name) => name.startsWith('batch')),
+      [],
+    );
+  }
+});
+
 judged('the script beside a batch says nothing of how the other end was reached', async (t) => {
   const work = model(workDir(t));
   const { shell, env } = stubShell(work);

@@ -1,14 +1,18 @@
 // Exit codes of what goes wrong on the way, as rsync has them: both are led into the same trouble.
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
+import { make } from './helpers/beside.js';
 import { exit, startCli } from './helpers/cli.js';
-import { judged } from './helpers/judge.js';
+import { judged, judgedWhere } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { freePort } from './helpers/port.js';
-import { type Running, start, until } from './helpers/process.js';
-import { client } from './helpers/product.js';
+import { type Ended, type Running, start, until } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { dir, workDir } from './helpers/temp.js';
 import { names } from './helpers/walk.js';
@@ -112,4 +116,59 @@ judged('a peer that stops is 30 after --timeout, here and in rsync', async (t) =
   const theirs = start(t, 'rsync', ['-a', '--timeout=2', '-e', `${work}/silent`, `${work}/s/`, 'box:d/']);
   const codes = [(await ours.ended).code, (await pulls.ended).code, (await theirs.ended).code];
   t.deepEqual(codes, [exit.timeout, exit.timeout, exit.timeout], `${ours.stderr()}${pulls.stderr()}`);
+});
+
+/** What rsync and the command end a run in a folder with. */
+async function ends(
+  t: ExecutionContext,
+  work: string,
+  words: readonly string[],
+  as: readonly string[] = [],
+): Promise<Ended> {
+  const user = client(work);
+  const [first = '', ...rest] = [...as, 'rsync', ...words];
+  const theirs = await start(t, first, rest, { cwd: `${work}/in` }).ended;
+  const [command = '', ...more] = [...as, process.execPath, program, ...words];
+  const ours = await start(t, command, more, { cwd: `${work}/in`, env: user.env }).ended;
+  t.is(ours.code, theirs.code, `${words.join(' ')}: ${ours.stderr}; rsync: ${theirs.stderr}`);
+  return ours;
+}
+
+judged('a destination that is none is 3, and one that cannot be made 11, here and in rsync', async (t) => {
+  const work = workDir(t);
+  make(`${work}/in`, { 's/a': 'a', file: 'f', 'to-file': '-> file', 'to-nothing': '-> none' });
+  for (const to of ['file', 'file/x', 'to-file', 'to-file/', 'to-file/x', 'to-nothing', 'to-nothing/', 'to-nothing/x'])
+    t.false((await ends(t, work, ['-a', 's/', to])).stderr.includes('authorized_keys'), to);
+  for (const to of ['to-file/', 'to-nothing/', 'file/x']) await ends(t, work, ['-a', 's/a', to]);
+  for (const to of ['file', 'file/x', 'file/x/y', 'to-file/x', 'to-nothing/x'])
+    await ends(t, work, ['-a', '--mkpath', 's/', to]);
+});
+
+judgedWhere(canBecome)(
+  'what may not be entered is 23 as a source and 3 as a destination, here and in rsync',
+  async (t) => {
+    const work = workDir(t);
+    make(`${work}/in`, { 's/a': 'a', 'd/': '', 'locked/in/f': 'f' });
+    chmodSync(`${work}/in/locked`, 0);
+    chmodSync(dirname(work), 0o755);
+    spawnSync('chown', ['-R', '12345:12345', work]);
+    const as = ['setpriv', ...becoming(12_345)];
+    for (const from of ['locked/', 'locked', 'locked/in', 'locked/in/']) await ends(t, work, ['-a', from, 'd'], as);
+    for (const to of ['locked', 'locked/', 'locked/x']) await ends(t, work, ['-a', 's/', to], as);
+    await ends(t, work, ['-a', '--mkpath', 's/', 'locked/x/y'], as);
+  },
+);
+
+judgedWhere(canBecome)('a failure names the top, and a path of this machine with its first slash', async (t) => {
+  const work = workDir(t);
+  make(`${work}/in`, { 's/a': 'a', 'd/': '', 'locked/f': 'f' });
+  chmodSync(`${work}/in/locked`, 0);
+  chmodSync(dirname(work), 0o755);
+  spawnSync('chown', ['-R', '12345:12345', work]);
+  chownSync(`${work}/in/s`, 0, 0);
+  const as = ['setpriv', ...becoming(12_345)];
+  const several = await ends(t, work, ['-a', 's/', 'locked/', 'd'], as);
+  t.regex(several.stderr, new RegExp(`^${work}/in/locked: cannot open`, 'm'));
+  t.regex(several.stderr, new RegExp(`the first being "${work}/in/locked": cannot open`));
+  t.regex((await ends(t, work, ['-a', '--super', 's/', 'd'], as)).stderr, /^\.: chown /m);
 });

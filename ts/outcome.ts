@@ -2,7 +2,7 @@ import { toFailure, toFailureCounts, toWarning } from './convert.js';
 import { DeleteRefusedError, MaxDeleteError, NotFoundError, PartialSyncError } from './errors.js';
 import type { ErrorDetails } from './errors.js';
 import type { FailureCode, FailureCounts, SyncResult } from './events.js';
-import { textOf, withoutTrailingSlash } from './paths.js';
+import { shownFailure, textOf, withoutTrailingSlash } from './paths.js';
 import type { NativeResult } from './native.js';
 import { toSyncProfile } from './profile-convert.js';
 import { addAttempt, toStats } from './stats.js';
@@ -75,7 +75,8 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
   }
   if (native.partial && !native.vanishedOnly) {
     const first = result.failures[0];
-    const example = first === undefined ? '' : `, the first being ${JSON.stringify(first.path)}: ${first.message}`;
+    const { path, message } = shownFailure(first ?? { path: '', message: '' });
+    const example = first === undefined ? '' : `, the first being ${JSON.stringify(path)}: ${message}`;
     const limit = native.maxDeleteReached === undefined ? '' : `; ${native.maxDeleteReached}`;
     throw new PartialSyncError(`${whatIsMissing(result)}${example}${limit}`, result);
   }

@@ -196,3 +196,20 @@ export function workingDirectory(): Uint8Array {
   if (text.includes('\u{fffd}') && process.platform === 'linux') return readlinkSync('/proc/self/cwd', 'buffer');
   return bytesOf(text);
 }
+
+/** A path that failed, and why. */
+interface FailedPath {
+  path: string;
+  message: string;
+}
+
+/**
+ * A failure as people read it. The top of a tree has a name; a path of this machine has its first slash, which none of a failure has,
+ * where the message has that path, and the message does not repeat it.
+ */
+export function shownFailure({ path, message }: FailedPath): FailedPath {
+  const [whole, absolute] = / \((\/.*?)\/*\)$/.exec(message) ?? [];
+  return whole !== undefined && absolute === `/${path}`
+    ? { path: absolute, message: message.slice(0, -whole.length) }
+    : { path: path === '' ? '.' : path, message };
+}

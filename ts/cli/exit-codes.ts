@@ -82,14 +82,17 @@ export function exitCodeOf(code: ErrorCode): number {
 }
 
 /**
- * The exit code for an error. As with rsync a source that is not there is a path that did not arrive, a directory for unfinished files
- * that is not there a mistake in the command, and a connection that is not made in time another thing than a run that stalls.
+ * The exit code for an error. As with rsync a source that is not there, or cannot be opened, is a path that did not arrive, a destination
+ * that cannot be opened not the directory that it has to be, a directory for unfinished files that is not there a mistake in the command,
+ * and a connection that is not made in time another thing than a run that stalls.
  */
 export function exitCodeFor(error: SparsyncError): number {
-  if (error.code === 'ERR_SPARSYNC_NOT_FOUND' && error.details['end'] === 'source') return EXIT.partial;
-  if (error.code === 'ERR_SPARSYNC_NOT_FOUND' && error.details['option'] === 'tempDir') return EXIT.usage;
-  if (error.code === 'ERR_SPARSYNC_CONFIG' && error.details['end'] === 'destination') return EXIT.destination;
-  return isConnectTimeout(error) ? EXIT.connectTimeout : exitCodeOf(error.code);
+  const { code, details } = error;
+  const isOpening = code === 'ERR_SPARSYNC_IO';
+  if ((code === 'ERR_SPARSYNC_NOT_FOUND' || isOpening) && details['end'] === 'source') return EXIT.partial;
+  if (code === 'ERR_SPARSYNC_NOT_FOUND' && details['option'] === 'tempDir') return EXIT.usage;
+  if ((code === 'ERR_SPARSYNC_CONFIG' || isOpening) && details['end'] === 'destination') return EXIT.destination;
+  return isConnectTimeout(error) ? EXIT.connectTimeout : exitCodeOf(code);
 }
 
 /** Whether no connection was made in time. */

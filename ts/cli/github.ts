@@ -3,6 +3,7 @@ import { appendFileSync } from 'node:fs';
 import { fromNative } from '../errors.js';
 import type { SparsyncError } from '../errors.js';
 import type { Failure, SyncResult } from '../events.js';
+import { shownFailure } from '../paths.js';
 import { contentOf, deletesOf } from '../stats.js';
 import type { SyncStats } from '../stats.js';
 import { EXIT } from './exit-codes.js';
@@ -145,7 +146,8 @@ function failuresOf({ failures, failuresDropped }: SyncResult): readonly string[
     `<details><summary>${count(all)} failed</summary>`,
     '',
     ...failures.slice(0, LISTED).map((failure: Failure) => {
-      return `- ${failure.code}: ${code(safePath(failure))} ${code(safe(failure.message))}`;
+      const { path, message } = shownFailure({ path: safePath(failure), message: safe(failure.message) });
+      return `- ${failure.code}: ${code(path)} ${code(message)}`;
     }),
     ...(more > 0 ? [`- and ${count(more)} more`] : []),
     '',

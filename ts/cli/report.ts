@@ -1,5 +1,6 @@
 import { NotFoundError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
 import type { Failure, SyncResult, Warning } from '../events.js';
+import { shownFailure } from '../paths.js';
 import { contentOf, deletesOf } from '../stats.js';
 import { exitCodeFor } from './exit-codes.js';
 import { annotate } from './github.js';
@@ -68,15 +69,10 @@ export function printFailures(result: SyncResult): void {
 
 function describeFailure(failure: Failure): string {
   const side = failure.side === 'remote' ? ' [on the server]' : '';
-  // A source that is not there has no content.
-  const kept = failure.oldContentKept && failure.code !== 'missing' ? ' (its old content is kept)' : '';
-  const path = safePath(failure);
-  const message = safe(failure.message);
-  // The path of an issue has no leading slash; for a path on this machine, the message has the whole path.
-  const whole = ` (/${path})`;
-  return message.endsWith(whole)
-    ? `/${path}: ${message.slice(0, -whole.length)}${side}${kept}`
-    : `${path}: ${message}${side}${kept}`;
+  // A source that is not there has no content, and a directory that could not be deleted may have lost what was in it.
+  const isKept = failure.oldContentKept && failure.code !== 'missing' && failure.code !== 'delete';
+  const { path, message } = shownFailure({ path: safePath(failure), message: safe(failure.message) });
+  return `${path}: ${message}${side}${isKept ? ' (its old content is kept)' : ''}`;
 }
 
 /**

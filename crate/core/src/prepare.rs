@@ -34,6 +34,15 @@ pub(crate) struct Place<'a> {
 
 /// Opens the operator's own path, with what opens a directory, as far as it exists. The rest are missing names.
 pub(crate) fn open_own(path: &[u8], reach: impl Fn(&[u8]) -> storage::Result<Root>) -> Result<(Root, RelPath)> {
+    open_own_or(path, reach, |error| Error::io("cannot open", path, error.into()))
+}
+
+/// The same; `failed` tells a directory that cannot be opened.
+pub(crate) fn open_own_or(
+    path: &[u8],
+    reach: impl Fn(&[u8]) -> storage::Result<Root>,
+    failed: impl FnOnce(CallError) -> Error,
+) -> Result<(Root, RelPath)> {
     let absolute = if path.starts_with(b"/") { path.to_vec() } else { [b"./", path].concat() };
     let mut at = absolute.as_slice();
     let mut missing: Vec<&[u8]> = Vec::new();
@@ -50,7 +59,7 @@ pub(crate) fn open_own(path: &[u8], reach: impl Fn(&[u8]) -> storage::Result<Roo
                 const WHY: &str = "a symlink on the way belongs to another user, or there are too many";
                 return Err(Error::io(WHY, path, error.into()));
             }
-            Err(error) => return Err(Error::io("cannot open", path, error.into())),
+            Err(error) => return Err(failed(error)),
         }
         let trimmed = trim_slashes(at);
         let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
@@ -277,7 +286,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
             Error::new(ErrorKind::Config, "a path with the name of an unfinished file").at(place.path.as_bytes())
         );
     }
-    let (existing, missing) = open_existing(place.top, &directory)?;
+    let (existing, missing) = open_existing(place.top, &directory, (request, terms))?;
     // As in rsync, the last name of the destination may be missing, but not the directories above it.
     let allowed = usize::from(terms.file_name.is_none()) + usize::from(request.make_parent);
     let existing_depth = directory.components().count() - missing.components().count();
@@ -308,8 +317,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     }
     // The user's own directory may have a mode that forbids listing it, and so locking it.
     let widened = Widened::new(&existing);
-    let start = readable(&existing, &widened)
-        .map_err(|error| Error::io("cannot open the destination", directory.as_bytes(), error.into()))?;
+    let start = readable(&existing, &widened).map_err(|error| not_opened(directory.as_bytes(), error))?;
     let above = if missing.is_root() {
         None
     } else {
@@ -364,16 +372,44 @@ fn split_destination(
     }
 }
 
-/// Opens a directory as far as it exists.
-fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
+/// Opens a directory as far as it exists. What a symlink of a served root leads to is not told.
+fn open_existing(
+    top: &Root,
+    path: &RelPath,
+    (request, terms): (&Request, &ReceiverTerms<'_>),
+) -> Result<(Root, RelPath)> {
     top.reach_existing(path).map_err(|(error, at)| match error.errno {
         Errno::NOENT => Error::new(ErrorKind::NotFound, "the root does not exist").at(path.as_bytes()),
-        Errno::NOTDIR => Error::new(ErrorKind::Config, "the destination is not a directory")
-            .at(at.as_bytes())
-            .with("end", "destination".to_owned()),
-        Errno::LOOP | Errno::XDEV => Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes()),
-        _ => Error::io("cannot open the destination", path.as_bytes(), error.into()),
+        Errno::LOOP | Errno::XDEV if terms.is_served => {
+            Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes())
+        }
+        Errno::NOTDIR | Errno::LOOP | Errno::XDEV => {
+            let first = path.components().next().map_or(&[][..], Name::as_bytes);
+            let why = match rustix::fs::statat(top.fd(), first, rustix::fs::AtFlags::empty()) {
+                // What is there is a symlink to nothing.
+                Err(Errno::NOENT) => Errno::EXIST,
+                _ if request.mkpath && path.split_last().is_some_and(|(above, _)| !above.is_root()) => Errno::NOTDIR,
+                _ => return no_directory(path),
+            };
+            not_made(path.as_bytes(), why.into())
+        }
+        _ => not_opened(path.as_bytes(), error),
     })
+}
+
+/// The destination is not the directory that it has to be.
+fn no_directory(path: &RelPath) -> Error {
+    Error::new(ErrorKind::Config, "the destination is not a directory")
+        .at(path.as_bytes())
+        .with("end", "destination".to_owned())
+}
+
+pub(crate) fn not_made(path: &[u8], error: CallError) -> Error {
+    Error::io("cannot make the destination", path, error.into())
+}
+
+pub(crate) fn not_opened(path: &[u8], error: CallError) -> Error {
+    Error::io("cannot open the destination", path, error.into()).with("end", "destination".to_owned())
 }
 
 /// Opens the directory so that it can be listed and locked, if its mode allows that or can be widened. Another user's

@@ -370,8 +370,17 @@ fn own_terms<'a>(
 
 fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, session: &Session) -> Result<Prepared> {
     prepare::when_free(request.lock_wait_ms, session, || {
-        let (top, path) = prepare::open_own(path, Root::reach_trusted)?;
-        prepare::destination(&Place { top: &top, path }, request, terms)
+        let (top, rest) = prepare::open_own_or(path, Root::reach_trusted, |error| {
+            // With that the directories above are to be made, and cannot be.
+            let is_made = request.mkpath;
+            if is_made { prepare::not_made(path, error) } else { prepare::not_opened(path, error) }
+        })?;
+        let place = Place { top: &top, path: rest };
+        // The rest below the directories that exist tells less than the path that was given.
+        prepare::destination(&place, request, terms).map_err(|error| match error.details() {
+            [(name, _), ..] if name == "end" => error.at(path),
+            _ => error,
+        })
     })
 }
 
@@ -390,9 +399,12 @@ fn recorded(
     let writer = Arc::new(BatchWriter::begin(path, &request)?);
     job.events().record(Arc::<BatchWriter>::clone(&writer), request.itemize);
     let dry_run = matches!(run.batch, Batch::OnlyWrite(_));
-    let refused = go(Request { dry_run, itemize: true, ..request }, Some(Arc::clone(&writer)))?;
-    writer.finish(source, &|| job.check(), |issue| job.events().issue(issue))?;
-    Ok(refused)
+    let done = go(Request { dry_run, itemize: true, ..request }, Some(Arc::clone(&writer))).and_then(|refused| {
+        writer.finish(source, &|| job.check(), |issue| job.events().issue(issue))?;
+        Ok(refused)
+    });
+    writer.abandon();
+    done
 }
 
 fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {

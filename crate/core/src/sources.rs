@@ -11,7 +11,7 @@ use sparsync_proto::{Issue, IssueKind, Kind, MissingSources, Name, Paths, RelPat
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Extent, Mount, Root, below};
-use crate::prepare::{Place, open_own, trim_slashes};
+use crate::prepare::{Place, open_own_or, trim_slashes};
 use crate::state::{KnownMounts, StateDir};
 use crate::storage::{self, CallError, Directory as _, Part, Storage as _, Union};
 
@@ -384,7 +384,7 @@ fn own_failure(error: CallError, path: &[u8]) -> Error {
     match error.errno {
         Errno::NOENT | Errno::NOTDIR => not_there(MISSING, path),
         Errno::MFILE | Errno::NFILE => too_many(path),
-        _ => Error::io("cannot open the source", path, error.into()),
+        _ => Error::io("cannot open the source", path, error.into()).with("end", "source".to_owned()),
     }
 }
 
@@ -412,7 +412,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Taken {
             return Ok(Part::at_top(root, Some(name.as_bytes().to_vec())));
         }
     }
-    let (top, rest) = open_own(path, Root::reach)?;
+    let (top, rest) = open_own_or(path, Root::reach, failure)?;
     // The rest below the directories that exist tells less than the path that was given, so the error names that.
     source(&Place { top: &top, path: rest }, |_| None).map_err(|untaken| untaken.at(path))
 }
@@ -440,7 +440,7 @@ fn failure(error: CallError, path: &RelPath) -> Error {
             Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
         }
         Errno::MFILE | Errno::NFILE => too_many(path.as_bytes()),
-        _ => Error::io("cannot open the source", path.as_bytes(), error.into()),
+        _ => Error::io("cannot open the source", path.as_bytes(), error.into()).with("end", "source".to_owned()),
     }
 }
 

@@ -62,13 +62,17 @@ struct Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        if !self.is_named {
-            let _ = std::fs::remove_file(&self.temporary);
-        }
+        self.remove_unnamed();
     }
 }
 
 impl Out {
+    fn remove_unnamed(&mut self) {
+        if !self.is_named {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.hash.update(bytes);
         self.file.write_all(bytes)
@@ -142,6 +146,12 @@ impl BatchWriter {
     pub(crate) fn begin_again(&self) -> Result<()> {
         let state = &mut *self.lock();
         state.again().map_err(|error| unwritten(&self.path, error))
+    }
+
+    /// Removes what is written, if it is not whole. The events of the run hold the writer for as long as their reader
+    /// likes, so nobody waits for the last holder.
+    pub(crate) fn abandon(&self) {
+        self.lock().out.remove_unnamed();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

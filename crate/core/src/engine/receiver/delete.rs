@@ -14,7 +14,7 @@ use crate::storage::{Access, Backups, CallError, Removal, WriteStorage, holds_pr
 pub(super) const PROTECTED: &str = "a directory is in its place, and holds excluded entries";
 
 /// Why a directory stays that the source does not have.
-const KEPT: &str = "the directory is not deleted: it holds excluded entries or backups";
+const KEPT: &str = "the directory is not deleted: it holds excluded entries, backups or another file system";
 
 /// The result for a directory that gives way.
 struct GivenWay {
