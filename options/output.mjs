@@ -134,6 +134,7 @@ export const rows = [
     choices: { list: 'STDERR_MODES', from: './flag-values.js' },
     help: 'all: write messages to stderr instead of stdout (default: errors; client is the same)',
   },
+  { kind: own(), flag: 'msgs2stderr', hidden: true, help: 'the same as --stderr=all' },
   { kind: own(), flag: 'list-only', help: 'list what would be transferred; the default without DEST' },
   { kind: own(), flag: 'progress', project: true, help: 'show progress' },
   {

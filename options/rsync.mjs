@@ -65,8 +65,9 @@ const ACCEPTED = {
 const DIFFERS = {
   'log-file': 'errors in our own words',
   'out-format': '`%C` is BLAKE3, and there with `--checksum` alone',
-  info: 'nothing is said of what a dry run would back up, nor of symlinks that `--copy-unsafe-links` follows; `copy` and `misc` have nothing to say',
-  verbose: 'twice, without what rules hide, and what names several sources share',
+  info: 'nothing is said of what a dry run would back up, nor of symlinks that `--copy-unsafe-links` follows; `copy` and `misc` have nothing to say, and `skip2` no more than `skip`',
+  verbose:
+    'twice, without what rules hide, and what names several sources share; no totals where all that is named is skipped',
   'hard-links': 'which name comes first, and so is shown as sent, is the walk’s order',
   'remote-option': 'what one side alone looks at',
   'write-batch': 'a format of our own, of whole files; not with `--remove-source-files`, and not of a pull',
@@ -86,7 +87,7 @@ const DIFFERS = {
   'delay-updates': 'what was complete when a run is cut is sent again',
   fsync: '`--durability=file`',
   partial: 'verified parts, from 4 MiB on; it is the default',
-  'partial-dir': 'as `--partial`',
+  'partial-dir': 'as `--partial`; a relative one lies below each directory',
   xattrs: 'not twice; up to 256 KiB of an entry, and 64 MiB of the entries of a directory; `x` rules only leave out',
   compress: 'LZ4, and the default is `auto`',
   'compress-choice': '`lz4`, `none` or `auto`',
@@ -108,7 +109,7 @@ const DIFFERS = {
   'backup-dir': 'as `--backup`; what it holds in the destination is not deleted',
   'temp-dir': 'what is kept of files stays beside their targets',
   'compare-dest': 'what the destination has and is right stays',
-  'copy-dest': 'what takes the place of another kind of entry is sent',
+  'copy-dest': 'what takes the place of another kind of entry is sent; with `-i -H` a further name is new',
   'link-dest': 'what the destination has and is right is not linked anew',
   'remove-source-files':
     'removes what has arrived, links as well, when all of it is on disk; not what another state of the tree has',
@@ -135,6 +136,7 @@ const DIFFERS = {
   'include-from': 'as `--exclude-from`',
   from0: 'for files in the trees of both ends, wherever these are',
   stats: 'what gives way to another kind of entry counts as deleted',
+  'stop-after': 'whole minutes',
   mkpath: 'with `--dry-run` one line says what would be made',
   'rsync-path': 'a `sparsync-remote`',
   contimeout: 'taken everywhere, and for a remote shell too',

@@ -749,7 +749,7 @@ export interface TransferOptions {
    * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole seconds as rsync
    * does. Times that are compared in whole seconds ignore the fraction.
    *
-   * Default: `-1`. Range: -1 to 86,400,000,000,000 (a day).
+   * Default: `-1`. Range: -1 to `Number.MAX_SAFE_INTEGER` (104 days).
    *
    * @example `modifyWindowNs: 2_000_000_000` // a FAT file system
    */

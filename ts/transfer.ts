@@ -122,7 +122,7 @@ export const TRANSFER_CHECKS: {
     groupmap: idMap,
     superUser: flag,
     compare: oneOf(...COMPARES),
-    modifyWindowNs: integer(-1, 86_400_000_000_000, 'nanoseconds'),
+    modifyWindowNs: integer(-1, 9_007_199_254_740_991, 'nanoseconds'),
     maxSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
     minSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
     wholeFile: flag,

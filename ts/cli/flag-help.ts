@@ -290,6 +290,7 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
     category: 'Output',
     help: 'all: write messages to stderr instead of stdout (default: errors; client is the same)',
   },
+  msgs2stderr: { category: 'Output', help: 'the same as --stderr=all' },
   'list-only': { category: 'Output', help: 'list what would be transferred; the default without DEST' },
   progress: { category: 'Output', help: 'show progress' },
   'partial-progress': { category: 'Output', help: 'the same as --partial --progress' },

@@ -26,11 +26,18 @@ export function sizeOf(flags: ParsedFlags, name: string): number | undefined {
   return bytes;
 }
 
+/** The least rate, as in rsync, in bytes per second. */
+const RATE_MIN = 512;
+
 /** The value of a rate flag in bytes per second. As in rsync, a number alone is in KiB. */
 export function rateOf(flags: ParsedFlags, name: string): number | undefined {
   const text = flags.text(name);
-  if (text === undefined || !/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text)) return sizeOf(flags, name);
-  return Math.floor(Number(text) * 1024);
+  const isAlone = text !== undefined && /^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text);
+  const rate = isAlone ? Math.floor(Number(text) * 1024) : sizeOf(flags, name);
+  if (text === undefined || rate === undefined || rate >= RATE_MIN || Number(text) === 0) return rate;
+  throw new ConfigError(
+    `--${name} must be at least ${RATE_MIN} bytes per second, or 0 for no limit, not ${JSON.stringify(text)}`,
+  );
 }
 
 const TIME = /^(?:(?:(?:(\d{4})[-/])?(\d{1,2})[-/])?(\d{1,2})(?:T|$))?(?:(\d{1,2})?:(\d{2}))?$/i;
@@ -42,7 +49,11 @@ const TIME = /^(?:(?:(?:(\d{4})[-/])?(\d{1,2})[-/])?(\d{1,2})(?:T|$))?(?:(\d{1,2
 export function stopAtOf(flags: ParsedFlags, now = new Date()): Date | undefined {
   const minutes = flags.number('stop-after', 1);
   const text = flags.text('stop-at');
-  if (text === undefined) return minutes === undefined ? undefined : new Date(now.getTime() + minutes * 60_000);
+  if (text === undefined) {
+    const end = new Date(now.getTime() + (minutes ?? Infinity) * 60_000);
+    // Nothing ends behind the last day that there is.
+    return Number.isNaN(end.getTime()) ? undefined : end;
+  }
   const [matched, year, month, day, hour, minute] = TIME.exec(text) ?? [];
   const at = new Date(now.getFullYear(), now.getMonth(), now.getDate(), now.getHours(), 0);
   if (matched !== undefined && matched !== '') {
@@ -76,10 +87,10 @@ export function millisecondsOf(flags: ParsedFlags, name: string, least = 0): num
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
-/** The value of a flag that is a window of time, in nanoseconds; as in rsync, a number alone is in whole seconds. */
+/** The value of a flag that is a window of time, in nanoseconds; as in rsync, it is in whole seconds, and a negative one is none. */
 export function windowOf(flags: ParsedFlags, name: string): number {
-  const seconds = flags.number(name, -1) ?? 0;
-  return seconds === -1 ? -1 : seconds * 1_000_000_000;
+  const seconds = flags.number(name, Number.MIN_SAFE_INTEGER) ?? 0;
+  return seconds < 0 ? -1 : seconds * 1_000_000_000;
 }
 
 /** The values of a flag that may be repeated, as one list with commas between them. */
@@ -99,7 +110,7 @@ export const STDERR_MODES = ['errors', 'all', 'client'] as const;
 
 /** Whether all messages go to stderr. As in rsync, a mode may be shortened to its first letters. */
 export function saysOnStderr(flags: ParsedFlags): boolean {
-  const text = flags.text('stderr');
+  const text = flags.text('stderr') ?? (flags.on('msgs2stderr') ? 'all' : undefined);
   const mode = text === '' ? undefined : STDERR_MODES.find((each) => each.startsWith(text ?? 'errors'));
   if (mode !== undefined) return mode === 'all';
   throw new ConfigError(`--stderr must be one of ${STDERR_MODES.join(', ')}, not ${JSON.stringify(text)}`);

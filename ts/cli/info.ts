@@ -32,6 +32,13 @@ const SAID_BY_DEBUG = { flist: 'delta', deltasum: 'matches', filter: 'filter', d
 
 type DebugWord = keyof typeof SAID_BY_DEBUG;
 
+const DEBUG_HELP: Readonly<Record<DebugWord, string>> = {
+  del: 'Mention where is looked for what is to be deleted',
+  deltasum: 'Mention how much of the content of files matched',
+  filter: 'Mention what filter rules decide',
+  flist: 'Mention how files are sent',
+};
+
 /** How much is told of each. */
 export type InfoLevels = Readonly<Record<InfoWord | (typeof SAID_BY_DEBUG)[DebugWord], number>>;
 
@@ -120,7 +127,7 @@ function isInfo(word: string): word is InfoWord {
 }
 
 function unknown(flag: string, word: string): ConfigError {
-  return new ConfigError(`unknown --${flag} item: ${JSON.stringify(word)}; --info=help lists those of --info`);
+  return new ConfigError(`unknown --${flag} item: ${JSON.stringify(word)}; --${flag}=help lists them`);
 }
 
 /** The format of the lines, where there is one. */
@@ -133,26 +140,48 @@ export function numberLevel(flags: ParsedFlags): number {
   return flags.given('human-readable') === false ? 0 : Math.min(3, 1 + flags.times('human-readable'));
 }
 
-/** Whether only the meanings of the words are asked for. */
-export function wantsInfoHelp(flags: ParsedFlags): boolean {
-  return given(flags, 'info').some(([word]) => word === 'help');
+/** Whether only the meanings of a flag's words are asked for. */
+export function wantsHelp(flags: ParsedFlags, flag: 'info' | 'debug'): boolean {
+  return given(flags, flag).some(([word]) => word === 'help');
 }
 
-/** What the words mean. */
+const line = (word: string, means: string): string => `${word.toUpperCase().padEnd(10)} ${means}`;
+
+const LEVELS = 'Use OPT or OPT1 for level 1 output, OPT2 for level 2, etc.; OPT0 silences.';
+
+/** What each flag takes besides its own words. */
+const forAll = (flag: 'info' | 'debug'): string[] => [
+  line('all', `Set all --${flag} options (e.g. all4)`),
+  line('none', `Silence all --${flag} options (same as all0)`),
+  line('help', 'Output this help message'),
+];
+
+/** What the words of `--debug` mean. */
+export function debugHelp(): string {
+  const others = [...DEBUG].filter((word) => !isSaidByDebug(word) && !['all', 'none', 'help'].includes(word));
+  return [
+    LEVELS,
+    '',
+    ...Object.entries(DEBUG_HELP).map(([word, means]) => line(word, means)),
+    '',
+    ...forAll('debug'),
+    '',
+    `Taken, with nothing to say: ${others.join(' ').toUpperCase()}`,
+  ].join('\n');
+}
+
+/** What the words of `--info` mean. */
 export function infoHelp(): string {
-  const line = (word: string, means: string): string => `${word.toUpperCase().padEnd(10)} ${means}`;
   const added = AT_VERBOSITY.map((words, at) => {
     const names = words.map(([word, level]) => `${word.toUpperCase()}${level > 1 ? level : ''}`);
     return `${at}) ${names.join(',')}`;
   });
   return [
-    'Use OPT or OPT1 for level 1 output, OPT2 for level 2, etc.; OPT0 silences.',
+    LEVELS,
     '',
     ...Object.entries(INFO).map(([word, means]) => line(word, means)),
     '',
-    line('all', 'Set all --info options (e.g. all4)'),
-    line('none', 'Silence all --info options (same as all0)'),
-    line('help', 'Output this help message'),
+    ...forAll('info'),
     '',
     'Options added at each level of verbosity:',
     ...added,

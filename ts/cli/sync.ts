@@ -18,7 +18,7 @@ import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
 import { saysOnStderr } from './flag-values.js';
-import { formatOf, infoHelp, infoLevels, numberLevel, wantsInfoHelp } from './info.js';
+import { debugHelp, formatOf, infoHelp, infoLevels, numberLevel, wantsHelp } from './info.js';
 import type { InfoLevels } from './info.js';
 import { JSON_SCHEMA, printLine } from './json.js';
 import { remoteListOf } from './lists.js';
@@ -70,8 +70,9 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     return words.length === 0 ? EXIT.usage : EXIT.ok;
   }
   if (flags.on('8-bit-output')) showHighBytes();
-  if (wantsInfoHelp(flags)) {
-    await print(infoHelp());
+  const asked = (['info', 'debug'] as const).find((flag) => wantsHelp(flags, flag));
+  if (asked !== undefined) {
+    await print(asked === 'info' ? infoHelp() : debugHelp());
     return EXIT.ok;
   }
   if (ACCEPTED_FLAGS.some((name) => flags.spelled(name) || flags.words(name).length > 0)) {
@@ -293,7 +294,9 @@ class SyncRun {
       if (!(await isDirectory(source, probe))) kept.push(source);
       else if (!this.#flags.on('quiet')) {
         const { displayName } = await import('./arrival.js');
-        note(`skipping directory ${displayName(source)} (-r or -a goes into it)`);
+        const line = `skipping directory ${displayName(source)}`;
+        if (this.#json) note(line);
+        else await print(line);
       }
     }
     const [first, ...others] = kept;

@@ -275,6 +275,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'log-file-format', value: 'FORMAT' },
   { name: 'info', value: 'FLAGS', many: true },
   { name: 'stderr', value: 'MODE', choices: STDERR_MODES },
+  { name: 'msgs2stderr', hidden: true },
   { name: 'list-only' },
   { name: 'progress', project: true },
   { name: 'partial-progress', short: 'P', implies: ['partial', 'progress'], hidden: true },
