@@ -99,7 +99,9 @@ export function checkEnds({ sources, destination }: Ends): void {
   }
   const rootOf = (source: Target): string => (source.kind === 'remote' ? source.root : '');
   if (sources.some((source) => rootOf(source) !== rootOf(first))) {
-    throw new ConfigError('all sources of one run must be below the same root of the server');
+    const isOfCommand = first.kind === 'remote' && first.via !== undefined;
+    const alike = 'all sources of one run must begin alike there: with "/", with "~/", or with a name';
+    throw new ConfigError(isOfCommand ? alike : 'all sources of one run must be below the same root of the server');
   }
   if (first.kind === 'remote' && sources.length > REMOTE_SOURCES_MAX) {
     throw new ConfigError(`one run takes at most ${REMOTE_SOURCES_MAX} sources on a server, not ${sources.length}`);
