@@ -1,7 +1,7 @@
 import { wantsProfile } from '../config.js';
 import { connectionTo } from '../connection.js';
 import type { Connection } from '../connection.js';
-import { ConfigError, PartialSyncError, fromNative, resultOf, tellsAll } from '../errors.js';
+import { ConfigError, PartialSyncError, SparsyncError, fromNative, resultOf, tellsAll } from '../errors.js';
 import type { SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
@@ -41,6 +41,9 @@ const ACCEPTED_FLAGS =
 
 /** Flags of batches. */
 const BATCH_FLAGS = ['write-batch', 'only-write-batch', 'read-batch'] as const;
+
+/** The number that this signal has everywhere. `node:os`, which has it too, takes long to load. */
+const SIGINT = 2;
 
 let lastRun: After | undefined;
 
@@ -141,7 +144,7 @@ class SyncRun {
       return exitCode;
     } catch (thrown) {
       // What a signal broke off before the run began fails as the connection is closed. A run that was told as a whole counts.
-      const error = resultOf(thrown) === undefined ? (this.#interrupted ?? thrown) : thrown;
+      const error = resultOf(thrown) === undefined ? (this.#interrupted ?? interruptedBy(thrown)) : thrown;
       const exitCode = await this.#fail(error);
       await this.#tellMachines(exitCode, resultOf(error), error);
       return exitCode;
@@ -430,6 +433,14 @@ class SyncRun {
     if (result !== undefined) await this.#tellEnd(result);
     return printEnd(error);
   }
+}
+
+/**
+ * An error, or that of Ctrl-C where it has ended the command that leads to the other end: this process may hear of its own signal later.
+ */
+function interruptedBy(error: unknown): unknown {
+  const isInterrupted = error instanceof SparsyncError && error.details['signal'] === SIGINT;
+  return isInterrupted ? new Interrupted('SIGINT') : error;
 }
 
 /** The path of a target as a kept connection takes it: root, path and slash. */

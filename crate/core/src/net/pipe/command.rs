@@ -325,6 +325,10 @@ impl Command {
             Some(code) => error.with("exitCode", code),
             None => error,
         };
+        let error = match status.and_then(|status| status.signal()).and_then(|signal| u64::try_from(signal).ok()) {
+            Some(signal) => error.with("signal", signal),
+            None => error,
+        };
         if last.is_empty() {
             return error;
         }
