@@ -1,7 +1,7 @@
 // What who runs a server for years needs: figures, a unit, limits, new keys; and the chapter that says how.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -109,6 +109,56 @@ for (const [who, words] of [
     await figuresAreTrue(t, words);
   });
 }
+
+test('when a transfer last ended well is known after a start, as long as its client is', async (t) => {
+  const [home, user, other] = [workDir(t), client(workDir(t)), client(workDir(t))];
+  const [root, source] = [dir(home, 'served'), dir(home, 'source')];
+  const at = `127.0.0.1:${await freePort()}`;
+  const options = { home, roots: { root }, args: ['--metrics', at] };
+  const known = async (name: string): Promise<number | undefined> => {
+    const text = await (await fetch(`http://${at}/metrics`)).text();
+    const place = `{client="${name}",root="root",operation="push"}`;
+    return figure(text, `sparsync_last_success_timestamp_seconds${place}`);
+  };
+  const first = await startServer(t, { ...options, clients: [user, other] });
+  for (const each of [user, other]) await quietly(t, each, ['-r', `${source}/`, first.url('root')]);
+  const told = [await known('client0'), await known('client1')];
+  t.true(told.every((each) => each !== undefined));
+  t.is((await first.stop()).code, exit.ok);
+  const second = await startServer(t, { ...options, clients: [user, other], program: [remote] });
+  t.deepEqual([await known('client0'), await known('client1')], told);
+  t.is((await second.stop()).code, exit.ok);
+  const third = await startServer(t, { ...options, clients: [user] });
+  t.deepEqual([await known('client0'), await known('client1')], [told[0], undefined]);
+  t.is((await third.stop()).code, exit.ok);
+});
+
+test('a file of keys that is gone ends no connection and lets nobody in, an empty one revokes every key', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const keys = `${dir(work, 'server.config')}/authorized_keys`;
+  writeFileSync(keys, `me ${user.publicKey}\n`, { mode: 0o600 });
+  const at = `127.0.0.1:${await freePort()}`;
+  const server = await startServer(t, { home: work, roots: { root: dir(work, 'served') }, args: ['--metrics', at] });
+  user.trust(server.port, server.pin);
+  const connection = await connect(server.url(), accessOf(user, server));
+  t.teardown(() => connection.close());
+  renameSync(keys, `${keys}.away`);
+  let health = '';
+  await until('it to be told', () => {
+    void fetch(`http://${at}/healthz`).then(async (answer) => (health = await answer.text()));
+    return health.includes('gone');
+  });
+  t.regex(server.stderr(), /error keys-unreadable .*an empty one there revokes every key/);
+  t.deepEqual(await connection.list('root'), []);
+  t.is((await cli(t, user, ['list', server.url('root')])).code, exit.unauthorized);
+  renameSync(`${keys}.away`, keys);
+  await quietly(t, user, ['list', server.url('root')]);
+  writeFileSync(keys, '');
+  await until('the end of the connection', () => server.stderr().includes(' revoked '));
+  t.is((await cli(t, user, ['list', server.url('root')])).code, exit.unauthorized);
+  t.is((await server.stop()).code, exit.ok);
+});
 
 test('who asks the server without Node for figures keeps others from nothing by saying nothing', async (t) => {
   const work = workDir(t);

@@ -1,4 +1,6 @@
 // What a signal does to the command and to a server: it ends as it should, and leaves nothing behind.
+import { readFileSync, writeFileSync } from 'node:fs';
+
 import { CertifiedTree } from './helpers/certified.js';
 import { exit, quietly, startCli } from './helpers/cli.js';
 import { assertEqual, judged } from './helpers/judge.js';
@@ -8,6 +10,7 @@ import { Random } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { remote } from './helpers/remote.js';
 import { setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
 
 /** What serves: the command, and the executable that needs no Node. */
 const SERVERS = [
@@ -26,7 +29,7 @@ function someFiles(work: string): { readonly tree: CertifiedTree; readonly sourc
   return { tree, source: `${work}/source` };
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGUSR1'] as const) {
   judged(`${signal} stops a sync cleanly: exit code 20, what was done, and no file is torn`, async (t) => {
     const { work, served, url, client: user } = await setup(t);
     const { tree, source } = someFiles(work);
@@ -53,6 +56,20 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 for (const [name, program] of SERVERS) {
+  judged(`SIGUSR1 neither ends a server nor opens a debugger in it (${name})`, async (t) => {
+    const { work, served, url, client: user, server } = await setup(t, { program });
+    const source = dir(work, 'source');
+    writeFileSync(`${source}/f`, name);
+    server.kill('SIGUSR1');
+    server.kill('SIGHUP');
+    await until('the reload', () => server.stderr().includes(' info reload'));
+    await quietly(t, user, ['-r', `${source}/`, url('tree')]);
+    t.is(readFileSync(`${served}/tree/f`, 'utf8'), name);
+    const stopped = await server.stop();
+    t.deepEqual([stopped.code, stopped.signal], [0, null], stopped.stderr);
+    t.notRegex(stopped.stderr, /debugger/i);
+  });
+
   judged(`SIGTERM lets a server finish what is under way, and nobody new begins (${name})`, async (t) => {
     const { work, served, url, client: user, server } = await setup(t, { args: ['--grace', '60'], program });
     const { tree, source } = someFiles(work);

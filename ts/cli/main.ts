@@ -8,6 +8,9 @@ import type { After } from './compiled.js';
 /** The first digits of the digest of `start.js`, from the build. */
 declare const START: string;
 
+/** The exit code of `EXIT.interrupted`, which is in `start.js`. */
+const INTERRUPTED = 20;
+
 /** The exports of `start.js`: the modules that other bundles take from it, and the state of its own work. */
 interface Started {
   shared: (index: number) => unknown;
@@ -22,6 +25,12 @@ type Start = (
   filename: string,
   dirname: string,
 ) => void;
+
+// At this signal Node would open its debugger, by which every user of the machine may have this process run code. Who
+// handles it otherwise has a listener of its own.
+process.on('SIGUSR1', () => {
+  if (process.listenerCount('SIGUSR1') === 1) process.exit(INTERRUPTED);
+});
 
 const folder = import.meta.dirname;
 const file = `${folder}/start.js`;

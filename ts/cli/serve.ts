@@ -93,6 +93,7 @@ async function runServer(words: readonly Word[], flags: ParsedFlags, logged: Log
     });
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
   process.on('SIGHUP', onHangup);
+  process.on('SIGUSR1', nothing);
   let metrics: HttpServer | undefined;
   try {
     const { address, publicKey } = server;
@@ -112,6 +113,7 @@ async function runServer(words: readonly Word[], flags: ParsedFlags, logged: Log
   } finally {
     removeHandlers();
     process.off('SIGHUP', onHangup);
+    process.off('SIGUSR1', nothing);
     metrics?.close();
     orTold(() => pidFile?.remove());
   }
@@ -143,6 +145,11 @@ async function reload(
   }
   server.reload();
   tellManager('READY=1');
+}
+
+/** Some programs open their logs again at SIGUSR1. For those that try that here, it must not end the server. */
+function nothing(): void {
+  // There is nothing to do.
 }
 
 /** Does what the server goes on without. */

@@ -10,9 +10,9 @@ export class Interrupted extends Error {
   }
 }
 
-const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'];
 
-/** The signals that stop a server. SIGHUP is not one of them, because it means a reload. */
+/** The signals that stop a server. SIGHUP is not one of them, because it means a reload, and SIGUSR1 means nothing. */
 export const SERVER_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
 
 /**

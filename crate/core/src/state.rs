@@ -81,6 +81,13 @@ impl KnownMounts {
     }
 }
 
+/// Writes a record beside the one in its place, and then replaces that.
+pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = file.with_extension("new");
+    write(&fresh, content)?;
+    std::fs::rename(fresh, file)
+}
+
 /// Writes a record. The directory may belong to another user, if the environment was kept from there, so no symlink in
 /// it is followed.
 pub(crate) fn write(file: &Path, content: &[u8]) -> io::Result<()> {

@@ -75,12 +75,16 @@ pub(super) async fn watch(shared: Arc<Shared>, listener: Listener) {
     }
 }
 
-/// Looks at the roots, on a thread that may wait for a file system.
+/// Looks at the roots, and has the last successes on disk, on a thread that may wait for a file system.
 pub(super) async fn watch_roots(shared: Arc<Shared>) {
     while !shared.registry.is_closing() {
         tokio::time::sleep(ROOTS_LOOKED_AT).await;
         let looking = Arc::clone(&shared);
-        let _ = tokio::task::spawn_blocking(move || looking.roots.look()).await;
+        let looked = tokio::task::spawn_blocking(move || {
+            looking.save_successes();
+            looking.roots.look();
+        });
+        let _ = looked.await;
     }
 }
 

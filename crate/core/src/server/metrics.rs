@@ -13,8 +13,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::lock;
 use super::log::{Happening, ServerEvent, SessionEnd};
+use super::successes::Successes;
 use crate::error::ErrorKind;
 use crate::net::HandshakesRefused;
+use crate::state::StateDir;
 
 /// Names with values: those of clients and roots are the operator's, so there are as many as he has made.
 type Labels = Vec<(&'static str, String)>;
@@ -34,6 +36,8 @@ pub(super) struct Metrics {
     dropped: Counter,
     durations: Family<Labels, Histogram>,
     last_success: Family<Labels, Gauge>,
+    /// The same, to be remembered.
+    pub(super) successes: Successes,
     connections: Gauge,
     accepted: Family<Labels, Counter>,
     sessions_active: Gauge,
@@ -73,6 +77,7 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(first, factor, count))
             }),
             last_success: Family::default(),
+            successes: Successes::default(),
             connections: Gauge::default(),
             accepted: Family::default(),
             sessions_active: Gauge::default(),
@@ -200,8 +205,19 @@ impl Metrics {
             None if result == "ok" && !end.dry_run => {
                 let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
                 self.last_success.get_or_create(&by_operation).set(i64::try_from(since).unwrap_or(i64::MAX));
+                self.successes.note(&String::from_utf8_lossy(&end.asked.root), (client, operation), since);
             }
             None => {}
+        }
+    }
+
+    /// Takes up when transfers ended well before this start, of the clients that are known.
+    pub(super) fn remember(&self, state: &StateDir, (root, path): (&str, &[u8]), is_known: impl Fn(&str) -> bool) {
+        for ((client, operation), at) in self.successes.read(state, root, path) {
+            if is_known(&client) {
+                let by = vec![("client", client), ("root", root.to_owned()), ("operation", operation)];
+                self.last_success.get_or_create(&by).set(i64::try_from(at).unwrap_or(i64::MAX));
+            }
         }
     }
 

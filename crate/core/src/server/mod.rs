@@ -20,6 +20,7 @@ mod roots;
 mod session;
 mod stat;
 mod stdio;
+mod successes;
 mod supersede;
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{self, Congestion, ListenOptions, Listener, WindowBudget};
 use crate::profile::RuntimeClock;
+use crate::state::StateDir;
 use crate::transport::WireCounters;
 use crate::trust::{AuthorizedKeys, Identity, PublicKey};
 
@@ -130,6 +132,29 @@ struct Shared {
     own_key: Option<OwnKey>,
 }
 
+impl Shared {
+    fn metrics(&self) -> Option<&metrics::Metrics> {
+        self.log.as_ref()?.metrics()
+    }
+
+    /// Takes up what was known when the server last ran.
+    fn remember_successes(&self) {
+        let Some((metrics, state)) = self.metrics().zip(StateDir::of_user()) else { return };
+        let is_known = |name: &str| !self.keys.decides() || self.keys.may_know(name);
+        for name in self.roots.names() {
+            metrics.remember(&state, (name, self.roots.path_of(name).unwrap_or_default()), is_known);
+        }
+    }
+
+    /// Remembers it for the next start.
+    fn save_successes(&self) {
+        let metrics = self.metrics().filter(|metrics| metrics.successes.have_changed());
+        if let Some((metrics, state)) = metrics.zip(StateDir::of_user()) {
+            metrics.successes.save(&state, |root| self.roots.path_of(root));
+        }
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -172,6 +197,7 @@ impl Server {
             tries: Tries::default(),
             own_key,
         });
+        shared.remember_successes();
         let handle = runtime.handle().clone();
         let listen = ListenOptions {
             anonymous: options.anonymous,
@@ -246,7 +272,7 @@ impl Server {
 
     /// Counts an event that was taken and could not be written.
     pub fn log_lost(&self) {
-        if let Some(metrics) = self.shared.log.as_ref().and_then(ServerLog::metrics) {
+        if let Some(metrics) = self.shared.metrics() {
             metrics.count_dropped();
         }
     }
@@ -265,7 +291,7 @@ impl Server {
             keys: shared.keys.len() as u64,
             keys_usable: shared.keys.problem().is_none(),
         };
-        Some(shared.log.as_ref()?.metrics()?.text(&now))
+        Some(shared.metrics()?.text(&now))
     }
 
     /// Why clients are not served as they should be: the server is closing, or its authorized keys or a root of it
@@ -312,6 +338,7 @@ impl Server {
             let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
         });
         let _ = closing.await;
+        self.shared.save_successes();
         self.stop_runtime();
         self.ended.send_replace(true);
     }

@@ -45,7 +45,7 @@ pub fn serve_in_foreground(
     note: impl Fn(&Noted<'_>) -> bool + Send + Sync + 'static,
     hurry: impl FnOnce() + Send + 'static,
 ) -> Result<()> {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1].into_iter().collect();
     let failed = |errno: nix::Error| Error::io("cannot wait for signals", b"", errno.into());
     signals.thread_block().map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -63,6 +63,9 @@ pub fn serve_in_foreground(
                 note(&Noted::Reload);
                 server.reload();
             }
+            // Some programs open their logs again at this signal. For those that try that here, it must not end the
+            // server.
+            Signal::SIGUSR1 => {}
             signal => break signal,
         }
     };
@@ -72,7 +75,7 @@ pub fn serve_in_foreground(
     let waiting = std::thread::Builder::new().name("sparsync-signals".to_owned());
     // The thread is not joined: it ends with the process.
     let waits = waiting.spawn(move || {
-        while matches!(signals.wait(), Ok(Signal::SIGHUP)) {}
+        while matches!(signals.wait(), Ok(Signal::SIGHUP | Signal::SIGUSR1)) {}
         hurry();
     });
     waits.map_err(|error| Error::io("cannot start a thread", b"", error))?;

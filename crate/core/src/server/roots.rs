@@ -149,6 +149,11 @@ impl Roots {
         self.served.keys().map(String::as_str)
     }
 
+    /// Where the root of this name is to be.
+    pub(super) fn path_of(&self, name: &str) -> Option<&[u8]> {
+        self.served.get(name).map(|served| served.path.as_slice())
+    }
+
     /// The root of this name.
     pub(super) fn get(&self, name: &str) -> Option<Arc<OpenRoot>> {
         self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()

@@ -33,16 +33,18 @@ type Keys = HashMap<PublicKey, (Arc<Scope>, Origin)>;
 
 /// The authorized clients, from given lines and from a file that is followed while it changes. Shared by reference.
 ///
-/// A missing file authorizes nobody. A file that cannot be read or understood *while running* authorizes nobody
-/// either: [`AuthorizedKeys::find`] finds no key, not even of the given lines, until the file is good again, and
-/// [`AuthorizedKeys::problem`] says why. Sessions that run are left alone meanwhile, as a half-saved edit must not end
-/// them: see [`AuthorizedKeys::revoked`].
+/// A file that has never been there authorizes nobody. A file that is gone, or cannot be read or understood *while
+/// running* authorizes nobody either: [`AuthorizedKeys::find`] finds no key, not even of the given lines, until the
+/// file is good again, and [`AuthorizedKeys::problem`] says why. Sessions that run are left alone meanwhile, as a
+/// half-saved edit must not end them: see [`AuthorizedKeys::revoked`].
 #[derive(Debug)]
 pub struct AuthorizedKeys {
     given: RwLock<Keys>,
     /// A file was named, or lines were given once.
     decides: AtomicBool,
     path: Option<PathBuf>,
+    /// The file was there once. One that is gone was moved or lost, and is not taken for an empty list.
+    was_there: AtomicBool,
     /// The roots that a scope may name; without them, any.
     served: Option<Vec<String>>,
     state: RwLock<State>,
@@ -105,6 +107,7 @@ impl AuthorizedKeys {
             decides: AtomicBool::new(path.is_some() || !given.is_empty()),
             given: RwLock::new(given),
             path: path.map(Path::to_path_buf),
+            was_there: AtomicBool::new(false),
             served,
             state: RwLock::new(State { stamp: Stamp::Unknown, keys: Ok(Keys::new()) }),
         };
@@ -133,6 +136,13 @@ impl AuthorizedKeys {
             Ok(keys) => scope.is_over() || keys.get(key).is_none_or(|(now, _)| **now != *scope),
             Err(_) => scope.is_over(),
         }
+    }
+
+    /// Whether a key of this name is authorized, as far as that is known.
+    #[must_use]
+    pub fn may_know(&self, name: &str) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.keys.as_ref().map_or(true, |keys| keys.values().any(|(scope, _)| scope.name == name))
     }
 
     /// Why no new client is let in, when the file is unusable.
@@ -233,6 +243,10 @@ impl AuthorizedKeys {
         let refuse = |message: String| Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes());
         let (text, metadata) = match private_file::read(path) {
             Ok(Some(read)) => read,
+            Ok(None) if self.was_there.load(Ordering::SeqCst) => {
+                const GONE: &str = "the file of authorized keys is gone; an empty one there revokes every key";
+                return State { stamp: Stamp::Missing, keys: Err(refuse(GONE.to_owned())) };
+            }
             Ok(None) => {
                 return State { stamp: Stamp::Missing, keys: Ok(self.given()) };
             }
@@ -240,6 +254,7 @@ impl AuthorizedKeys {
                 return State { stamp: Stamp::Unknown, keys: Err(error) };
             }
         };
+        self.was_there.store(true, Ordering::SeqCst);
         let stamp = Stamp::of(&metadata);
         let mode = metadata.mode() & 0o777;
         if mode & 0o022 != 0 {
@@ -447,11 +462,20 @@ mod tests {
         assert!(keys.revoked(&key(2), &scope), "removed");
         assert!(keys.find(&key(9)).is_some());
 
+        let narrowed = keys.find(&key(1)).expect("authorized");
         fs::remove_file(&path).expect("removed");
-        assert!(matches!(keys.refresh_if_changed(), Refresh::Changed));
-        assert!(keys.find(&key(1)).is_none());
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Broken(_)));
+        assert!(matches!(keys.refresh(), Refresh::Unchanged));
+        assert!(keys.find(&key(1)).is_none() && keys.find(&key(9)).is_none());
+        assert!(!keys.revoked(&key(1), &narrowed), "a lost file ends no session");
         assert!(keys.decides());
 
+        write(&path, "");
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Changed));
+        assert!(keys.revoked(&key(1), &narrowed), "an empty one does");
+        assert!(keys.find(&key(1)).is_none() && keys.find(&key(9)).is_some());
+
+        fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("a directory in its place");
         assert!(matches!(keys.refresh_if_changed(), Refresh::Broken(_)));
         assert!(keys.find(&key(9)).is_none());
