@@ -64,7 +64,7 @@ const KEPT_DAYS = 30;
 /**
  * The script for a POSIX shell at the other end. It runs the program of the `PATH`, or else the one that was installed before and is
  * unchanged, or else the package's command, or else it asks for the program by a line that the core answers with the content. Where
- * it may ask, only the program of the same version is taken from the `PATH`. It must contain neither a single quote nor an
+ * it may ask, only the program of the same version is taken from the `PATH`, if there is one to send. It must contain neither a single quote nor an
  * exclamation mark, so that a shell of any kind passes it on.
  */
 export function startScript(programs: readonly RemoteProgram[], bootstrap: Bootstrap): string {
@@ -90,6 +90,8 @@ export function startScript(programs: readonly RemoteProgram[], bootstrap: Boots
   }
   return [
     ...steps,
+    // Where none can be sent, that of another version is tried.
+    '[ -n "$s" ] || { command -v sparsync-remote >/dev/null 2>&1 && exec sparsync-remote --stdio; }',
     'echo "SPSY-NEED $(uname -s) $m"',
     '[ -n "$s" ] || exit 3',
     'bad() { echo "what arrived is not what was sent, or sha256sum is missing" >&2; exit 4; }',

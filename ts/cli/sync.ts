@@ -204,6 +204,7 @@ class SyncRun {
   ): Promise<void> {
     const connection = remote === undefined ? undefined : connectionTo(remote, connect);
     this.#connection = connection;
+    this.#current = undefined;
     if (this.#interrupted !== undefined) throw this.#interrupted;
     // The rest is prepared during the handshake. Without -r there may turn out to be nothing to do.
     if (transfer.recursive === true) connection?.begin();

@@ -56,7 +56,7 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
         path => {
             let place = find(destination, base, path, "backupDir")?;
             if let Some(first) = place.path.components().next()
-                && crate::fs::status(place.top.fd(), first.as_bytes()).is_ok()
+                && crate::fs::status(place.top.fd(), first.as_bytes()).is_ok_and(|found| found.kind != Kind::Directory)
             {
                 let error = Error::new(ErrorKind::Config, "backupDir: the directory for backups is not a directory");
                 return Err(error.at(path).with("option", "backupDir".to_owned()));

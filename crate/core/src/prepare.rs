@@ -383,6 +383,8 @@ fn open_existing(
         Errno::LOOP | Errno::XDEV if terms.is_served => {
             Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes())
         }
+        // Nor is it looked at: without openat2 a symlink gives this error.
+        Errno::NOTDIR if terms.is_served => no_directory(path),
         Errno::NOTDIR | Errno::LOOP | Errno::XDEV => {
             let first = path.components().next().map_or(&[][..], Name::as_bytes);
             let why = match rustix::fs::statat(top.fd(), first, rustix::fs::AtFlags::empty()) {

@@ -182,7 +182,9 @@ impl Roots {
         }
         let changing = held.versions.as_ref().map(|(_, changing)| Arc::clone(changing)).unwrap_or_default();
         let fresh = Arc::new(open_root(served, changing).map_err(|error| lost(error.message()))?);
-        if held.is_mount_point && !fresh.is_mount_point {
+        let failed = |error: CallError| lost(&error.to_string());
+        let is_elsewhere = held.root.device().map_err(failed)? != fresh.root.device().map_err(failed)?;
+        if is_elsewhere && !fresh.is_mount_point {
             // What would be written now fills the disk below, and is hidden once the file system is back.
             let why = format!("the file system of the root {:?} is no longer mounted", served.name);
             return Err(lost(&why));

@@ -1,5 +1,7 @@
 //! Decides what happens to each entry of a directory.
 
+use std::collections::HashMap;
+
 use sparsync_proto::limits::DELTA_BYTES_MIN;
 use sparsync_proto::session::Pending;
 use sparsync_proto::{
@@ -307,12 +309,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Counts the room that files take at the least, whatever their order.
     fn count_need(&mut self, listing: &Listing, wanted: &[(u32, Wanted)], resume: &[Resume]) {
+        let held: HashMap<u32, u64> = resume.iter().map(|held| (held.index, held.bytes)).collect();
         for &(index, Wanted { old_mode, old_bytes, .. }) in wanted {
             let Some(entry) = listing.get(index as usize) else { continue };
             if self.options.writes.in_place.is_some() && old_mode.is_some() {
                 self.need.written_over(entry.size, old_bytes);
             } else {
-                let held = resume.iter().find(|held| held.index == index).map_or(0, |held| held.bytes);
+                let held = held.get(&index).copied().unwrap_or(0);
                 self.need.replaced(entry.size.saturating_sub(held), old_bytes);
             }
         }

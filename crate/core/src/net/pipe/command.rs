@@ -364,13 +364,34 @@ impl Command {
         }
     }
 
-    /// Tells the process to end. `ssh` then takes its control socket away.
+    /// Tells the process to end, so that `ssh` takes its control socket away, and kills it when it does not.
     fn terminate(&self) {
         let mut child = lock(&self.child);
         if matches!(child.try_wait(), Ok(None)) {
             let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::TERM);
+            self.reap(end_or_kill);
         }
     }
+
+    /// Takes the process off the system's list when it has ended, on a thread for which nothing waits.
+    fn reap(&self, until_ended: fn(&Mutex<Child>)) {
+        let child = Arc::clone(&self.child);
+        let _ = std::thread::Builder::new().name("sparsync-reap".to_owned()).spawn(move || until_ended(&child));
+    }
+}
+
+fn end_or_kill(child: &Mutex<Child>) {
+    let began = Instant::now();
+    while matches!(lock(child).try_wait(), Ok(None)) {
+        if began.elapsed() >= ENDS_WITHIN {
+            let _ = lock(child).kill();
+        }
+        std::thread::sleep(LOOK_EVERY_MAX);
+    }
+}
+
+fn wait(child: &Mutex<Child>) {
+    let _ = lock(child).wait();
 }
 
 /// Why no session began, where the same call would fail again.
@@ -433,11 +454,6 @@ impl Drop for Command {
         if !matches!(lock(&self.child).try_wait(), Ok(None)) {
             return;
         }
-        if !*self.is_left.get_mut() {
-            self.terminate();
-        }
-        // Nothing waits for this thread; it takes the process off the system's list when that ends.
-        let child = Arc::clone(&self.child);
-        let _ = std::thread::Builder::new().name("sparsync-reap".to_owned()).spawn(move || lock(&child).wait());
+        if *self.is_left.get_mut() { self.reap(wait) } else { self.terminate() }
     }
 }
