@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
-import { PartialSyncError, connect, sync } from '../dist/index.js';
+import { ConnectionError, PartialSyncError, connect, sync } from '../dist/index.js';
 import type { TransferOptions } from '../dist/index.js';
 import { judged } from './helpers/judge.js';
 import { file, link, settle } from './helpers/links.js';
@@ -141,18 +141,23 @@ test('with -K nothing is written to what an operator hides by its place', async 
   }
 });
 
-test('a root is the folder that was there at the start, whatever gets its name later (CVE-2026-53784, CVE-2026-53793)', async (t) => {
+test('a root is the folder that was there at the start, and nothing else that gets its name later (CVE-2026-53784, CVE-2026-53793)', async (t) => {
   const { work, served, url, access } = await setup(t);
   file(`${served}/tree`, 'served');
   const outside = dir(work, 'outside');
   file(`${outside}/tree`, 'outside');
   renameSync(served, `${work}/moved`);
   link(served, outside);
+  const pull = sync(url('tree'), `${work}/pulled`, { ...access, copyLinks: true });
+  await failure(t, Promise.resolve(pull), ConnectionError);
+  file(`${work}/new`);
+  const push = sync(`${work}/new`, url('new'), { ...access, keepDirLinks: true });
+  await failure(t, Promise.resolve(push), ConnectionError);
+  t.deepEqual([existsSync(`${work}/pulled`), existsSync(`${outside}/new`)], [false, false]);
+  rmSync(served);
+  renameSync(`${work}/moved`, served);
   await sync(url('tree'), `${work}/pulled`, { ...access, copyLinks: true });
   t.is(readFileSync(`${work}/pulled`, 'utf8'), 'served');
-  file(`${work}/new`);
-  await sync(`${work}/new`, url('new'), { ...access, keepDirLinks: true });
-  t.deepEqual([existsSync(`${work}/moved/new`), existsSync(`${outside}/new`)], [true, false]);
 });
 
 test('an operator may refuse that symlinks are followed', async (t) => {

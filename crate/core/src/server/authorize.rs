@@ -57,8 +57,7 @@ impl Shared {
         self.keys.find(key)
     }
 
-    /// A root that was granted, as the directory to which its path leads now. The thread may have to wait for a file
-    /// system.
+    /// A root that was granted, if it is still where it was. The thread may have to wait for a file system.
     pub(super) fn present_root(&self, granted: Arc<OpenRoot>, name: &[u8]) -> Result<Arc<OpenRoot>> {
         if self.own.is_some() { Ok(granted) } else { self.roots.present(&String::from_utf8_lossy(name), granted) }
     }

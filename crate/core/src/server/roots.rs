@@ -110,7 +110,7 @@ fn is_at(held: &Root, path: &[u8]) -> bool {
 /// A root that takes longer than this to be looked at counts as one that does not answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
-/// The directories that are served. Each is held open, and opened anew when its path leads to another directory.
+/// The directories that are served. Each is held open, and opened anew at a reload when its path leads to another one.
 pub(super) struct Roots {
     served: HashMap<String, ServedRoot>,
     open: RwLock<HashMap<String, Arc<OpenRoot>>>,
@@ -159,21 +159,51 @@ impl Roots {
         self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// A root as the directory to which its path leads now, opened as at the start where that is not the one that is
-    /// held. Fails while there is none that may be served. Runs under way keep the directory that they began with.
+    /// A root, if its path still leads to the directory that is held. Whoever may give another one that name must not have
+    /// it served, and what is written into one without a name is lost, so there is none otherwise until
+    /// [`Roots::reload`].
     pub(super) fn present(&self, name: &str, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
         let Some(served) = self.served.get(name) else { return Ok(held) };
-        let present = if held.stands(served) { Ok(held) } else { self.open_anew(served, held) };
-        match &present {
+        self.noted(name, if held.stands(served) { Ok(held) } else { self.look_again(served, held) })
+    }
+
+    fn noted(&self, name: &str, found: Result<Arc<OpenRoot>>) -> Result<Arc<OpenRoot>> {
+        match &found {
             Ok(_) => lock(&self.lost).remove(name),
             Err(error) => lock(&self.lost).insert(name.to_owned(), error.clone()),
         };
-        present
+        found
+    }
+
+    fn look_again(&self, served: &ServedRoot, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
+        // A directory of versions that was removed is made again.
+        let lacks_versions = served.versions.as_deref().is_some_and(|path| {
+            is_at(&held.root, &served.path) && status_at(path).is_err_and(|error| error.errno == Errno::NOENT)
+        });
+        if lacks_versions {
+            return self.open_anew(served, held);
+        }
+        Err(match status_at(&served.path) {
+            Err(error) => lost(bad(served, &format!("cannot be opened: {}", std::io::Error::from(error))).message()),
+            Ok(_) => lost(&format!(
+                "the path of the root {:?}, or of its versions, leads to another directory than it did; a reload of the \
+                 server takes that one",
+                served.name
+            )),
+        })
+    }
+
+    /// Opens each root whose path leads elsewhere, as at the start. Runs under way keep the directory that they began
+    /// with.
+    pub(super) fn reload(&self) {
+        for (name, served) in &self.served {
+            if let Some(held) = self.get(name).filter(|held| !held.stands(served)) {
+                let _ = self.noted(name, self.open_anew(served, held));
+            }
+        }
     }
 
     fn open_anew(&self, served: &ServedRoot, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
-        // A client is not told the paths of the machine.
-        let lost = |why: &str| Error::new(ErrorKind::Connect, format!("the server cannot use its root now: {why}"));
         let _one_at_a_time = lock(&self.renewal);
         // Another session may have opened it meanwhile.
         let held = self.get(&served.name).unwrap_or(held);
@@ -214,6 +244,11 @@ impl Roots {
             Some(Error::new(ErrorKind::Timeout, format!("the file system of the root {name:?} does not answer")))
         })
     }
+}
+
+/// Why a root cannot be used. A client is told it, and so no path of the machine.
+fn lost(why: &str) -> Error {
+    Error::new(ErrorKind::Connect, format!("the server cannot use its root now: {why}"))
 }
 
 fn bad(served: &ServedRoot, why: &str) -> Error {
