@@ -110,7 +110,7 @@ export class Server {
   /**
    * Reads the authorized keys again, without waiting until they look changed. Its outcome is told to `log`. What is given
    * takes the place of what `serve` was given; a client that is no longer allowed so loses its connections, and lower limits
-   * end nothing that is there.
+   * end nothing that is there. A root whose path leads to another directory than before is opened anew, which is not waited for.
    *
    * @throws {@link ConfigError} for what cannot be used; nothing is changed then.
    *
