@@ -223,6 +223,8 @@ judgedEachWay('with --ignore-missing-args a missing directory on the way is pass
   const flags = ['-ai', '--ignore-missing-args'];
   await besideRsync(t, set, { model, flags: [...flags, `--files-from=${model}/list`], sources: ['s/'] });
   await besideRsync(t, set, { model, flags: [...flags, '-R'], sources: ['s/./a', 's/./sub/gone', 's/./none/x/y'] });
+  for (const source of ['s/./none/', 's/./none/x/'])
+    await besideRsync(t, set, { model, flags: [...flags, '-R'], sources: ['s/./a', source] });
 });
 
 judgedWhere(isRoot)(

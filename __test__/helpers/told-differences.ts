@@ -1,6 +1,6 @@
 // What docs/rsync.md tells to differ, as far as random combinations come upon it: in which cases, and in which lines of the output.
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
 import { at, type Entry, type Tree, walk } from './walk.js';
@@ -271,6 +271,7 @@ export class ToldDifferences {
         'what stands in the place of a directory on the way gives way here, and fails with rsync',
         () => has('--no-implied-dirs') && (isBelow || this.#standsOnTheWay()),
       ],
+      ['a new file has the mode of a similar one there', () => has('-y') && has('--no-perms')],
       [
         'the real mode of what is stored is set there too',
         () => has('--fake-super') && (starts === 'changed' || has('--compare-dest', '--copy-dest', '--link-dest')),
@@ -355,7 +356,7 @@ export class ToldDifferences {
       ],
       [
         'a directory that is named twice is there twice for rsync, and not empty',
-        () => has('-m') && new Set(list).size < list.length,
+        () => has('-m') && (new Set(list).size < list.length || this.#sharesAnEmptyDirectory()),
       ],
       [
         'a slash says that it is a directory',
@@ -365,6 +366,18 @@ export class ToldDifferences {
           ),
       ],
     ];
+  }
+
+  /** Whether sources of several names have an empty directory in common. */
+  #sharesAnEmptyDirectory(): boolean {
+    const [first, ...others] = this.#scene.sources.map((source) => `${this.#scene.work}/${source}`);
+    if (first === undefined || others.length === 0 || !isDirectory(first.replace(/\/$/, ''))) return false;
+    const isEmpty = (path: Buffer): boolean =>
+      lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true && readdirSync(path).length === 0;
+    return [...walk(first)].some(
+      ([path, { kind }]) =>
+        kind === 'directory' && isEmpty(at(first, path)) && others.some((other) => isEmpty(at(other, path))),
+    );
   }
 
   /** The entries of the destination as it is, each with that of a source. */

@@ -280,7 +280,7 @@ fn own_part_below(source: &LocalSource, held: &Held) -> Taken {
     };
     if source.is_directory {
         let (above, path) = (way_to(&source.below, reach)?, own(&source.below));
-        let root = Root::open(&path).map_err(|error| own_failure(error, &path))?;
+        let root = Root::open(&path).map_err(Untaken::looked(|error| own_failure(error, &path)))?;
         return Ok(Part { above, root: Arc::new(root), name: None });
     }
     part_below(&source.below, reach, |error| own_failure(error, source.below.as_bytes()))

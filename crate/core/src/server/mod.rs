@@ -314,8 +314,8 @@ impl Server {
         Ok(())
     }
 
-    /// Reads the authorized keys again, also when their file looks unchanged, and tells of it in the log. Roots whose path
-    /// leads to another directory than before are opened anew, which is not waited for.
+    /// Reads the authorized keys again, also when their file looks unchanged, and tells of it in the log. Roots whose
+    /// path leads to another directory than before are opened anew, which is not waited for.
     pub fn reload(&self) {
         let shared = Arc::clone(&self.shared);
         self.handle.spawn_blocking(move || shared.roots.reload());

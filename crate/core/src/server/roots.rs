@@ -159,8 +159,8 @@ impl Roots {
         self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// A root, if its path still leads to the directory that is held. Whoever may give another one that name must not have
-    /// it served, and what is written into one without a name is lost, so there is none otherwise until
+    /// A root, if its path still leads to the directory that is held. Whoever may give another one that name must not
+    /// have it served, and what is written into one without a name is lost, so there is none otherwise until
     /// [`Roots::reload`].
     pub(super) fn present(&self, name: &str, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
         let Some(served) = self.served.get(name) else { return Ok(held) };
