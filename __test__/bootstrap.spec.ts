@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 
 import { ConfigError, connect, sync } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
@@ -206,7 +206,8 @@ test('without sparsync-remote the command of the package is taken there, also by
   t.false(existsSync(`${work}/home/.cache`));
 });
 
-test('what nobody has used for a month is taken away when another version is put beside it', async (t) => {
+/** The other end is there: what installs it or uses it, the folder of such programs, and its name there. */
+async function installed(t: ExecutionContext): Promise<{ run: () => Promise<void>; cache: string; kept: string }> {
   const work = workDir(t);
   const user = client(work);
   const source = dir(work, 'source');
@@ -217,6 +218,11 @@ test('what nobody has used for a month is taken away when another version is put
   await run();
   const cache = `${work}/home/.cache/sparsync`;
   const [kept = ''] = readdirSync(cache);
+  return { run, cache, kept };
+}
+
+test('what nobody has used for a month is taken away when another version is put beside it', async (t) => {
+  const { run, cache, kept } = await installed(t);
   const [old, recent, foreign] = ['sparsync-remote-0123456789abcdef', 'sparsync-remote-fedcba9876543210', 'notes'];
   const [long, short] = [new Date(Date.now() - 40 * 86_400_000), new Date(Date.now() - 20 * 86_400_000)];
   for (const [name, when] of [
@@ -237,16 +243,7 @@ test('what nobody has used for a month is taken away when another version is put
 });
 
 test('what a killed shell has left of an earlier try is removed by the next, and nothing of one that goes on', async (t) => {
-  const work = workDir(t);
-  const user = client(work);
-  const source = dir(work, 'source');
-  writeFileSync(`${source}/file`, 'x');
-  const enter = leading(work, 'enter', '"$@"');
-  const run = (): Promise<void> =>
-    quietly(t, user, ['-a', '--bootstrap', '-e', enter, `${source}/`, `box:${work}/there/`]);
-  await run();
-  const cache = `${work}/home/.cache/sparsync`;
-  const [kept = ''] = readdirSync(cache);
+  const { run, cache, kept } = await installed(t);
   rmSync(`${cache}/${kept}`);
   const gone = spawnSync('true').pid;
   const [left, going, elsewhere] = [

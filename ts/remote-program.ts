@@ -64,8 +64,8 @@ const KEPT_DAYS = 30;
 /**
  * The script for a POSIX shell at the other end. It runs the program of the `PATH`, or else the one that was installed before and is
  * unchanged, or else the package's command, or else it asks for the program by a line that the core answers with the content. Where
- * it may ask, only the program of the same version is taken from the `PATH`, if there is one to send. It must contain neither a single quote nor an
- * exclamation mark, so that a shell of any kind passes it on.
+ * it may ask, only the program of the same version is taken from the `PATH`, if there is one to send. It must contain neither a
+ * single quote nor an exclamation mark, so that a shell of any kind passes it on.
  */
 export function startScript(programs: readonly RemoteProgram[], bootstrap: Bootstrap): string {
   const cases = programs.map(

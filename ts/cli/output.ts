@@ -135,20 +135,25 @@ export async function endOutput(): Promise<void> {
   } else {
     const bytes = Buffer.from(encoded(pending));
     pending = '';
-    await write(bytes.subarray(writeDirectly(1, bytes)));
+    // An error is left to the stream, here and below.
+    await write(bytes.subarray(writeDirectly(1, bytes).written));
   }
   await noted;
 }
 
-/** Writes without a stream, and returns how many bytes. Errors are left to the stream. */
-function writeDirectly(descriptor: number, bytes: Uint8Array): number {
+/** Writes without a stream, and returns how many bytes, and the error if these are not all. */
+function writeDirectly(
+  descriptor: number,
+  bytes: Uint8Array,
+): { readonly written: number; readonly error?: NodeJS.ErrnoException } {
   let written = 0;
   try {
     while (written < bytes.length) written += writeSync(descriptor, bytes, written);
-  } catch {
+    return { written };
+  } catch (thrown) {
     // The pipe is full or has no reader, or the disk is full.
+    return { written, error: thrown as NodeJS.ErrnoException };
   }
-  return written;
 }
 
 async function write(text: string | Uint8Array): Promise<void> {
@@ -156,7 +161,7 @@ async function write(text: string | Uint8Array): Promise<void> {
   // On a nearly full disk a file may take only a part of the text, which Node's stream does not check.
   if (isFile()) {
     const bytes = Buffer.from(text);
-    text = bytes.subarray(writeDirectly(1, bytes));
+    text = bytes.subarray(writeDirectly(1, bytes).written);
     if (text.length === 0) return;
   }
   await writeTo(stdout(), text);
@@ -216,7 +221,7 @@ export function note(line: string): boolean {
 function tell(text: string | Uint8Array): boolean {
   const bytes = Buffer.from(text);
   if (isLog) return tryToTell(bytes);
-  const rest = inUse.has(2) ? bytes : bytes.subarray(writeDirectly(2, bytes));
+  const rest = inUse.has(2) ? bytes : bytes.subarray(writeDirectly(2, bytes).written);
   if (rest.length > 0) noted = writeTo(stderr(), rest);
   return true;
 }
@@ -246,14 +251,10 @@ export type Appended =
 /** Writes a line behind the last one, of which only a part may be there: then it begins with an end of line. */
 export function appendLine(descriptor: number, line: Uint8Array, afterCut: boolean): Appended {
   const bytes = afterCut ? Buffer.concat([END_OF_LINE, line]) : line;
-  let written = 0;
-  try {
-    while (written < bytes.length) written += writeSync(descriptor, bytes, written);
-    return { rest: undefined, isCut: false };
-  } catch (thrown) {
-    const isPart = written > 0 ? bytes[written - 1] !== END_OF_LINE[0] : afterCut;
-    return { rest: bytes.subarray(written), error: thrown as NodeJS.ErrnoException, isCut: isPart };
-  }
+  const { written, error } = writeDirectly(descriptor, bytes);
+  if (error === undefined) return { rest: undefined, isCut: false };
+  const isPart = written > 0 ? bytes[written - 1] !== END_OF_LINE[0] : afterCut;
+  return { rest: bytes.subarray(written), error, isCut: isPart };
 }
 
 const END_OF_LINE = Buffer.from('\n');

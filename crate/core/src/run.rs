@@ -66,9 +66,9 @@ pub(crate) struct Peer {
 
 /// The need that a dry run has counted, at the least. Holes are carried as such, with `sparse` nobody knows yet what
 /// becomes one, and with `detect_renames` which files are there already.
-fn need(request: &Request, session: &Session, sparse_bytes: u64) -> (u64, u64) {
+fn need(request: &Request, session: &Session) -> (u64, u64) {
     use sparsync_proto::Counter::{bytes_needed, entries_to_create};
-    let holes = if request.preallocate { 0 } else { sparse_bytes };
+    let holes = if request.preallocate { 0 } else { session.sparse_bytes() };
     let bytes =
         if request.sparse || request.detect_renames { 0 } else { session.get(bytes_needed).saturating_sub(holes) };
     (bytes, session.get(entries_to_create))
@@ -201,9 +201,7 @@ fn push_over(
         (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {
             let dry = Request { dry_run: true, itemize: false, ..request.clone() };
             let (_, counted) = push_once(peer, &Sent { recorder: None, ..*sent }, &dry, &job.counting())?;
-            if let Some(error) =
-                prepare::does_not_fit(need(&dry, &counted, counted.sparse_bytes()), (free_bytes, free_entries))
-            {
+            if let Some(error) = prepare::does_not_fit(need(&dry, &counted), (free_bytes, free_entries)) {
                 return Err(error.remote());
             }
             request.space_checked = true;
@@ -259,7 +257,7 @@ fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     drop(counted);
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
     let (_, counted) = pull_once(peer, run, &dry, &job.counting())?;
-    if let Some(error) = prepare::does_not_fit(need(&dry, &counted, 0), (free_bytes, free_entries)) {
+    if let Some(error) = prepare::does_not_fit(need(&dry, &counted), (free_bytes, free_entries)) {
         return Err(error);
     }
     request.space_checked = true;
@@ -476,7 +474,7 @@ fn between(
     let Some(free) = end.count_first else { return Ok(end.refused) };
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
     let (_, counted) = local_once(near, destination, &dry, &job.counting())?;
-    if let Some(error) = prepare::does_not_fit(need(&dry, &counted, counted.sparse_bytes()), free) {
+    if let Some(error) = prepare::does_not_fit(need(&dry, &counted), free) {
         return Err(error);
     }
     request.space_checked = true;

@@ -384,8 +384,13 @@ fn own_failure(error: CallError, path: &[u8]) -> Error {
     match error.errno {
         Errno::NOENT | Errno::NOTDIR => not_there(MISSING, path),
         Errno::MFILE | Errno::NFILE => too_many(path),
-        _ => Error::io("cannot open the source", path, error.into()).with("end", "source".to_owned()),
+        _ => not_opened(error, path),
     }
+}
+
+/// The error of a source that is there and cannot be opened.
+fn not_opened(error: CallError, path: &[u8]) -> Error {
+    Error::io("cannot open the source", path, error.into()).with("end", "source".to_owned())
 }
 
 fn too_many(path: &[u8]) -> Error {
@@ -440,7 +445,7 @@ fn failure(error: CallError, path: &RelPath) -> Error {
             Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
         }
         Errno::MFILE | Errno::NFILE => too_many(path.as_bytes()),
-        _ => Error::io("cannot open the source", path.as_bytes(), error.into()).with("end", "source".to_owned()),
+        _ => not_opened(error, path.as_bytes()),
     }
 }
 

@@ -268,15 +268,16 @@ mod tests {
         }
     }
 
+    fn made(above: &tempfile::TempDir, name: &str) -> Root {
+        let path = above.path().join(name);
+        std::fs::create_dir(&path).expect("made");
+        Root::open(path.as_os_str().as_bytes()).expect("opened")
+    }
+
     #[test]
     fn a_directory_of_versions_that_is_removed_during_a_run_is_made_again() {
         let directory = tempfile::tempdir().expect("a directory");
-        let at = |name: &str| {
-            let path = directory.path().join(name);
-            std::fs::create_dir(&path).expect("made");
-            Root::open(path.as_os_str().as_bytes()).expect("opened")
-        };
-        let (served, kept) = (at("served"), at("kept"));
+        let (served, kept) = (made(&directory, "served"), made(&directory, "kept"));
         let root = served.keeping(&kept, b"run".to_vec(), &Arc::default()).expect("a run");
         let top = root.open(&RelPath::root(), Access::Reach).expect("opened");
         let path = |name: &str| directory.path().join(name);
@@ -303,12 +304,7 @@ mod tests {
     fn what_was_put_there_is_kept_whatever_two_runs_do_at_once() {
         const ROUNDS: usize = 400;
         let directory = tempfile::tempdir().expect("a directory");
-        let at = |name: &str| {
-            let path = directory.path().join(name);
-            std::fs::create_dir(&path).expect("made");
-            Root::open(path.as_os_str().as_bytes()).expect("opened")
-        };
-        let (served, kept) = (at("served"), at("kept"));
+        let (served, kept) = (made(&directory, "served"), made(&directory, "kept"));
         let changing = Arc::<Changing>::default();
         let run = |own: &str| served.keeping(&kept, own.as_bytes().to_vec(), &changing).expect("a run");
         // Of one client, in one second.

@@ -56,7 +56,6 @@ impl ServedRoot {
 }
 
 /// A served directory that is held open.
-#[expect(clippy::struct_excessive_bools, reason = "what the operator set for it, each read by its name")]
 pub(super) struct OpenRoot {
     pub(super) root: Root,
     pub(super) read_only: bool,
@@ -64,8 +63,6 @@ pub(super) struct OpenRoot {
     pub(super) hidden: Arc<HiddenPaths>,
     pub(super) munge_links: bool,
     pub(super) versions: Option<(Root, Arc<Changing>)>,
-    /// A file system is mounted there.
-    is_mount_point: bool,
 }
 
 impl OpenRoot {
@@ -212,9 +209,9 @@ impl Roots {
         }
         let changing = held.versions.as_ref().map(|(_, changing)| Arc::clone(changing)).unwrap_or_default();
         let fresh = Arc::new(open_root(served, changing).map_err(|error| lost(error.message()))?);
-        let failed = |error: CallError| lost(&error.to_string());
-        let is_elsewhere = held.root.device().map_err(failed)? != fresh.root.device().map_err(failed)?;
-        if is_elsewhere && !fresh.is_mount_point {
+        let looked = |root: &Root| status(root.fd(), b"").map_err(|error| lost(&error.to_string()));
+        let (before, now) = (looked(&held.root)?, looked(&fresh.root)?);
+        if before.device != now.device && !now.is_mount_point.unwrap_or(false) {
             // What would be written now fills the disk below, and is hidden once the file system is back.
             let why = format!("the file system of the root {:?} is no longer mounted", served.name);
             return Err(lost(&why));
@@ -271,7 +268,6 @@ fn open_root(served: &ServedRoot, changing: Arc<Changing>) -> Result<OpenRoot> {
         }
         _ => bad(&format!("cannot be opened: {}", std::io::Error::from(error))),
     })?;
-    let found = status(root.fd(), b"").map_err(|error| bad(&format!("cannot be looked at: {error}")))?;
     let root = if served.read_only { Ok(root) } else { root.sharing_flushes() };
     let root = root.map_err(|error| bad(&format!("cannot be flushed: {error}")))?;
     let hidden =
@@ -283,8 +279,7 @@ fn open_root(served: &ServedRoot, changing: Arc<Changing>) -> Result<OpenRoot> {
         check_munged()?;
     }
     let root = root.with_view(View { is_fake: fake_super, ..View::default() });
-    let is_mount_point = found.is_mount_point.unwrap_or(false);
-    Ok(OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden), munge_links, versions, is_mount_point })
+    Ok(OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden), munge_links, versions })
 }
 
 /// The directory of a root's versions, made if it is missing.

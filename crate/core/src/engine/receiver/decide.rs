@@ -409,9 +409,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
     ) {
         let Some(entry) = listing.get(index as usize) else { return };
         let name = listing.name(entry);
+        let old_file = before.filter(|before| before.kind == Kind::File);
         let mut wanted = Wanted {
-            old_mode: before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode),
-            old_bytes: before.filter(|before| before.kind == Kind::File).map_or(0, |before| before.size),
+            old_mode: old_file.map(|old| old.meta.mode),
+            old_bytes: old_file.map_or(0, |old| old.size),
             old_is_directory: before.is_some_and(|before| before.kind == Kind::Directory),
             ..Wanted::default()
         };
