@@ -66,10 +66,11 @@ pub(super) struct OpenRoot {
 }
 
 impl OpenRoot {
-    /// Whether its path, and that of its versions, still lead to the directories that are held.
-    fn stands(&self, served: &ServedRoot) -> bool {
+    /// Whether its path, and that of its versions, still lead to the directories that are held. An error says that
+    /// nobody could look.
+    fn stands(&self, served: &ServedRoot) -> std::result::Result<bool, CallError> {
         let versions = self.versions.as_ref().map(|(top, _)| top).zip(served.versions.as_deref());
-        is_at(&self.root, &served.path) && versions.is_none_or(|(top, path)| is_at(top, path))
+        Ok(is_at(&self.root, &served.path)? && versions.map_or(Ok(true), |(top, path)| is_at(top, path))?)
     }
 
     /// The root for a run of `client` that changes it and keeps versions of replaced and removed entries.
@@ -98,10 +99,14 @@ impl OpenRoot {
     }
 }
 
-/// Whether a path leads to the directory that is held.
-fn is_at(held: &Root, path: &[u8]) -> bool {
-    let (Ok(held), Ok(found)) = (status(held.fd(), b""), status_at(path)) else { return false };
-    (held.device, held.stamp.ino) == (found.device, found.stamp.ino)
+/// Whether a path leads to the directory that is held, which one that leads nowhere does not.
+fn is_at(held: &Root, path: &[u8]) -> std::result::Result<bool, CallError> {
+    let held = status(held.fd(), b"")?;
+    match status_at(path) {
+        Ok(found) => Ok((held.device, held.stamp.ino) == (found.device, found.stamp.ino)),
+        Err(error) if matches!(error.errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A root that takes longer than this to be looked at counts as one that does not answer.
@@ -161,7 +166,13 @@ impl Roots {
     /// [`Roots::reload`].
     pub(super) fn present(&self, name: &str, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
         let Some(served) = self.served.get(name) else { return Ok(held) };
-        self.noted(name, if held.stands(served) { Ok(held) } else { self.look_again(served, held) })
+        let found = match held.stands(served) {
+            Ok(true) => Ok(held),
+            Ok(false) => self.look_again(served, held),
+            // A client is told the errno, and no path of the machine.
+            Err(error) => Err(Error::io(&format!("the server cannot look at its root {name:?}"), b"", error.into())),
+        };
+        self.noted(name, found)
     }
 
     fn noted(&self, name: &str, found: Result<Arc<OpenRoot>>) -> Result<Arc<OpenRoot>> {
@@ -175,7 +186,8 @@ impl Roots {
     fn look_again(&self, served: &ServedRoot, held: Arc<OpenRoot>) -> Result<Arc<OpenRoot>> {
         // A directory of versions that was removed is made again.
         let lacks_versions = served.versions.as_deref().is_some_and(|path| {
-            is_at(&held.root, &served.path) && status_at(path).is_err_and(|error| error.errno == Errno::NOENT)
+            is_at(&held.root, &served.path).unwrap_or(false)
+                && status_at(path).is_err_and(|error| error.errno == Errno::NOENT)
         });
         if lacks_versions {
             return self.open_anew(served, held);
@@ -194,7 +206,7 @@ impl Roots {
     /// with.
     pub(super) fn reload(&self) {
         for (name, served) in &self.served {
-            if let Some(held) = self.get(name).filter(|held| !held.stands(served)) {
+            if let Some(held) = self.get(name).filter(|held| !held.stands(served).unwrap_or(false)) {
                 let _ = self.noted(name, self.open_anew(served, held));
             }
         }
@@ -204,7 +216,7 @@ impl Roots {
         let _one_at_a_time = lock(&self.renewal);
         // Another session may have opened it meanwhile.
         let held = self.get(&served.name).unwrap_or(held);
-        if held.stands(served) {
+        if held.stands(served).unwrap_or(false) {
             return Ok(held);
         }
         let changing = held.versions.as_ref().map(|(_, changing)| Arc::clone(changing)).unwrap_or_default();
