@@ -15,16 +15,8 @@ export declare class NativeClient {
   static connect(options: NativeConnectOptions): Promise<NativeClient>
   /** Connects to what a command leads to, unless `dial` is called off. */
   static connectBy(options: NativeCommandOptions, dial: NativeDial): Promise<NativeClient>
-  /** The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key. */
-  get serverKey(): string
-  /** `ip:port` that is really used. */
-  get remoteAddress(): string
-  /** The key that is to follow the server's. */
-  get nextKey(): NativeNextKey | null
-  /** What carries it: `quic`, `tcp` or `pipe`. */
-  get transport(): string
-  /** Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
-  get udp(): string | null
+  /** What is known of the connection: all of it at once, since each crossing takes longer than what it brings. */
+  facts(): NativeFacts
   /** Whether the connection has ended. */
   get closed(): boolean
   /** Starts a run. */
@@ -283,6 +275,20 @@ export interface NativeExplanation {
   cvs: boolean
 }
 
+/** What is known of a connection. */
+export interface NativeFacts {
+  /** The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key. */
+  serverKey: string
+  /** `ip:port` that is really used. */
+  remoteAddress: string
+  /** The key that is to follow the server's. */
+  nextKey?: NativeNextKey
+  /** What carries it: `quic`, `tcp` or `pipe`. */
+  transport: string
+  /** Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
+  udp?: string
+}
+
 /** Who this side is. */
 export interface NativeIdentity {
   /** File of the ed25519 private key (PEM, PKCS#8); made with mode 0600 when missing. */
@@ -485,8 +491,6 @@ export interface NativeRequest {
 
 /** How a run ended. */
 export interface NativeResult {
-  /** Counters by name. */
-  stats: Record<string, number>
   /** Paths that did not arrive, or not with all their attributes, or could not be deleted. */
   failures: Array<NativeEvent>
   /** How many more there were. */

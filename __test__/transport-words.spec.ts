@@ -9,7 +9,7 @@ test('only where there is no connection a run is local, and a word that is not k
   for (const word of TRANSPORTS) t.is(transportOf(word), word);
   const { message } = t.throws(() => transportOf('sctp'), { instanceOf: InternalError, code: 'ERR_SPARSYNC_INTERNAL' });
   t.is(message, 'unknown transport "sctp"');
-  t.deepEqual(udpOutcomeOf(null), {});
+  t.deepEqual(udpOutcomeOf(undefined), {});
   t.deepEqual(udpOutcomeOf('silent-lately'), { udp: 'silent-lately' });
   t.throws(() => udpOutcomeOf('lost'), { instanceOf: InternalError, message: 'unknown outcome of UDP "lost"' });
 });

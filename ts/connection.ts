@@ -118,27 +118,27 @@ export class Connection {
 
   /** The server's key, `ed25519:BASE64`. */
   get serverKey(): string {
-    return this.#last?.serverKey ?? '';
+    return this.#last?.facts().serverKey ?? '';
   }
 
   /** The server's next key, while the server announces one. */
   get nextKey(): NextServerKey | undefined {
-    return nextKeyOf(this.#last?.nextKey);
+    return nextKeyOf(this.#last?.facts().nextKey);
   }
 
   /** The address in use, `ip:port`. */
   get remoteAddress(): string {
-    return this.#last?.remoteAddress ?? '';
+    return this.#last?.facts().remoteAddress ?? '';
   }
 
   /** What carries it. */
   get transport(): Transport {
-    return transportOf(this.#last?.transport);
+    return transportOf(this.#last?.facts().transport);
   }
 
   /** Why that is not QUIC, where it would have been taken. */
   get udp(): UdpOutcome | undefined {
-    return udpOutcomeOf(this.#last?.udp ?? null).udp;
+    return udpOutcomeOf(this.#last?.facts().udp).udp;
   }
 
   /** The current estimate of the round-trip time in milliseconds. */

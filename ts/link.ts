@@ -164,8 +164,8 @@ export async function closeQuietly(client: NativeClient): Promise<void> {
 
 /** What an attempt tells about its connection. */
 export function connectedEvent(client: NativeClient, attempt: number): ConnectedEvent {
-  const { serverKey, remoteAddress, transport, udp } = client;
-  const nextKey = nextKeyOf(client.nextKey);
+  const { serverKey, remoteAddress, transport, udp, nextKey: announced } = client.facts();
+  const nextKey = nextKeyOf(announced);
   return {
     type: 'connected',
     serverKey,
@@ -178,8 +178,8 @@ export function connectedEvent(client: NativeClient, attempt: number): Connected
 }
 
 /** What a server says is to follow its key. */
-export function nextKeyOf(told: NativeNextKey | null | undefined): NextServerKey | undefined {
-  if (told === null || told === undefined) return undefined;
+export function nextKeyOf(told: NativeNextKey | undefined): NextServerKey | undefined {
+  if (told === undefined) return undefined;
   const { key, fromMs, recorded, problem } = told;
   return { key, from: new Date(fromMs), recorded, ...(problem === undefined ? {} : { problem }) };
 }

@@ -5,15 +5,15 @@ import type { FailureCode, FailureCounts, SyncResult } from './events.js';
 import { shownFailure, textOf, withoutTrailingSlash } from './paths.js';
 import type { NativeResult } from './native.js';
 import { toSyncProfile } from './profile-convert.js';
-import { addAttempt, toStats } from './stats.js';
+import { toStats } from './stats.js';
 import type { Counters } from './stats.js';
 import type { Transport } from './transports.js';
 import { FAILURE_CODES } from './words.js';
 
 /** The facts of a run besides the report of its last attempt. */
 export interface RunFacts {
-  /** Counters of the attempts before the last. */
-  readonly before: Counters;
+  /** Counters of all attempts. */
+  readonly counters: Counters;
   readonly attempts: number;
   readonly durationMs: number;
   readonly dryRun: boolean;
@@ -25,7 +25,7 @@ export interface RunFacts {
 export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
   const profile = toSyncProfile(facts.direction, native.profile);
   return {
-    stats: toStats(addAttempt(facts.before, native.stats)),
+    stats: toStats(facts.counters),
     failures: native.failures.map(toFailure),
     failuresDropped: native.failuresDropped,
     failureCounts: toFailureCounts(native.failureCounts),

@@ -136,7 +136,7 @@ export class Run {
       }
       const native = await loadNative();
       this.#throwIfStopped();
-      this.#reader = new CounterReader(native.statNames());
+      this.#reader = new CounterReader(native);
       if (task.planning !== undefined) await this.#plan(task.planning);
       const result = await this.#attempts(task, native);
       if (this.#planning !== undefined) await this.#endPlanning();
@@ -239,10 +239,15 @@ export class Run {
       failure = error;
       throw error;
     } finally {
-      if (this.#job !== undefined) this.#before = this.#counters();
-      this.#job = undefined;
+      this.#endAttempt();
       await link.release(failure);
     }
+  }
+
+  /** Keeps the counters of an attempt. */
+  #endAttempt(): void {
+    this.#before = this.#counters();
+    this.#job = undefined;
   }
 
   async #open(link: Link): Promise<OpenLink> {
@@ -281,13 +286,15 @@ export class Run {
     // A cancellation during the steps above could not stop the job, which did not exist yet.
     if (this.#stopped !== undefined) job.cancel();
     const outcome = await job.done();
+    this.#endAttempt();
     const result = toResult(outcome, {
-      before: this.#before,
+      counters: this.#before,
       attempts: this.#attempt,
       durationMs: this.#elapsedMs(),
       dryRun: settings.dryRun,
       direction: placement.direction,
-      transport: transportOf(client?.transport),
+      // What carries the content of a pipe's session may have changed since it began.
+      transport: transportOf(client?.facts().transport),
     });
     assertComplete(
       outcome,

@@ -114,14 +114,18 @@ interface Counting {
   stats(into: Float64Array): void;
 }
 
+/** The names of all counters, in the order of their values. */
+let namesOfCounters: readonly string[] | undefined;
+
 /** Reads the counters of a native job without allocating an array each time. */
 export class CounterReader {
   readonly #names: readonly string[];
   readonly #values: Float64Array;
 
-  constructor(names: readonly string[]) {
-    this.#names = names;
-    this.#values = new Float64Array(names.length);
+  constructor(native: { statNames: () => readonly string[] }) {
+    namesOfCounters ??= native.statNames();
+    this.#names = namesOfCounters;
+    this.#values = new Float64Array(this.#names.length);
   }
 
   read(job: Counting): Counters {

@@ -202,6 +202,10 @@ impl Job {
 impl Shared {
     fn stats(&self) -> Vec<u64> {
         let mut stats = lock(&self.session).counters();
+        // Those of the other end are among them.
+        if let Some(failed) = stats.get_mut(Counter::files_failed as usize) {
+            *failed = self.events.failed();
+        }
         let wire = &self.wire;
         for counter in
             [&wire.bytes_sent, &wire.bytes_received, &wire.control_frames, &wire.streams_opened, &wire.round_trips]
@@ -213,11 +217,8 @@ impl Shared {
 
     fn finish(&self, outcome: Result<Option<Error>>) {
         let outcome = outcome.map(|refused| {
-            let mut stats: Vec<_> = stat_names().into_iter().zip(self.stats()).collect();
+            let stats = stat_names().into_iter().zip(self.stats()).collect();
             let failures = self.events.failures();
-            if let Some(failed) = stats.get_mut(Counter::files_failed as usize) {
-                failed.1 = failures.failures.len() as u64 + failures.dropped;
-            }
             let session = lock(&self.session);
             let profile = session.profiler().map(|profiler| profiler.account()).zip(session.peer_profile());
             JobResult { stats, failures, refused, profile }

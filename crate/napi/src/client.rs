@@ -121,6 +121,21 @@ fn next_key(announced: &Announced) -> NativeNextKey {
     }
 }
 
+/// What is known of a connection.
+#[napi(object, object_from_js = false)]
+pub struct NativeFacts {
+    /// The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key.
+    pub server_key: String,
+    /// `ip:port` that is really used.
+    pub remote_address: String,
+    /// The key that is to follow the server's.
+    pub next_key: Option<NativeNextKey>,
+    /// What carries it: `quic`, `tcp` or `pipe`.
+    pub transport: String,
+    /// Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
+    pub udp: Option<String>,
+}
+
 /// A connection to a server.
 #[napi]
 pub struct NativeClient {
@@ -163,34 +178,17 @@ impl NativeClient {
         promise(env, Client::connect_by(options), NativeClient::open)
     }
 
-    /// The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key.
-    #[napi(getter, catch_unwind)]
-    pub fn server_key(&self) -> String {
-        self.client.server_key().map(|key| key.to_string()).unwrap_or_default()
-    }
-
-    /// `ip:port` that is really used.
-    #[napi(getter, catch_unwind)]
-    pub fn remote_address(&self) -> String {
-        self.client.address().to_owned()
-    }
-
-    /// The key that is to follow the server's.
-    #[napi(getter, catch_unwind)]
-    pub fn next_key(&self) -> Option<NativeNextKey> {
-        self.client.announced().map(next_key)
-    }
-
-    /// What carries it: `quic`, `tcp` or `pipe`.
-    #[napi(getter, catch_unwind)]
-    pub fn transport(&self) -> String {
-        self.client.transport().word().to_owned()
-    }
-
-    /// Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
-    #[napi(getter, catch_unwind)]
-    pub fn udp(&self) -> Option<String> {
-        self.client.udp().map(|udp| udp.word().to_owned())
+    /// What is known of the connection: all of it at once, since each crossing takes longer than what it brings.
+    #[napi(catch_unwind)]
+    pub fn facts(&self) -> NativeFacts {
+        let client = &self.client;
+        NativeFacts {
+            server_key: client.server_key().map(|key| key.to_string()).unwrap_or_default(),
+            remote_address: client.address().to_owned(),
+            next_key: client.announced().map(next_key),
+            transport: client.transport().word().to_owned(),
+            udp: client.udp().map(|udp| udp.word().to_owned()),
+        }
     }
 
     /// Whether the connection has ended.

@@ -102,8 +102,6 @@ pub struct NativePath {
 /// How a run ended.
 #[napi(object, object_from_js = false)]
 pub struct NativeResult {
-    /// Counters by name.
-    pub stats: HashMap<String, f64>,
     /// Paths that did not arrive, or not with all their attributes, or could not be deleted.
     pub failures: Vec<NativeEvent>,
     /// How many more there were.
@@ -221,7 +219,6 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
     let delete_refused = refused(sparsync_core::ErrorKind::DeleteRefused);
     let failures = &done.failures;
     NativeResult {
-        stats: done.stats.iter().map(|(name, value)| ((*name).to_owned(), number(*value))).collect(),
         failures: failures.failures.iter().map(|told| issue(NativeEventType::Failure, told, sides)).collect(),
         failures_dropped: number(failures.dropped),
         failure_counts: failures

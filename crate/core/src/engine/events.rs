@@ -44,6 +44,12 @@ struct State {
     warnings: Vec<Issue>,
 }
 
+impl State {
+    fn failed(&self) -> u64 {
+        self.causes.iter().map(|(_, count)| count).sum()
+    }
+}
+
 /// Which events a caller needs, besides those that a request names.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventNeeds {
@@ -199,13 +205,17 @@ impl EventQueue {
         }
     }
 
+    /// How many paths failed, up to now.
+    pub(crate) fn failed(&self) -> u64 {
+        self.lock().failed()
+    }
+
     /// What failed, up to now.
     pub(crate) fn failures(&self) -> Failures {
         let state = self.lock();
-        let failed: u64 = state.causes.iter().map(|(_, count)| count).sum();
         Failures {
             failures: state.failures.clone(),
-            dropped: failed - state.failures.len() as u64,
+            dropped: state.failed() - state.failures.len() as u64,
             vanished_only: matches!(state.causes[..], [(IssueKind::Vanished, _)]),
             causes: state.causes.clone(),
             warnings: state.warnings.clone(),
