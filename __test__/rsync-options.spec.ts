@@ -53,7 +53,7 @@ judged('options that can change nothing are taken, and their values looked at, a
     --max-alloc=1G,--max-alloc=0,--max-alloc=1023K,--max-alloc=x,--outbuf=L,--outbuf=none,--outbuf=x,--no-motd,--blocking-io
     --compress-threads=2,--zt=x,--checksum-seed=-1,--checksum-seed=1x,--iconv=.,--iconv=-,--no-iconv,--iconv=utf-8+UTF-8,--cc=auto
     --checksum-choice=auto+auto,--debug=all,--debug=nothing,--stderr=errors,--stderr=c,--stderr=x,--msgs2stderr,--no-msgs2stderr
-    --modify-window=100000,--modify-window=-2,--stop-after=999999999999,--bwlimit=0.1,--bwlimit=511b,--debug=help`.split(
+    --modify-window=100000,--modify-window=-2,--stop-after=999999999999,--bwlimit=0.1,--bwlimit=511b,--bwlimit=0K,--bwlimit=0.0001,--debug=help`.split(
       /[,\n] */,
     );
   for (const line of lines) {

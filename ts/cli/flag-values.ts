@@ -34,7 +34,7 @@ export function rateOf(flags: ParsedFlags, name: string): number | undefined {
   const text = flags.text(name);
   const isAlone = text !== undefined && /^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text);
   const rate = isAlone ? Math.floor(Number(text) * 1024) : sizeOf(flags, name);
-  if (text === undefined || rate === undefined || rate >= RATE_MIN || Number(text) === 0) return rate;
+  if (text === undefined || rate === undefined || rate >= RATE_MIN || rate === 0) return rate;
   throw new ConfigError(
     `--${name} must be at least ${RATE_MIN} bytes per second, or 0 for no limit, not ${JSON.stringify(text)}`,
   );
