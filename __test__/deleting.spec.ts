@@ -144,6 +144,29 @@ judgedEachWay('what takes the place of a directory that a rule leaves out for it
     await besideRsync(t, set, { model, flags: ['-ai', '--exclude=a/', ...flags] });
 });
 
+// Seen red with a conflict without -r, and with the file's own name for what was in the directory.
+judgedEachWay('a directory gives way to a file with all in it, in runs that enter none as well', async (t, set) => {
+  const model = make(`${set.work}/model`, {
+    's/in/a': 'a',
+    's/b': 'b',
+    'd/a/sub/f': 'f',
+    'd/a/g': 'g',
+    'd/a/l': '-> g',
+  });
+  writeFileSync(`${model}/list`, 'in/a\n');
+  for (const flags of [['-ti'], ['-tid'], ['-rti']])
+    for (const way of ['--force', '--delete']) {
+      if (way === '--delete' && flags[0] === '-ti') continue;
+      await besideRsync(t, set, { model, flags: [...flags, way], sources: ['s/in/a', 's/b'] });
+      await besideRsync(t, set, { model, flags: [...flags, way], sources: ['s/in/a'] });
+      await besideRsync(t, set, { model, flags: [...flags, way, '--no-R', '--files-from=list'] });
+    }
+  const kept = copied(model, `${set.work}/kept`);
+  const ran = await cli(t, set.client, ['-t', '--force', '--exclude=g', 's/in/a', 's/b', 'd/'], { cwd: kept });
+  t.is(ran.code, exit.partial, ran.stderr);
+  t.true(names(`${kept}/d`).includes('a/g'), 'what a rule leaves out stays');
+});
+
 // Seen red with everything beside the file deleted, by --delete-after.
 judgedEachWay('a source that is a file deletes nothing beside it, whatever decides about deletions', async (t, set) => {
   const model = make(`${set.work}/model`, { 's/f': 'new', 'd/f@1500000000': 'old', 'd/x': 'x', 'd/sub/y': 'y' });

@@ -372,7 +372,9 @@ export class Account {
   /** The name of an entry, with a slash behind that of a directory. */
   #nameOf(item: ItemEvent): string {
     const { prefix, single } = this.#of;
-    const path = single !== undefined && item.path !== '' ? single : `${prefix}${safePath(item)}`;
+    // What is deleted was in a directory in the place of that entry.
+    const isSingle = single !== undefined && item.path !== '' && item.action !== 'delete';
+    const path = isSingle ? single : `${prefix}${safePath(item)}`;
     const bare = path.replace(/\/$/, '');
     return bare === '' ? './' : item.kind === 'directory' ? `${bare}/` : bare;
   }

@@ -270,7 +270,9 @@ impl Matcher for Selected {
     }
 
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
-        self.has(at.path(), name, || self.below.deletes(at, name, kind, in_deleted), false)
+        let by_rules = || self.below.deletes(at, name, kind, in_deleted);
+        // What goes with its directory is kept by rules alone.
+        if in_deleted { by_rules() } else { self.has(at.path(), name, by_rules, false) }
     }
 
     fn is_asked_for(&self, path: &RelPath) -> bool {
@@ -420,6 +422,10 @@ mod tests {
         };
         assert!(!deletes(b"", b"a"));
         assert!(deletes(b"a/b", b"x"));
+        let goes_with_its_directory = |matcher: &Selected| {
+            matcher.deletes(&At::new(&path(b"a/b/c"), &InForce::default()), b"x", Kind::File, true)
+        };
+        assert!(goes_with_its_directory(&recursive) && goes_with_its_directory(&flat));
         assert!(recursive.is_asked_for(&path(b"a/b")) && !recursive.is_asked_for(&path(b"a/b/x")));
         let own = [&b""[..], b"a", b"a/b", b"d", b"d/x"].map(|directory| flat.has_attributes(&path(directory)));
         assert_eq!(own, [false, true, true, true, true]);
