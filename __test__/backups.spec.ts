@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -13,7 +14,7 @@ import {
 } from 'node:fs';
 
 import { sync } from '../dist/index.js';
-import { besideRsync, make, randomTrees } from './helpers/beside.js';
+import { besideRsync, copied, make, randomTrees } from './helpers/beside.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
 import { start } from './helpers/process.js';
@@ -71,6 +72,22 @@ judged('-b leaves the times of directories alone, and --backup-dir does not', as
     const ended = await cli(t, user, ['-aib', ...flags, `${source}/`, `${ours}/`]);
     t.is(ended.stdout, stdout, flags.join());
     t.is(lstatSync(`${ours}/dir`).mtimeMs, lstatSync(`${judge}/dir`).mtimeMs, flags.join());
+  }
+});
+
+judged('-b keeps a symlink that leads out with --safe-links as well, which rsync loses', async (t) => {
+  const { work, client: user } = await setup(t);
+  const model = make(`${work}/model`, { 's/f': 'f', 's/l': '-> f', 'd/f': '-> /etc/passwd', 'd/l': '-> ..' });
+  for (const [index, kept] of [['-b'], ['--backup-dir=../kept']].entries()) {
+    const base = copied(model, `${work}/here${index}`);
+    const ran = await cli(t, user, ['-a', '--safe-links', ...kept, `${base}/s/`, `${base}/d/`]);
+    t.is(ran.code, exit.ok, ran.stderr);
+    const at = (name: string): string => (kept[0] === '-b' ? `${base}/d/${name}~` : `${base}/kept/${name}`);
+    t.deepEqual(
+      ['f', 'l'].map((name) => readlinkSync(at(name))),
+      ['/etc/passwd', '..'],
+      kept.join(''),
+    );
   }
 });
 

@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, lstatSync, lutimesSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { inspect } from 'node:util';
 
 import type { ExecutionContext } from 'ava';
 
@@ -71,12 +72,6 @@ function differs(
   if (status !== 0 && status !== 23) throw new Error(stderr);
   const lines = stdout.split('\n').filter((line) => line !== '');
   return lines.flatMap((line) => told.judged(line) ?? []).filter((line) => !isUnset(line));
-}
-
-/** What a run has put aside, by its content. */
-function backups(root: string): string[] {
-  const kept = walk(`${root}.backups`, { content: true });
-  return [...kept].map(([path, { kind, hash }]) => `${path} ${kind} ${hash ?? ''}`).toSorted();
 }
 
 interface Tally {
@@ -270,14 +265,14 @@ class Trial {
     const shown = of('shown', their, our);
     const ordered = their.join('\n') === our.join('\n');
     return [
-      ...of('code', [String(theirs.code)], [String(ours.code)]),
+      ...of('code', [String(this.#told.code(theirs))], [String(ours.code)]),
       ...differs(theirs.root, ours.root, {
         since: this.#since,
         stored: this.#flags().includes('--fake-super'),
         told: this.#told,
       }),
       ...differences(this.#told.tree(theirs.root), this.#told.tree(ours.root), { times: false }),
-      ...of('backup', backups(theirs.root), backups(ours.root)),
+      ...of('backup', this.#told.backups(`${theirs.root}.backups`), this.#told.backups(`${ours.root}.backups`)),
       ...of('link', this.#told.linked(theirs.root), this.#told.linked(ours.root)),
       ...of('source', theirs.left, ours.left),
       ...shown,
@@ -382,7 +377,8 @@ async function trials(t: ExecutionContext, who: Actor): Promise<void> {
   let number = only === undefined ? 0 : Number(only);
   for (; tally.counted < wanted && differ.length < 20; number += 1) {
     const trial = new Trial(t, who, number);
-    const found = await trial.run(tally);
+    // A case that cannot be judged is told with its number, and the others go on.
+    const found = await trial.run(tally).catch((error: unknown) => `${number}: ${inspect(error)}`);
     if (found !== undefined) {
       differ.push(found);
       console.error(found);

@@ -2,7 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
+  lutimesSync,
   mkdirSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -66,6 +68,8 @@ interface Case {
   /** Lines of the list of `--files-from`. */
   readonly list?: string;
   readonly filled?: boolean;
+  /** Symlinks of the destination, each with what it leads to, before all else that it holds. */
+  readonly links?: Readonly<Record<string, string>>;
   readonly code?: number;
 }
 
@@ -76,12 +80,17 @@ async function asRsync(t: ExecutionContext, place: Place, cases: readonly Case[]
   const there = (source: string): string => url(rsh === undefined || source.includes('/./') ? source : `./${source}`);
   grow(work);
   grow(served);
-  for (const [index, { flags, sources, list, filled = false, code = 0 }] of cases.entries()) {
+  for (const [index, { flags, sources, list, filled = false, links = {}, code = 0 }] of cases.entries()) {
     const label = `${flags.join(' ')} ${sources.join(' ')} ${JSON.stringify(list ?? '')}`;
     const listed = list === undefined ? [] : [`--files-from=${work}/list`];
     if (list !== undefined) writeFileSync(`${work}/list`, list);
-    const made = (name: string): string => {
-      const path = dir(work, `${name}${index}`);
+    const made = (name: string, root = work): string => {
+      const path = dir(root, `${name}${index}`);
+      for (const [link, target] of Object.entries(links)) {
+        if (!target.startsWith('.')) mkdirSync(`${path}/${target}`);
+        symlinkSync(target, `${path}/${link}`);
+        lutimesSync(`${path}/${link}`, 1_300_000_000, 1_300_000_000);
+      }
       if (filled) fill(path);
       // What neither sets is the same at both.
       utimesSync(path, 1_200_000_000, 1_200_000_000);
@@ -98,9 +107,7 @@ async function asRsync(t: ExecutionContext, place: Place, cases: readonly Case[]
     };
     const local = made('local');
     await check(local, [...sources, `${local}/`], 'local');
-    const pushed = dir(served, `pushed${index}`);
-    if (filled) fill(pushed);
-    utimesSync(pushed, 1_200_000_000, 1_200_000_000);
+    const pushed = made('pushed', served);
     await check(pushed, [...sources, url(`pushed${index}/`)], 'push');
     const pulled = made('pulled');
     await check(pulled, [...sources.map(there), `${pulled}/`], 'pull');
@@ -157,6 +164,29 @@ judgedEachWay(
       { flags: ['-aR', '--exclude=/a/b/c'], sources: ['src/./a/b'] },
       { flags: ['-aR', '--exclude=f?'], sources: ['src/./a', 'src/./e'] },
     ]);
+  },
+);
+
+// Seen red with directories in the places of the symlinks.
+judgedEachWay(
+  '--no-implied-dirs writes through symlinks to directories on the way, as rsync does',
+  async (t, place) => {
+    const flags = ['-aR', '--no-implied-dirs'];
+    const [way, list] = [{ links: { a: 'real' } }, { sources: ['src/'], list: 'a/b/f2\n' }];
+    await asRsync(t, place, [
+      { flags, sources: ['src/./a/b/f2'], ...way },
+      { flags, sources: ['src/./a/b/c', 'src/./e/f/f3'], ...way, filled: true },
+      { flags: [...flags, '--delete'], sources: ['src/./a/b/'], ...way, filled: true },
+      { flags: [...flags, '-c'], sources: ['src/./a/b/f2', 'src/./top'], ...way, filled: true },
+      { flags: ['-a', '--no-implied-dirs'], ...list, ...way, filled: true },
+      // A symlink that is named itself gives way, and one that leads out stays.
+      { flags, sources: ['src/./a'], ...way },
+      { flags: ['-aR'], sources: ['src/./a/b/f2'], ...way },
+      { flags, sources: ['src/./a/b/f2'], links: { a: '../..' }, code: 23 },
+    ]);
+    t.is(readlinkSync(`${place.work}/local0/a`), 'real');
+    t.true(existsSync(`${place.work}/local0/real/b/f2`));
+    t.is(readlinkSync(`${place.work}/local7/a`), '../..');
   },
 );
 

@@ -104,7 +104,7 @@ const DIFFERS = {
   version: 'our own capabilities',
   help: 'our own',
   relative: 'symlinks on the way on a server are refused, and a directory on the way that rules leave out is made',
-  'no-implied-dirs': 'such directories are named, and take the place of what is none',
+  'no-implied-dirs': 'such directories are named, and take the place of what leads to none',
   backup: 'with the attributes that the file had; one for what a link or a copy replaces, too',
   'backup-dir': 'as `--backup`; what it holds in the destination is not deleted',
   'temp-dir': 'what is kept of files stays beside their targets',

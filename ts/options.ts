@@ -708,7 +708,8 @@ export interface TransferOptions {
   relative?: boolean | undefined;
   /**
    * Preserve the attributes of the directories above a source of `relative` or a path of `filesFrom`. Otherwise missing ones are
-   * made with the attributes of any new directory.
+   * made with the attributes of any new directory, and symlinks to directories in their places are written through, as with
+   * `keepDirLinks`.
    *
    * Default: `true`.
    *

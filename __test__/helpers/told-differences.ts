@@ -1,6 +1,6 @@
 // What docs/rsync.md tells to differ, as far as random combinations come upon it: in which cases, and in which lines of the output.
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync, realpathSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
 import { at, type Entry, type Tree, walk } from './walk.js';
@@ -25,21 +25,37 @@ export interface Outcome {
   readonly left: readonly string[];
 }
 
+/** What stands at a path; none also where the way to it is none. */
+function looked(path: string | Buffer): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether something stands there that is no directory, a symlink to one among them. */
-export const isOther = (path: string | Buffer): boolean =>
-  lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
+export const isOther = (path: string | Buffer): boolean => looked(path)?.isDirectory() === false;
 
 /** Whether a symlink stands on the way to a path, before its last name. */
 export function leadsThroughSymlink(root: string, path: string): boolean {
   const names = path.split('/').slice(0, -1);
   return names.some((_, index) => {
-    const stats = lstatSync([root, ...names.slice(0, index + 1)].join('/'), { throwIfNoEntry: false });
+    const stats = looked([root, ...names.slice(0, index + 1)].join('/'));
     return stats?.isSymbolicLink() === true;
   });
 }
 
 /** Whether a directory stands there, and no symlink to one. */
 export const isDirectory = (path: string): boolean => existsSync(path) && lstatSync(path).isDirectory();
+
+/** Whether a symlink's text leads out of its tree, as --safe-links has it. */
+function leadsOut(path: string, target: string): boolean {
+  const names = target.split('/').filter((name) => name !== '' && name !== '.');
+  const up = names.findIndex((name) => name !== '..');
+  const ups = up === -1 ? names.length : up;
+  return target.startsWith('/') || ups > path.split('/').length - 1 || names.slice(ups).includes('..');
+}
 
 /** Where a path leads, as latin1; none where nothing is. */
 const followed = (path: Buffer): string | undefined =>
@@ -95,6 +111,9 @@ export class ToldDifferences {
   /** Names without -p that take the place of another kind of entry, whose mode rsync gives them. */
   readonly #replacing: ReadonlySet<string>;
 
+  /** With --safe-links, backups of symlinks that lead out: rsync makes none. */
+  readonly #unkept: ReadonlySet<string>;
+
   /** With -K, symlinks in the place of directories, and what they lead to: rsync fails to set its attributes. */
   readonly #led: ReadonlySet<string>;
 
@@ -103,6 +122,7 @@ export class ToldDifferences {
     this.#pairs = this.#paired();
     this.#inTurn = new Set(this.#withOtherAttributes());
     this.#replacing = new Set(this.#withOtherModes());
+    this.#unkept = new Set(this.#backupsOfUnsafe());
     const led = this.#ledThrough();
     this.#led = new Set([...led.keys(), ...led.values()].flatMap((path) => path ?? []));
   }
@@ -110,8 +130,21 @@ export class ToldDifferences {
   /** A tree without the modes in which docs/rsync.md tells a difference. */
   tree(root: string): Tree {
     const isTold = (path: string): boolean => [this.#inTurn, this.#replacing, this.#led].some((all) => all.has(path));
-    const all = [...walk(root, { content: true })];
+    const all = [...walk(root, { content: true })].filter(([path, entry]) => !this.#isUnkept(path, entry));
     return new Map(all.map(([path, entry]) => [path, isTold(path) ? { ...entry, mode: 0 } : entry]));
+  }
+
+  /** How a run has ended, but for attributes of directories that -K leads to, which rsync fails to set. */
+  code({ code, stderr }: Outcome): number | null {
+    const isTold = (line: string): boolean =>
+      /^(?:|rsync error: .*|rsync: .* failed to set \w+ on .*: Too many levels of symbolic links \(40\))$/.test(line);
+    return this.#has('-K') && stderr.split('\n').every(isTold) ? 0 : code;
+  }
+
+  /** What a run has put aside below `root`, by its content. */
+  backups(root: string): string[] {
+    const kept = [...walk(root, { content: true })].filter(([path, entry]) => !this.#isUnkept(path, entry));
+    return kept.map(([path, { kind, hash }]) => `${path} ${kind} ${hash ?? ''}`).toSorted();
   }
 
   /** Which names are one entry, but for those that have set its attributes in turn: rsync sends the content of some again. */
@@ -123,7 +156,9 @@ export class ToldDifferences {
   judged(line: string): string | undefined {
     const name = nameOf(line).replace(/^\.?\/|\/$/g, '');
     const isOf = (names: ReadonlySet<string>): boolean => new Set([...names].map(escaped)).has(name);
+    if (line.startsWith('*deleting ') && isOf(this.#unkept)) return undefined;
     if (/^[.h]/.test(line) && (isOf(this.#inTurn) || isOf(this.#led))) return undefined;
+    if (/^\.[df]\.{8}x /.test(line) && this.#isFollowed(name)) return undefined;
     if (/^\.d\.\.t\.{6} /.test(line) && this.#isAdjustedWithinWindow(name)) return undefined;
     const rest = isOf(this.#replacing) ? line.replace(/^(\.[fdDS]...)p/, '$1.') : line;
     return /^\.[fdDS]\.{9} /.test(rest) ? undefined : rest;
@@ -134,7 +169,10 @@ export class ToldDifferences {
     const flags = this.#scene.flags;
     // Of a directory that one of another state is like, and of a copied file, times that are not carried are told there.
     const hasBase = flags.some((flag) => flag.endsWith('=../base'));
-    const timed = hasBase ? line.replace(/^(c[df]..)[tT]/, '$1.') : line;
+    // Nor are they there what says which of two is closest to it.
+    const isChosenByTime = flags.some((flag) => flag.endsWith('=../older')) && this.#has('-O', '--no-times');
+    const chosen = isChosenByTime ? line.replace(/^cd\..{8}/, 'cd.........') : line;
+    const timed = hasBase ? chosen.replace(/^(c[df]..)[tT]/, '$1.') : chosen;
     // In a dry run the mode is told there beside the ACL that brings it.
     return flags.includes('-n') ? timed.replace(/^(\.....)p(...a)/, '$1.$2') : timed;
   }
@@ -145,6 +183,8 @@ export class ToldDifferences {
     // Attributes of one entry at the destination are set by each of its names there, and told of each that differed here.
     const shared = new Set(this.#shared().flatMap((pairs) => pairs.map(({ path }) => escaped(path))));
     const inTurn = new Set([...this.#inTurn].map(escaped));
+    // What one name of a file has been given in place, rsync may find under the next one, as time has it.
+    const ofShared = flags.some((flag) => /^--(?:inplace|append)/.test(flag)) ? /^[.>]f|^\.[LSD]/ : /^\.[fLSD]/;
     // Which of several names comes first is another one.
     const pairs = [...theirs.shown, ...ours.shown].flatMap((line) => /^.{12}(.*) => (.*)$/.exec(line)?.slice(1) ?? []);
     // In a dry run none has come before.
@@ -165,17 +205,29 @@ export class ToldDifferences {
     // Here the sender tells of symlinks that are not carried, and the receiver of devices that it may not make.
     const toldByBoth = flags.includes('--no-super');
     // Deletions that come before change times of directories, which rsync tells.
-    const deletesBefore = flags.includes('--delete-before');
+    const deletedIn = new Set(
+      flags.includes('--delete-before')
+        ? theirs.shown
+            .filter((line) => DELETION.test(line))
+            .map((line) => `${dirname(nameOf(line).replace(/\/$/, ''))}/`)
+        : [],
+    );
+    const untimed = (line: string): string =>
+      line.startsWith('.d..t') && deletedIn.has(nameOf(line)) ? `.d...${line.slice(5)}` : line;
     const isCompared = (line: string): boolean => {
-      if (deletesBefore && /^\.d\.\.t\.{6} /.test(line)) return false;
+      if (/^\.d\.{9} /.test(line)) return false;
       const name = nameOf(line);
       if (looks && line.startsWith('skipping non-regular file')) return false;
       if (linkedAtSource.includes(name)) return false;
       if (UNPRINTED.test(line) || onTheWay(line) || again.has(name) || inTurn.has(name)) return false;
-      return !several.has(name) && !(/^\.[fLSD]/.test(line) && (shared.has(name) || setIds.has(name)));
+      return (
+        !several.has(name) &&
+        !(ofShared.test(line) && shared.has(name)) &&
+        !(/^\.[fLSD]/.test(line) && setIds.has(name))
+      );
     };
     const of = ({ shown }: Outcome): string[] => {
-      const some = shown.filter(isCompared);
+      const some = shown.map(untimed).filter(isCompared);
       const deletions = some.filter((line) => DELETION.test(line));
       const left = some.filter((line) => LEFT_ALONE.test(line));
       return [
@@ -200,16 +252,40 @@ export class ToldDifferences {
     });
   }
 
-  /** Whether the destination has something else in the place of a directory that leads to a source. */
+  /** Whether the destination has what leads to no directory in the place of one that leads to a source. */
   #standsOnTheWay(): boolean {
-    return this.#scene.sources.some((source) => {
+    return [...this.#scene.sources, ...this.#scene.list.map((path) => `./${path}`)].some((source) => {
       const names = source
-        .replace(/^.*\/\.\//, '')
+        .replace(/^(?:.*\/)?\.\//, '')
         .split('/')
         .filter((name) => name !== '');
-      return names.some(
-        (_, index) => index > 0 && isOther(`${this.#scene.work}/start/${names.slice(0, index).join('/')}`),
-      );
+      return names.some((_, index) => {
+        const onTheWay = at(`${this.#scene.work}/start`, names.slice(0, index).join('/'));
+        return isOther(onTheWay) && !(existsSync(onTheWay) && statSync(onTheWay).isDirectory());
+      });
+    });
+  }
+
+  /** Whether what arrives through symlinks of the destination takes the place of one of them, or meets something else there. */
+  #clashesBehindSymlinks(): boolean {
+    const { flags, sources, work } = this.#scene;
+    if (!this.#has('-K', '--no-implied-dirs')) return false;
+    const paths = flags.filter((flag) => /^(-R|-0|--no-R|--files-from=.*)$/.test(flag));
+    spawnSync('rsync', ['-rlD', ...paths, ...sources, 'arrives/'], { cwd: work });
+    const start = realpathSync(`${work}/start`);
+    /** Where a path arrives, below the destination as it was. */
+    const placeOf = (path: string): string =>
+      `${followed(at(start, dirname(path))) ?? `${start}/${dirname(path)}`}/${basename(path)}`;
+    const met = new Set<string>();
+    return [...walk(`${work}/arrives`)].some(([path, { kind }]) => {
+      // With -K a directory takes no symlink's place.
+      if (path === '' || (kind === 'directory' && this.#has('-K'))) return false;
+      const names = path.split('/');
+      const way = names.slice(1).map((_, index) => placeOf(names.slice(0, index + 1).join('/')));
+      const place = resolve(placeOf(path));
+      if (met.has(place) || way.some((above) => resolve(above) === place)) return true;
+      met.add(place);
+      return false;
     });
   }
 
@@ -271,7 +347,11 @@ export class ToldDifferences {
         'what stands in the place of a directory on the way gives way here, and fails with rsync',
         () => has('--no-implied-dirs') && (isBelow || this.#standsOnTheWay()),
       ],
-      ['a new file has the mode of a similar one there', () => has('-y') && has('--no-perms')],
+      [
+        'what arrives through a symlink takes that symlink’s place, or that of what another name leads to',
+        () => this.#clashesBehindSymlinks(),
+      ],
+      ['a new file has the mode of a similar one there', () => has('-y') && !this.#carriesModes()],
       [
         'the real mode of what is stored is set there too',
         () => has('--fake-super') && (starts === 'changed' || has('--compare-dest', '--copy-dest', '--link-dest')),
@@ -372,8 +452,7 @@ export class ToldDifferences {
   #sharesAnEmptyDirectory(): boolean {
     const [first, ...others] = this.#scene.sources.map((source) => `${this.#scene.work}/${source}`);
     if (first === undefined || others.length === 0 || !isDirectory(first.replace(/\/$/, ''))) return false;
-    const isEmpty = (path: Buffer): boolean =>
-      lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true && readdirSync(path).length === 0;
+    const isEmpty = (path: Buffer): boolean => looked(path)?.isDirectory() === true && readdirSync(path).length === 0;
     return [...walk(first)].some(
       ([path, { kind }]) =>
         kind === 'directory' && isEmpty(at(first, path)) && others.some((other) => isEmpty(at(other, path))),
@@ -419,6 +498,18 @@ export class ToldDifferences {
     return [...groups.values()].filter((pairs) => pairs.filter(({ source }) => source !== undefined).length > 1);
   }
 
+  /** Whether an entry, as it is printed, comes from a symlink that is followed: with -X rsync carries that symlink's own attributes. */
+  #isFollowed(printed: string): boolean {
+    const { flags, sources, work } = this.#scene;
+    if (!flags.includes('-X') || !this.#has('-L', '-k', '--copy-unsafe-links')) return false;
+    const path = printed.replace(flags.includes('--mkpath') ? 'new/deep/' : '', '');
+    const bytes = path.replaceAll(/\\#(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+    return sources.some((source) => {
+      const from = at(`${work}/${source.endsWith('/') ? source : dirname(source)}`, bytes);
+      return existsSync(from) && lstatSync(from).isSymbolicLink();
+    });
+  }
+
   /** Whether a directory has a time within the window, and other attributes, with which it gets its very time here. */
   #isAdjustedWithinWindow(name: string): boolean {
     const pair = this.#pairs.find(({ path, old }) => old.kind === 'directory' && escaped(path) === name);
@@ -439,11 +530,27 @@ export class ToldDifferences {
     return new Map(this.#has('-K') ? symlinks.map(({ path, old }) => [path, to(path, old.target)]) : []);
   }
 
+  #isUnkept(path: string, { kind }: Entry): boolean {
+    return kind === 'symlink' && this.#unkept.has(path);
+  }
+
+  #backupsOfUnsafe(): string[] {
+    const { flags } = this.#scene;
+    if (!this.#has('--safe-links') || !this.#has('-b', '--backup-dir')) return [];
+    const given = flags.find((flag) => flag.startsWith('--suffix='))?.replace('--suffix=', '');
+    const suffix = this.#has('--backup-dir') ? '' : (given ?? '~');
+    const unsafe = this.#pairs.filter(({ path, old }) => old.kind === 'symlink' && leadsOut(path, old.target ?? ''));
+    return unsafe.map(({ path }) => `${path}${suffix}`);
+  }
+
+  #carriesModes(): boolean {
+    const isAsked = /[ap]/.test(this.#scene.base) || this.#scene.flags.includes('-p');
+    return this.#has('-A') || (isAsked && !this.#has('--no-perms'));
+  }
+
   #withOtherModes(): string[] {
-    const isAsked = /[ap]/.test(this.#scene.base) || this.#has('-p');
-    const carriesModes = this.#has('-A') || (isAsked && !this.#has('--no-perms'));
     const replaces = ({ old, source }: Pair): boolean => source !== undefined && source.kind !== old.kind;
-    return carriesModes ? [] : this.#pairs.filter(replaces).map(({ path }) => path);
+    return this.#carriesModes() ? [] : this.#pairs.filter(replaces).map(({ path }) => path);
   }
 
   /** Names of one entry of the destination that are entries of other attributes in a source. */

@@ -11,7 +11,8 @@ use sparsync_proto::{
 
 use crate::accounts::SystemAccounts;
 use crate::engine::{
-    self, ItemOptions, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, Stamps, WriteOptions,
+    self, DirLinks, ItemOptions, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, Stamps,
+    WriteOptions,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, Extent, LockFor, Root, Space};
@@ -155,7 +156,7 @@ impl Prepared {
             xattr_right: terms.may_set_foreign_xattrs,
             deletion: request.deletion,
             one_file_system: request.one_file_system,
-            keeps_dir_links: request.keep_dir_links,
+            dir_links: DirLinks::of(request),
             dry_run: request.dry_run,
             items: ItemOptions::of(request),
             stamps: Stamps::of(request),

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{Mode, OFlags};
 use sparsync_proto::{Kind, MUNGED, Name, Paths, RelPath, Request, Time};
 
+use crate::engine::DirLinks;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Devices, Followed, Following, Limit, Reach, Root, Targets, View};
 use crate::rule_files::{Place, tree_path};
@@ -98,7 +99,7 @@ pub(crate) fn of_destination(
     if request.write_devices {
         view.devices = Devices::Writable;
     }
-    if request.keep_dir_links {
+    if DirLinks::of(request) != DirLinks::Replaced {
         let failed = |error: CallError| Error::io("cannot follow symlinks of the destination", b"", error.into());
         let limit = match place {
             Place::Own => Limit {

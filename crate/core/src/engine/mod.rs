@@ -40,8 +40,8 @@ pub(crate) use quota::{Account, Held, Quota, held, held_at};
 pub(crate) use rate::Rate;
 pub(crate) use reader::{Pays, SkipList, Way, settles_in};
 pub(crate) use receiver::{
-    Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, PutInPlace, PutOutcome, ReceiverOptions, Stamps,
-    Told, WriteOptions, run_receiver,
+    Basis, BasisUse, Destination, DirLinks, HidesBasis, IsSource, ItemOptions, PutInPlace, PutOutcome, ReceiverOptions,
+    Stamps, Told, WriteOptions, run_receiver,
 };
 pub(crate) use report::Report;
 pub(crate) use reserve::SpaceReserve;

@@ -4,7 +4,7 @@
 //! know: it lists symlinks as such and goes into none. So what they lead to is looked at when the source tells of the
 //! directory.
 
-use sparsync_proto::{Digest, IssueKind, Kind, Listing, Name, RelPath};
+use sparsync_proto::{Digest, IssueKind, Kind, Listing, Name, RelPath, Request};
 
 use super::Receiver;
 use super::compare::as_at_the_source;
@@ -16,6 +16,29 @@ const COMBINED_MAX: usize = 4;
 
 /// The text of the issue of a symlink that stands in the place of a directory.
 const LEADS_OUT: &str = "a symlink is in its place that leads out of what may be written here";
+
+/// In whose places symlinks of the destination are taken for the directories that they lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DirLinks {
+    /// Nothing's: a directory of the source takes the place of a symlink.
+    Replaced,
+    /// Those of directories on the way to what is selected, which the run does not carry themselves.
+    OnTheWay,
+    /// Every directory's.
+    All,
+}
+
+impl DirLinks {
+    pub(crate) fn of(request: &Request) -> Self {
+        let leads = || request.selected.iter().any(|path| path.split_last().is_some_and(|(above, _)| !above.is_root()));
+        match request.keep_dir_links {
+            true => Self::All,
+            // A tree that is published is made beside the destination, and shares nothing but files with it.
+            false if !request.implied_dirs && !request.publish && leads() => Self::OnTheWay,
+            false => Self::Replaced,
+        }
+    }
+}
 
 /// What a symlink of the destination leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +52,15 @@ enum Led {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
+    /// Whether a symlink at `path` would be taken for a directory of the source.
+    fn keeps_dir_link(&self, path: &RelPath) -> bool {
+        match self.options.dir_links {
+            DirLinks::Replaced => false,
+            DirLinks::OnTheWay => !self.options.judge.matcher.has_attributes(path),
+            DirLinks::All => true,
+        }
+    }
+
     fn led(&self, path: &RelPath) -> Led {
         let opened = self.destination.root.as_ref().map(|root| root.open(path, Access::Reach));
         match opened {
@@ -40,10 +72,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// The destination's directory in the place of the source's one at `path`, reached through a symlink.
     pub(super) fn linked_directory(&mut self, path: &RelPath) -> Result<Option<Box<Scan>>> {
-        let Some((parent, name)) = path.split_last().filter(|_| self.options.keeps_dir_links) else { return Ok(None) };
+        if self.options.dir_links == DirLinks::Replaced {
+            return Ok(None);
+        }
+        let Some((parent, name)) = path.split_last() else { return Ok(None) };
         let held = self.parent_of(&parent).and_then(|directory| directory.status(name.as_bytes()));
         match held.map(|found| found.kind) {
-            Ok(Kind::Symlink) if self.takes_for_directory(path)? => {}
+            Ok(Kind::Symlink) if self.keeps_dir_link(path) && self.takes_for_directory(path)? => {}
             // The walk has not come there.
             Ok(Kind::Directory) if self.is_below_link(&parent) => {}
             Ok(_) | Err(_) => return Ok(None),
@@ -89,7 +124,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Takes the symlinks of a directory for directories where the source has some.
     pub(super) fn take_dir_links(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
-        if !self.options.keeps_dir_links {
+        if self.options.dir_links == DirLinks::Replaced {
             return Ok(());
         }
         for entry in listing.entries().iter().filter(|entry| entry.kind == Kind::Directory) {
@@ -97,6 +132,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let link = at.filter(|at| old.listing.get(*at).is_some_and(|old| old.kind == Kind::Symlink));
             let (Some(at), Ok(name)) = (link, Name::new(name)) else { continue };
             let path = old.path.join(name);
+            if !self.keeps_dir_link(&path) {
+                continue;
+            }
             if self.takes_for_directory(&path)? || self.failed.contains(&path) {
                 old.listing.take_for_directory(at);
             }
@@ -106,12 +144,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Whether a directory equals the source's, with some of its symlinks taken for directories.
     pub(super) fn is_equal_by_links(&self, old: &Scan, digest: &Digest) -> bool {
-        if !self.options.keeps_dir_links {
+        if self.options.dir_links == DirLinks::Replaced {
             return false;
         }
         let leads = |(_, entry): &(usize, &sparsync_proto::Entry)| {
             let name = Name::new(old.listing.name(entry)).ok().filter(|_| entry.kind == Kind::Symlink);
-            name.is_some_and(|name| self.led(&old.path.join(name)) == Led::Directory)
+            let path = name.map(|name| old.path.join(name)).filter(|path| self.keeps_dir_link(path));
+            path.is_some_and(|path| self.led(&path) == Led::Directory)
         };
         let links = old.listing.entries().iter().enumerate().filter(leads).map(|(at, _)| at).collect::<Vec<_>>();
         let all = (1usize << links.len().min(COMBINED_MAX)) - 1;

@@ -66,6 +66,7 @@ use crate::storage::{
 };
 use arrived::Arriving;
 pub(crate) use basis::{Basis, BasisUse, HidesBasis};
+pub(crate) use dir_links::DirLinks;
 use links::Links;
 use moves::Moves;
 pub(crate) use planned::Stamps;
@@ -201,8 +202,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) deletion: Deletion,
     /// Entries of another file system are not deleted.
     pub(crate) one_file_system: bool,
-    /// Symlinks are taken for the directories that they lead to, where the source has directories.
-    pub(crate) keeps_dir_links: bool,
+    /// Where symlinks are taken for the directories that they lead to.
+    pub(crate) dir_links: DirLinks,
     /// Nothing is written.
     pub(crate) dry_run: bool,
     /// Which items are reported.

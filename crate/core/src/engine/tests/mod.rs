@@ -20,7 +20,7 @@ use sparsync_proto::{
 
 use super::events::{EventNeeds, EventQueue};
 use super::{
-    Accounts, Basis, BasisUse, Destination, ItemOptions, OwnerMap, OwnerRules, Pays, ReceiverOptions, Report,
+    Accounts, Basis, BasisUse, Destination, DirLinks, ItemOptions, OwnerMap, OwnerRules, Pays, ReceiverOptions, Report,
     SenderOptions, Session, SkipList, Source, Way, WriteOptions, run_receiver, run_sender,
 };
 use crate::error::Result;
@@ -182,7 +182,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         xattr_right: true,
         deletion: Deletion { delete: asked.how != How::Adds, allow_mass: true, ..Deletion::default() },
         one_file_system: false,
-        keeps_dir_links: false,
+        dir_links: DirLinks::Replaced,
         dry_run: false,
         items: ItemOptions::default(),
         stamps: None,
