@@ -394,7 +394,7 @@ export class ToldDifferences {
   }
 
   #ofSources(stderr: string): Rule[] {
-    const { list, sources, work } = this.#scene;
+    const { flags, list, sources, work } = this.#scene;
     const has = (...some: readonly string[]): boolean => this.#has(...some);
     const below = (path: string): string => `${work}/${path}`;
     const isMissing = (path: string): boolean =>
@@ -405,6 +405,10 @@ export class ToldDifferences {
         () =>
           stderr.includes('refusing to follow a symlink') &&
           (has('-k', '-L') || sources.some((source) => leadsThroughSymlink(work, source))),
+      ],
+      [
+        'without -r a source of -R is a path of a list, which leads through no symlink',
+        () => flags.includes('--no-r') && has('-R') && sources.some((source) => leadsThroughSymlink(work, source)),
       ],
       [
         'what is below a directory that is missing is told and kept, and has vanished there',
