@@ -130,6 +130,7 @@ export const rows = [
     name: 'keepDirLinks',
     kind: flag(),
     field: { number: 89, at: 'keep_dir_links' },
+    asked: 'self.keep_dir_links || self.keeps_links_on_the_way()',
     meaning:
       'Symlinks of the destination are taken for the directories that they lead to, where the source has directories.',
     flag: 'keep-dirlinks',

@@ -144,6 +144,14 @@ impl Request {
         self.has_list || !self.selected.is_empty() || !self.listed.is_empty()
     }
 
+    /// Whether symlinks of the destination are taken for directories on the way to what is selected. A tree that is
+    /// published is made beside the destination, and has none.
+    #[must_use]
+    pub fn keeps_links_on_the_way(&self) -> bool {
+        let has_way = |path: &RelPath| path.split_last().is_some_and(|(above, _)| !above.is_root());
+        !self.implied_dirs && !self.publish && self.selected.iter().any(|path| has_way(&path))
+    }
+
     /// Whether an empty destination takes everything that the source has, so that all content can be granted.
     #[must_use]
     pub fn may_grant_all(&self) -> bool {

@@ -18,6 +18,8 @@ mod tests {
     use crate::limits::LANES_AUTOMATIC;
     use crate::options::{Changing, Compare, Compression, Directories, Durability, MissingSources, Window};
     use crate::owners::IdMap;
+    use crate::path::RelPath;
+    use crate::paths::Paths;
     use crate::request::{Attributes, NAMES, Request};
     use crate::retention::Snapshot;
 
@@ -33,6 +35,11 @@ mod tests {
 
     fn paths() -> Directories {
         Directories::new(&[b"x"]).expect("a path")
+    }
+
+    /// A path with a directory on the way to it.
+    fn deep() -> Paths {
+        RelPath::new(b"a/b").ok().and_then(|path| Paths::new(vec![path])).expect("a path")
     }
 
     /// How an option is asked for.
@@ -51,6 +58,7 @@ mod tests {
             (&["copyDirLinks", "copy-dirlinks"], |r| r.copy_dir_links = true, &["dirs"]),
             (&["copyUnsafeLinks", "copy-unsafe-links"], |r| r.copy_unsafe_links = true, &[]),
             (&["keepDirLinks", "keep-dirlinks"], |r| r.keep_dir_links = true, &[]),
+            (&["keepDirLinks", "keep-dirlinks"], |r| r.selected = deep(), &[]),
             (&["safeLinks", "safe-links"], |r| r.attributes.safe_links = true, &[]),
             (&["mungeLinks", "munge-links"], |r| r.munge_links = true, &["remote-option"]),
             (&["remoteMungeLinks", "remote-option"], |r| r.remote_munge_links = true, &["munge-links"]),

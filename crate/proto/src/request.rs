@@ -406,7 +406,7 @@ impl Request {
             "copyLinks" | "copy-links" => self.copy_links,
             "copyDirLinks" | "copy-dirlinks" => self.copy_dir_links,
             "copyUnsafeLinks" | "copy-unsafe-links" => self.copy_unsafe_links,
-            "keepDirLinks" | "keep-dirlinks" => self.keep_dir_links,
+            "keepDirLinks" | "keep-dirlinks" => self.keep_dir_links || self.keeps_links_on_the_way(),
             "safeLinks" | "safe-links" => self.attributes.safe_links,
             "mungeLinks" | "munge-links" => self.munge_links,
             "remoteMungeLinks" => self.remote_munge_links,

@@ -30,11 +30,9 @@ pub(crate) enum DirLinks {
 
 impl DirLinks {
     pub(crate) fn of(request: &Request) -> Self {
-        let leads = || request.selected.iter().any(|path| path.split_last().is_some_and(|(above, _)| !above.is_root()));
         match request.keep_dir_links {
             true => Self::All,
-            // A tree that is published is made beside the destination, and shares nothing but files with it.
-            false if !request.implied_dirs && !request.publish && leads() => Self::OnTheWay,
+            false if request.keeps_links_on_the_way() => Self::OnTheWay,
             false => Self::Replaced,
         }
     }
