@@ -9,6 +9,7 @@ import { chart } from './chart.js';
 import { shaped } from './knobs.js';
 import { briefTable, linksTable, machineLines, markdownTable, scenarioTitle, verdictLines } from './report.js';
 import type { Results, Scenario } from './results.js';
+import { linkVerdicts } from './targets.js';
 
 /** Where the links that lose or delay are. */
 const LINKS_MARK = { begin: '<!-- links: written by npm run bench -- --publish -->', end: '<!-- end of links -->' };
@@ -22,6 +23,8 @@ const README_ROWS = {
   rsync_remote: '`rsync -a --delete` to its daemon',
   rsync_ssh: '`rsync -a --delete` over ssh',
 };
+
+const fenced = (lines: readonly string[]): string => `\`\`\`\n${lines.join('\n')}\n\`\`\``;
 
 /** Puts figures between the marks of a document. */
 async function put(root: string, name: string, figures: string, mark = MARK): Promise<void> {
@@ -50,7 +53,8 @@ function withEarlierLinks(root: string, results: Results): Results {
 export async function publish(root: string, results: Results): Promise<void> {
   if (results.scenarios.every(({ link }) => shaped(link) !== undefined)) {
     const all = withEarlierLinks(root, results);
-    const figures = [machineLines(all).join('\n\n'), linksTable(all)].join('\n\n');
+    const targets = verdictLines({ verdicts: linkVerdicts(all) });
+    const figures = [machineLines(all).join('\n\n'), linksTable(all), fenced(targets)].join('\n\n');
     await put(root, 'docs/performance.md', figures, LINKS_MARK);
     return;
   }
@@ -62,7 +66,7 @@ export async function publish(root: string, results: Results): Promise<void> {
       return [`### ${scenarioTitle(scenario)}`, markdownTable(scenario), ...absences].join('\n\n');
     }),
     ...results.absences.map(({ what, why }) => `Left out: ${what}: ${why}`),
-    `### Targets\n\n\`\`\`\n${verdictLines(results).join('\n')}\n\`\`\``,
+    `### Targets\n\n${fenced(verdictLines(results))}`,
   ].join('\n\n');
   await put(root, 'docs/performance.md', figures);
   const ofSeed = ({ set, durability }: Scenario): boolean => set === 'seed' && durability === 'none';

@@ -133,7 +133,7 @@ export function keyValues(scenario: Scenario): string[] {
 }
 
 /** Every target with what was measured. */
-export function verdictLines({ verdicts }: Results): string[] {
+export function verdictLines({ verdicts }: Pick<Results, 'verdicts'>): string[] {
   return verdicts.map(({ target, measured, met }) => {
     const word = met === undefined ? 'not measured' : met ? 'met' : 'NOT MET';
     return `${word.padEnd(12)}  ${target}${measured === undefined ? '' : `  (${measured})`}`;

@@ -2,15 +2,23 @@
 import { PHASES } from './contender.js';
 import type { Phase } from './contender.js';
 import type { LinkName, SetName } from './knobs.js';
-import { figureOf, median, ratio, ratioInterval } from './results.js';
+import { figureOf, median, ratioInterval } from './results.js';
 import type { Results, Scenario, Verdict } from './results.js';
 import { OTHER } from './sparsync.js';
 
 const API = 'sparsync_api';
 const COMMAND = 'sparsync';
 
-/** At most so many times the median of another contender. */
-type Ratio = [set: SetName, link: LinkName, phase: Phase, contender: string, most: number, other: string];
+/** At most so many times the median of another contender, on the same link where no other is named. */
+type Ratio = [
+  set: SetName,
+  link: LinkName,
+  phase: Phase,
+  contender: string,
+  most: number,
+  other: string,
+  on?: LinkName,
+];
 
 /** The sets in which 1 GiB changes. */
 const DELTAS: readonly SetName[] = ['big', 'big_scattered', 'big_appended', 'big_shuffled'];
@@ -52,6 +60,22 @@ const RATIOS: readonly Ratio[] = [
   ]),
 ];
 
+/** Links that lose, beside ssh over the kernel's Cubic and over its BBR. */
+const LOSSY = (['50ms-1%', '50ms-5%'] as const).flatMap((link): Ratio[] => [
+  ['seed', link, 'first', COMMAND, 0.05, 'rsync_ssh'],
+  ['seed', link, 'first', COMMAND, 0.8, 'rsync_ssh', `${link}+bbr`],
+]);
+
+/** A link that only delays, as it was before loss was looked at. */
+const DELAYED: readonly Ratio[] = [
+  ['seed', '50ms', 'first', COMMAND, 0.31, 'rsync_ssh'],
+  ['seed', '50ms', 'second', COMMAND, 0.12, 'rsync_ssh'],
+  ['seed', '50ms', 'changed', COMMAND, 0.26, 'rsync_ssh'],
+];
+
+/** 2,000 small files over a satellite. */
+const FAR_MS = 1800;
+
 /** The command at most 60 ms behind the API: what Node needs to start. */
 const BESIDE_API: readonly [SetName, Phase][] = [
   ['tree100k', 'first'],
@@ -67,12 +91,27 @@ function scenario(results: Results, set: SetName, link: LinkName): Scenario | un
   return results.scenarios.find((one) => one.set === set && one.link === link && one.durability === 'none');
 }
 
-function ratioVerdict(results: Results, [set, link, phase, contender, most, other]: Ratio): Verdict {
-  const target = `${set}, ${link}, ${phase}: ${contender} <= ${most} x ${other}`;
+/** The median of a contender in ms. */
+function medianOf(results: Results, set: SetName, link: LinkName, phase: Phase, contender: string): number | undefined {
   const found = scenario(results, set, link);
-  const measured = found === undefined ? undefined : ratio(found, phase, contender, other);
-  if (measured === undefined) return { target };
+  const figure = found === undefined ? undefined : figureOf(found, contender, phase);
+  return figure === undefined ? undefined : median(figure.wallMs);
+}
+
+function ratioVerdict(results: Results, [set, link, phase, contender, most, other, on = link]: Ratio): Verdict {
+  const target = `${set}, ${link}, ${phase}: ${contender} <= ${most} x ${other}${on === link ? '' : ` on ${on}`}`;
+  const [own, theirs] = [medianOf(results, set, link, phase, contender), medianOf(results, set, on, phase, other)];
+  if (own === undefined || theirs === undefined) return { target };
+  const measured = own / theirs;
   return { target, measured: `${measured.toFixed(3)} x`, met: measured <= most };
+}
+
+function farVerdict(results: Results): Verdict {
+  const target = `small2k, 262ms, first: ${COMMAND} <= ${FAR_MS} ms`;
+  const measured = medianOf(results, 'small2k', '262ms', 'first', COMMAND);
+  return measured === undefined
+    ? { target }
+    : { target, measured: `${measured.toFixed(0)} ms`, met: measured <= FAR_MS };
 }
 
 /** What changed takes no more bytes than with rsync. */
@@ -111,7 +150,7 @@ function memoryVerdicts(results: Results, found: Scenario): Verdict[] {
 }
 
 /** A build beside another one: so many times its median at the most. */
-const BESIDE_OTHER = 1.05;
+const BESIDE_OTHER = 1.03;
 
 /** This build beside another checkout's, where that took part: wall times, and peaks of memory. */
 function otherVerdicts(found: Scenario): Verdict[] {
@@ -139,10 +178,16 @@ function otherVerdicts(found: Scenario): Verdict[] {
   });
 }
 
+/** Judges the targets of links that delay or lose. */
+export function linkVerdicts(results: Results): Verdict[] {
+  return [...[...DELAYED, ...LOSSY].map((target) => ratioVerdict(results, target)), farVerdict(results)];
+}
+
 /** Judges every target. */
 export function judge(results: Results): Verdict[] {
   return [
     ...RATIOS.map((target) => ratioVerdict(results, target)),
+    ...linkVerdicts(results),
     ...DELTAS.map((set) => wireVerdict(results, set)),
     ...BESIDE_API.map((target) => besideVerdict(results, target)),
     ...results.scenarios
