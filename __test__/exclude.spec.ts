@@ -10,7 +10,7 @@ import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { failure, scaled, setup } from './helpers/setup.js';
-import { hasStrace, straced } from './helpers/strace.js';
+import { attach, hasStrace, straced } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { differences, touched, walk } from './helpers/walk.js';
 import { judgedEachWay } from './helpers/ways.js';
@@ -133,6 +133,41 @@ judgedWhere(hasStrace)('what is excluded is not even looked at', async (t) => {
     seen.filter((line) => line.includes('secret') && !line.includes('execve')),
     [],
   );
+});
+
+judgedWhere(hasStrace)('a directory that one of 50 rules excludes is looked at by neither end', async (t) => {
+  const { work, served, server, client: user, url } = await setup(t);
+  const rules = [...Array.from({ length: 49 }, (_, at) => `--exclude=*.no${at}`), '--exclude=/secret-?/'];
+  for (const tree of [`${work}/tree`, `${served}/tree`]) {
+    mkdirSync(`${tree}/secret-1/below`, { recursive: true });
+    mkdirSync(`${tree}/open`);
+  }
+  const options = ['-s', '4096', '-e', 'trace=openat,openat2,statx,newfstatat'];
+  const places = [`${work}/tree/`, url('tree/')] as const;
+  for (const [direction, ends] of [
+    ['push', places],
+    ['pull', places.toReversed()],
+  ] as const) {
+    const traces = ['near', 'far'].map((end) => `${work}/${direction}-${end}`) as [string, string];
+    const far = await attach(t, server.pid, traces[1], options);
+    const [strace = '', ...words] = straced(traces[0], options);
+    const args = [program, '-a', '--delete', '--pin', server.pin, ...rules, ...ends];
+    const ran = await start(t, strace, [...words, process.execPath, ...args], { env: user.env }).ended;
+    await far.stop();
+    t.deepEqual([ran.code, ran.stderr], [0, ''], direction);
+    for (const trace of traces) {
+      const seen = readFileSync(trace, 'latin1').split('\n');
+      t.true(
+        seen.some((line) => line.includes('"open"')),
+        `${trace} has calls`,
+      );
+      t.deepEqual(
+        seen.filter((line) => line.includes('secret')),
+        [],
+        trace,
+      );
+    }
+  }
 });
 
 judged('a directory that holds what is excluded stays, and is told of', async (t) => {
