@@ -1,18 +1,21 @@
 // A peer that is gone, restarted or silent: what a run says of it, and that it does not wait in vain.
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
 import { connect, sync, SparsyncError, type SyncEvent } from '../dist/index.js';
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
-import { assertEqual, judged } from './helpers/judge.js';
-import { client } from './helpers/product.js';
+import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
+import { wired } from './helpers/networks.js';
+import { start, until } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
 import { Relay } from './helpers/relay.js';
 import { startServer } from './helpers/server.js';
-import { accessOf, failure, scaled, setup } from './helpers/setup.js';
+import { accessOf, canMount, failure, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
 
 const DIRECTIONS = ['push', 'pull'] as const;
 
@@ -141,6 +144,55 @@ for (const direction of DIRECTIONS) {
     assertEqual(t, from, to);
   });
 }
+
+judgedWhere(canMount)('a run goes on from another network, without the address that it began with', async (t) => {
+  t.timeout(120_000);
+  const work = workDir(t);
+  const user = client(work);
+  const { near, far, farAddress, nearAddress, ip, inside } = wired(t, 'spsbad', '10.213.19');
+  const served = dir(work, 'served');
+  const [first = '', ...rest] = inside(far);
+  const serves = [...rest, process.execPath, program, 'serve', '--listen', `${farAddress}:28792`, '--congestion=bbr'];
+  const server = start(t, first, [...serves, '--allow', `me ${user.publicKey}`, '--root', `root=${served}`], {
+    env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
+  });
+  await until('the server', () => server.stdout().includes('serving') || server.over());
+  const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
+  const [subnet, other] = [
+    [nearAddress, farAddress],
+    ['10.213.20.1', '10.213.20.2'],
+  ] as const;
+  ip(`-n ${far} address add ${other[1]}/30 dev sp1`);
+  largeFiles(`${work}/source`);
+  for (const [direction, from, to] of [
+    ['push', `${work}/source`, `${served}/tree`],
+    ['pull', `${served}/tree`, `${work}/back`],
+  ] as const) {
+    const url = urlAt(farAddress, 'root', 'tree/');
+    const ends = direction === 'push' ? [`${from}/`, url] : [url, `${to}/`];
+    const [command = '', ...words] = [
+      ...inside(near),
+      process.execPath,
+      program,
+      '-rlpt',
+      '--transport=quic',
+      '--pin',
+      pin,
+    ];
+    const running = start(t, command, [...words, '--congestion=bbr', '--bwlimit=24m', ...ends], { env: user.env });
+    await until('files', () => running.over() || (existsSync(to) && readdirSync(to).length >= 3));
+    t.false(running.over(), running.stderr());
+    ip(`-n ${near} address add ${other[0]}/30 dev sp0`);
+    ip(`-n ${near} address del ${subnet[0]}/30 dev sp0`);
+    ip(`-n ${near} route add ${subnet[1]}/32 via ${other[1]} dev sp0`);
+    const { code, stderr } = await running.ended;
+    t.deepEqual([code, stderr], [0, ''], direction);
+    assertEqual(t, from, to);
+    ip(`-n ${near} address add ${subnet[0]}/30 dev sp0`);
+    ip(`-n ${near} route del ${subnet[1]}/32 via ${other[1]} dev sp0`);
+    ip(`-n ${near} address del ${other[0]}/30 dev sp0`);
+  }
+});
 
 judged('a path that drops datagrams of 1200 bytes is named with its MTU', async (t) => {
   const { work, server, client: user } = await setup(t);
