@@ -170,16 +170,9 @@ judgedWhere(canMount)('a run goes on from another network, without the address t
   ] as const) {
     const url = urlAt(farAddress, 'root', 'tree/');
     const ends = direction === 'push' ? [`${from}/`, url] : [url, `${to}/`];
-    const [command = '', ...words] = [
-      ...inside(near),
-      process.execPath,
-      program,
-      '-rlpt',
-      '--transport=quic',
-      '--pin',
-      pin,
-    ];
-    const running = start(t, command, [...words, '--congestion=bbr', '--bwlimit=24m', ...ends], { env: user.env });
+    const words = ['-rlpt', '--transport=quic', '--congestion=bbr', '--bwlimit=24m', '--pin', pin, ...ends];
+    const [ipCommand, ...within] = [...inside(near), process.execPath, program];
+    const running = start(t, ipCommand, [...within, ...words], { env: user.env });
     await until('files', () => running.over() || (existsSync(to) && readdirSync(to).length >= 3));
     t.false(running.over(), running.stderr());
     ip(`-n ${near} address add ${other[0]}/30 dev sp0`);
