@@ -133,6 +133,20 @@ export const IDLE: Readonly<Record<string, string>> = {
   '-z --skip-compress': 'what travels is not compared',
   '--force': 'with --delete it is implied, and without is seldom reached',
   '--ignore-errors': 'no tree fails to be read',
+  '-t': 'each base has it',
+  '--delay-updates': 'when names are given is not seen in the tree',
+  '--munge-links': 'no source has symlinks that are munged',
+  '--delete-missing-args': 'what a missing source means for deletions is told; deleting.spec.ts has it',
+};
+
+/** The same of combinations of a plain user, whose trees have no devices, and one owner and group. */
+export const IDLE_FOR_USERS: Readonly<Record<string, string>> = {
+  '--devices': 'he makes none',
+  '--no-devices': 'he makes none',
+  '-o': 'he sets no owner',
+  '--no-owner': 'he sets no owner',
+  '-g': 'all is of his only group',
+  '--no-group': 'all is of his only group',
 };
 
 /** The name of an option in a tally: its flags without their values. */
