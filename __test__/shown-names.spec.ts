@@ -1,11 +1,13 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
 
+import { make } from './helpers/beside.js';
 import { cli } from './helpers/cli.js';
 import { judged } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
+import { setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -90,4 +92,65 @@ test('what is shown of a name can be read back, also of what would fool a reader
     .split('\n')
     .map((line): { path?: string } => JSON.parse(line));
   t.true(paths.some(({ path }) => path === '\u202Etxt.exe'));
+});
+
+judged('what a source that is a symlink to a directory leads to is named as by rsync', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(served, { 'real/f': 'a', 'real/sub/g': 'b' });
+  make(work, { 'o/old': 'old' });
+  for (const [name, target] of [
+    ['ln', 'real'],
+    ['out', '../served/real'],
+  ] as const)
+    symlinkSync(target, `${served}/${name}`);
+  const lines = ({ stdout }: { stdout: string }): string[] =>
+    stdout
+      .split('\n')
+      .map((line) =>
+        line
+          .replaceAll(`${served}/`, '')
+          .replace(/^<f/, '>f')
+          .replace(/^[-d]\S+ +[\d,]+/, '')
+          .trim(),
+      )
+      .toSorted();
+  for (const [flags, name, to] of [
+    ['-ain --delete', 'ln/', 'o/'],
+    ['-avn --info=flist0,stats0', 'ln/', 'o/'],
+    ['-an --out-format=%n', 'ln/', 'o/'],
+    ['-r --list-only', 'ln/', ''],
+    ['-aikn', 'ln', 'o/'],
+    ['-aikn', 'ln', 'new'],
+    ['-aiLn', 'ln', 'o/'],
+    ['-ain --copy-unsafe-links', 'out', 'o/'],
+    ['-rk --list-only', 'ln', ''],
+  ] as const) {
+    const words = (source: string): string[] => [...flags.split(' '), source, ...(to === '' ? [] : [`${work}/${to}`])];
+    const expected = lines(await start(t, 'rsync', words(`${served}/${name}`)).ended);
+    t.true(
+      expected.some((line) => line.endsWith('sub/g')),
+      flags,
+    );
+    // No server follows what may lead out of its root.
+    for (const source of [`${served}/${name}`, ...(name === 'out' ? [] : [url(name)])])
+      t.deepEqual(lines(await cli(t, user, words(source))), expected, words(source).join(' '));
+  }
+  for (const flags of ['-aikn', '-aiknR']) {
+    const words = [flags, flags.endsWith('R') ? `${served}/./ln` : `${served}/ln`];
+    const expected = lines(await start(t, 'rsync', [...words, `${work}/o/`]).ended);
+    for (const to of [`${work}/o/`, url()]) t.deepEqual(lines(await cli(t, user, [...words, to])), expected, flags);
+  }
+  const deep = `${work}/deep/x`;
+  const made = async (ended: Promise<{ stdout: string }>): Promise<string[]> => {
+    const said = lines(await ended);
+    rmSync(`${work}/deep`, { recursive: true });
+    return said;
+  };
+  const expected = await made(start(t, 'rsync', ['-ai', '--mkpath', `${served}/ln/`, deep]).ended);
+  t.true(expected.includes(`created 2 directories for ${deep}`));
+  t.deepEqual(await made(cli(t, user, ['-ai', '--mkpath', url('ln/'), deep])), expected);
+  const counted = async (ended: Promise<{ stdout: string }>): Promise<string | undefined> =>
+    (await ended).stdout.split('\n').find((line) => line.startsWith('Number of files:'));
+  const words = ['-akn', '--stats', `${served}/ln`, `${work}/o/`];
+  t.is(await counted(cli(t, user, words)), await counted(start(t, 'rsync', words).ended));
 });

@@ -28,7 +28,7 @@ export interface AccountOf extends ItemizeContext {
   readonly info: InfoLevels;
   /** The text in front of each path: the name under which a directory arrives. */
   readonly prefix: string;
-  /** The name of the source, if it is a single entry that is no directory. */
+  /** The name of the source, if it is a single entry that is no directory, or a symlink. */
   readonly single: string | undefined;
   /** Whether the entries are listed, and not the changes to them. */
   readonly lists: boolean;
@@ -372,8 +372,9 @@ export class Account {
   /** The name of an entry, with a slash behind that of a directory. */
   #nameOf(item: ItemEvent): string {
     const { prefix, single } = this.#of;
-    // What is deleted was in a directory in the place of that entry.
-    const isSingle = single !== undefined && item.path !== '' && item.action !== 'delete';
+    // Below a directory is what was deleted in the place of that entry, or what a followed symlink leads to.
+    const isAlone = item.path !== '' && item.kind !== 'directory' && !item.path.includes('/');
+    const isSingle = single !== undefined && isAlone && item.action !== 'delete';
     const path = isSingle ? single : `${prefix}${safePath(item)}`;
     const bare = path.replace(/\/$/, '');
     return bare === '' ? './' : item.kind === 'directory' ? `${bare}/` : bare;
@@ -448,7 +449,7 @@ export async function accountOf(
     sourcePaths: new SourcePaths(ends, transfer),
     made:
       isNamed && !lists
-        ? await madeLine(ends, { mkpath: flags.on('mkpath'), prefix: arrival.prefix }, probe)
+        ? await madeLine(ends, { mkpath: flags.on('mkpath'), prefix: arrival.prefix, follows: transfer }, probe)
         : undefined,
     madeTop: madeTopLine(ends),
     deletionPlaces:

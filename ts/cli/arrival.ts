@@ -1,6 +1,6 @@
-import { lstatSync } from 'node:fs';
+import { lstatSync, readlinkSync, statSync } from 'node:fs';
 
-import { baseName } from '../paths.js';
+import { absolute, baseName } from '../paths.js';
 import { endsWithSlash, isDirectory, meansContent, place, placeRelative } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { transferSettings } from '../settings.js';
@@ -13,7 +13,7 @@ import { safeBytes } from './names.js';
 export interface Arrival {
   /** The text in front of each path: the name under which a directory arrives. */
   readonly prefix: string;
-  /** The name of the source, if it is a single entry that is no directory. */
+  /** The name of the source, if it is a single entry that is no directory, or a symlink. */
   readonly single: string | undefined;
   /** Whether the top of the tree is an entry of the source. */
   readonly hasTop: boolean;
@@ -28,9 +28,36 @@ export async function arrivalOf(ends: Ends, transfer: TransferOptions, probe: Re
     const hasTop = several.some(({ contents }) => contents);
     return { prefix: '', single: undefined, hasTop };
   }
+  if (meansContent(source)) return { prefix: '', single: undefined, hasTop: true };
+  // What a followed symlink leads to arrives with its name in each path.
   if (!(await isDirectory(source, probe))) return { prefix: '', single: displayName(source), hasTop: false };
-  const prefix = meansContent(source) ? '' : `${displayName(source)}/`;
-  return { prefix, single: undefined, hasTop: true };
+  return { prefix: `${displayName(source)}/`, single: undefined, hasTop: true };
+}
+
+/** A target that leads out of a tree at whose top its symlink is, for `copyUnsafeLinks`. */
+const LEADS_OUT = /^$|^\/|(?:^|\/)\.\.(?:\/|$)/;
+
+/** Which symlinks a run follows. */
+export type Follows = Pick<TransferOptions, 'copyLinks' | 'copyDirLinks' | 'copyUnsafeLinks'>;
+
+/**
+ * Whether the source arrives as a directory: it is one, or a symlink to one that is followed. At a server a slash says
+ * so, and where other symlinks lead is not known.
+ */
+export async function arrivesAsDirectory(source: Target, follows: Follows, probe: RemoteProbe): Promise<boolean> {
+  if (await isDirectory(source, probe)) return true;
+  if (source.kind === 'remote') return source.trailingSlash && (await probe(source)) === 'symlink';
+  try {
+    const path = Buffer.from(absolute(source.path));
+    const isFollowed =
+      follows.copyLinks === true ||
+      follows.copyDirLinks === true ||
+      (follows.copyUnsafeLinks === true && LEADS_OUT.test(readlinkSync(path, 'latin1')));
+    return isFollowed && statSync(path).isDirectory();
+  } catch {
+    // The engine reports what is missing, or cannot be looked at.
+    return false;
+  }
 }
 
 /**
@@ -41,7 +68,7 @@ export async function deletionPlaces(ends: Ends, transfer: TransferOptions, prob
   if (transfer.filesFrom !== undefined) return [];
   const places = new Set<string>();
   for (const source of ends.sources) {
-    if (!(await isDirectory(source, probe))) continue;
+    if (!(await arrivesAsDirectory(source, transfer, probe))) continue;
     const name =
       transfer.relative === true
         ? safeBytes(placeRelative(source).below)
@@ -65,13 +92,14 @@ export function displayName(source: Target): string {
  */
 export async function madeLine(
   { sources, destination }: Ends,
-  { mkpath, prefix }: { readonly mkpath: boolean; readonly prefix: string },
+  { mkpath, prefix, follows }: { readonly mkpath: boolean; readonly prefix: string; readonly follows: Follows },
   probe: RemoteProbe,
 ): Promise<string | undefined> {
   const [source, ...others] = sources;
   if (destination.kind === 'remote' && !mkpath && prefix === '') return undefined;
   const path = Buffer.from(destination.path).toString('latin1');
-  const isDirectoryNamed = others.length > 0 || endsWithSlash(destination) || (await isDirectory(source, probe));
+  const isDirectoryNamed =
+    others.length > 0 || endsWithSlash(destination) || (await arrivesAsDirectory(source, follows, probe));
   if (!isDirectoryNamed && !mkpath) return undefined;
   let isKnown = true;
   const isThere = async (at: string): Promise<boolean> => {

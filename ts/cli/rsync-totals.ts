@@ -8,13 +8,13 @@ export interface Totals {
   readonly dryRun: boolean;
   /** Whether nothing was written but a batch. */
   readonly batchOnly: boolean;
-  /** Whether the source is one entry that is no directory. */
+  /** Whether the top of the tree is no entry of a source. */
   readonly single: boolean;
 }
 
 /** The lines of `--stats`, which are rsync's. */
 export function statsLines({ stats, single, dryRun }: Totals, level: number): string[] {
-  const directories = single ? 0 : stats.directoriesSource;
+  const directories = Math.max(0, stats.directoriesSource - (single ? 1 : 0));
   const total = stats.entriesSource + (single ? 0 : 1);
   const others = stats.symlinksSource + stats.devicesSource + stats.specialsSource;
   const deleted = stats.symlinksDeleted + stats.devicesDeleted + stats.specialsDeleted;
