@@ -1,10 +1,12 @@
 // A source that is one entry and no directory: a file, a symlink wherever it leads, or something that is not carried.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { AccessError, NotFoundError, sync } from '../dist/index.js';
+import { make } from './helpers/beside.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { judged } from './helpers/judge.js';
+import { start } from './helpers/process.js';
 import { startServer } from './helpers/server.js';
 import { accessOf, failure, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -185,4 +187,35 @@ judged('a source with a slash at its end is a directory, at a server too', async
   }
   await quietly(t, user, ['-a', url('b/'), `${destination}/`]);
   t.is(readFileSync(`${destination}/plain`, 'utf8'), 'content');
+});
+
+judged('without -r a symlink to a directory that is followed is skipped, with the name that rsync shows', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(served, { 'real/f': 'f', 'real/sub/g': 'g' });
+  symlinkSync('real', `${served}/ln`);
+  symlinkSync('real/f', `${served}/lf`);
+  for (const [flags, source] of [
+    ['-ti', 'ln/'],
+    ['-tiL', 'ln'],
+    ['-tik', 'ln'],
+    ['-tikR', './ln'],
+    ['-tiR', './real/sub/'],
+    ['-i', 'real/'],
+    ['-i', 'real/.'],
+    ['-i', 'real'],
+    ['-tiL', 'lf'],
+    ['-ti', 'lf/'],
+  ] as const) {
+    for (const from of [`${served}/${source}`, url(source)]) {
+      const words = (to: string): string[] => [flags, from, `${work}/${to}/`];
+      const { stdout, code } = await cli(t, user, words('ours'));
+      const expected = await start(t, 'rsync', [flags, `${served}/${source}`, `${work}/theirs/`]).ended;
+      const skipping = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('skipping'));
+      t.deepEqual(skipping(stdout), skipping(expected.stdout), words('ours').join(' '));
+      t.is(code, expected.code, words('ours').join(' '));
+      if (source.startsWith('lf')) continue;
+      t.is(skipping(stdout).length, 1);
+      t.false(existsSync(`${work}/ours`), words('ours').join(' '));
+    }
+  }
 });

@@ -7,10 +7,10 @@ import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
 import { joinBytes } from '../paths.js';
-import { isDirectory, remoteEnd, kindProbe } from '../placement.js';
+import { remoteEnd, kindProbe } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { sync } from '../sync.js';
-import type { RemoteTarget, Target } from '../target.js';
+import type { RemoteTarget } from '../target.js';
 import type { Account } from './account.js';
 import type { After } from './compiled.js';
 import { configuredFlags } from './configured.js';
@@ -225,7 +225,7 @@ class SyncRun {
     );
     const carriesDirectories =
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
-    const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);
+    const ends = carriesDirectories ? given : await this.#withoutDirectories(given, transfer, connection, probe);
     if (ends === undefined) return;
     if (!this.#json) await this.#openAccount(ends, transfer, probe);
     const job = startJob(ends, connection, transfer);
@@ -291,20 +291,23 @@ class SyncRun {
     return accountOf(ends, transfer, probe, told);
   }
 
-  /** What is left without -r: the sources that are no directories. */
-  async #withoutDirectories({ sources, destination }: Ends, probe: RemoteProbe): Promise<Ends | undefined> {
-    const kept: Target[] = [];
-    for (const source of sources) {
-      if (!(await isDirectory(source, probe))) kept.push(source);
-      else if (!this.#flags.on('quiet')) {
-        const { displayName } = await import('./arrival.js');
-        const line = `skipping directory ${displayName(source)}`;
-        if (this.#json) note(line);
-        else await print(line);
-      }
+  /** What is left without -r; `undefined` if that is nothing. */
+  async #withoutDirectories(
+    given: Ends,
+    transfer: TransferOptions,
+    connection: Connection | undefined,
+    probe: RemoteProbe,
+  ): Promise<Ends | undefined> {
+    const { withoutDirectories } = await import('./without-directories.js');
+    const asked = { connection, probe, pathOf: remotePath };
+    const { ends, skipped } = await withoutDirectories(given, transfer, asked);
+    if (this.#flags.on('quiet')) return ends;
+    for (const name of skipped) {
+      const line = `skipping directory ${name}`;
+      if (this.#json) note(line);
+      else await print(line);
     }
-    const [first, ...others] = kept;
-    return first === undefined ? undefined : { sources: [first, ...others], destination };
+    return ends;
   }
 
   /** Makes the file of profiles, when one is wanted. */
