@@ -1,4 +1,4 @@
-import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
 
@@ -153,4 +153,39 @@ judged('what a source that is a symlink to a directory leads to is named as by r
     (await ended).stdout.split('\n').find((line) => line.startsWith('Number of files:'));
   const words = ['-akn', '--stats', `${served}/ln`, `${work}/o/`];
   t.is(await counted(cli(t, user, words)), await counted(start(t, 'rsync', words).ended));
+});
+
+judged('what was made for the destination is said when it was made, and only then, as by rsync', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(served, { 'real/f': 'f', 'real/sub/g': 'g' });
+  const said = ({ stdout }: { stdout: string }): string[] =>
+    stdout.split('\n').filter((line) => line.startsWith('created '));
+  const ran = async (flags: string, from: string, to: string, top: string): Promise<string[]> => {
+    rmSync(top, { recursive: true, force: true });
+    const lines = said(await cli(t, user, [...flags.split(' '), from, to]));
+    const shown = to.includes('://') ? lines.map((line) => line.replace(/ (\S+)$/, ` ${served}/$1`)) : lines;
+    t.is(shown.length > 0, existsSync(top) || flags.includes('n'), `${flags} ${from} ${to}`);
+    return shown;
+  };
+  const judge = async (flags: string, from: string, to: string, top: string): Promise<string[]> => {
+    rmSync(top, { recursive: true, force: true });
+    return said(await start(t, 'rsync', [...flags.split(' '), from, to]).ended);
+  };
+  for (const [flags, source, to] of [
+    ['-ai', 'real/', 'new/x/y/'],
+    ['-ai', 'real/', 'new/'],
+    ['-vv', 'real/f', 'new/'],
+    ['-ain', 'real', 'new'],
+    ['-ai --exclude=*', 'real/', 'new/'],
+    ['-ai --link-dest=../real', 'real/', 'new/'],
+    ['-ai --mkpath', 'real/f', 'new/x/'],
+  ] as const) {
+    const top = to.slice(0, 3);
+    const expected = await judge(flags, `${served}/${source}`, `${work}/${to}`, `${work}/${top}`);
+    for (const from of [`${served}/${source}`, url(source)])
+      t.deepEqual(await ran(flags, from, `${work}/${to}`, `${work}/${top}`), expected, `${flags} ${from} ${to}`);
+    const pushed = await judge(flags, `${served}/${source}`, `${served}/${to}`, `${served}/${top}`);
+    t.deepEqual(await ran(flags, `${served}/${source}`, url(to), `${served}/${top}`), pushed, `${flags} push ${to}`);
+  }
+  t.deepEqual(await ran('-ai', url('missing'), `${work}/new/`, `${work}/new`), []);
 });

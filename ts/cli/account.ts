@@ -2,6 +2,7 @@ import { lstatSync } from 'node:fs';
 
 import type { FilterEvent, ItemEvent, SyncResult, WarningEvent } from '../events.js';
 import type { TransferOptions } from '../options.js';
+import { pathsOf } from '../paths.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { arrivalOf, deletionPlaces, madeLine, madeTopLine } from './arrival.js';
 import type { Arrival } from './arrival.js';
@@ -100,12 +101,11 @@ export class Account {
         this.#listing = undefined;
         await log?.line('done');
       }
-      if (made !== undefined) await this.#tellMade(made);
       if (info.delta > 0) {
         const copies = flags.given('whole-file') ?? direction === 'local';
         this.#delta = `delta-transmission ${copies ? 'disabled for local transfer or --whole-file' : 'enabled'}`;
-        // At a server, the first item tells whether the top had to be made; what is deleted before stands before this line.
-        if (direction !== 'push' && !flags.on('delete-before')) await this.#tellDelta();
+        // The first item tells whether the top was made; what is deleted before stands before this line.
+        if (direction !== 'push' && made === undefined && !flags.on('delete-before')) await this.#tellDelta();
       }
     };
     if (pulls || info.filter === 0) await this.#endList();
@@ -128,6 +128,7 @@ export class Account {
       if (this.#decidedThere.length > DECIDED_MAX) await this.#endList();
       return;
     }
+    if (!isSource) await this.#tellMade(this.#of.made);
     if (isSource && this.#listing !== undefined) {
       await this.#show(this.#listing);
       this.#listing = undefined;
@@ -140,6 +141,7 @@ export class Account {
     const { flags, info } = this.#of;
     await this.#endList();
     if (this.#of.lists) return this.#listed(item);
+    await this.#tellMade(this.#of.made);
     if (item.path === '' && item.action === 'create' && item.kind === 'directory') {
       if (this.#of.prefix === '') await this.#tellMade(this.#of.madeTop);
       await this.#tellStart(item);
@@ -188,6 +190,7 @@ export class Account {
   }: Pick<WarningEvent, 'code' | 'path' | 'pathBytes' | 'message'>): Promise<boolean> {
     const { info, look } = this.#of;
     await this.#endList();
+    await this.#tellMade(this.#of.made);
     const { prefix } = await look();
     const name = `${prefix}${safePath(pathBytes === undefined ? { path } : { path, pathBytes })}`;
     if (code === 'special') {
@@ -210,6 +213,7 @@ export class Account {
   async end(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun' | 'snapshot'>): Promise<void> {
     const { info, flags, direction, hasTop, log, progress } = this.#of;
     await this.#endList();
+    await this.#tellMade(this.#of.made);
     if (flags.on('delete-before')) await this.#tellDeletions();
     await this.#tellDelta();
     await progress?.end();
@@ -242,6 +246,7 @@ export class Account {
     const say = this.#afterList;
     this.#afterList = undefined;
     await say?.();
+    if (this.#decidedThere.length > 0) await this.#tellMade(this.#of.made);
     for (const line of this.#decidedThere.splice(0)) await this.#say(line);
   }
 
@@ -320,8 +325,9 @@ export class Account {
     return least === undefined || size >= least;
   }
 
-  async #tellMade(line: string): Promise<void> {
-    if (this.#toldMade) return;
+  /** Says what was made for the destination. Nothing is before the run does something, or has ended. */
+  async #tellMade(line: string | undefined): Promise<void> {
+    if (this.#toldMade || line === undefined) return;
     this.#toldMade = true;
     const { info, flags } = this.#of;
     if (!flags.on('quiet') && (info.name > 0 || this.#format?.itemizes === true)) await this.#say(line);
@@ -449,7 +455,7 @@ export async function accountOf(
     sourcePaths: new SourcePaths(ends, transfer),
     made:
       isNamed && !lists
-        ? await madeLine(ends, { mkpath: flags.on('mkpath'), prefix: arrival.prefix, follows: transfer }, probe)
+        ? await madeLine(ends, transfer, { mkpath: flags.on('mkpath'), topTells: topTells(arrival, transfer) }, probe)
         : undefined,
     madeTop: madeTopLine(ends),
     deletionPlaces:
@@ -457,6 +463,16 @@ export async function accountOf(
         ? await deletionPlaces(ends, transfer, probe)
         : [],
   });
+}
+
+/**
+ * Whether the item of the top tells that a directory was made at a server. It does not where that is above what arrives,
+ * and where another state may have the top as well.
+ */
+function topTells({ prefix, single }: Arrival, transfer: TransferOptions): boolean {
+  const { compareDest, copyDest, linkDest, reflinkDest } = transfer;
+  const states = [compareDest, copyDest, linkDest, reflinkDest].flatMap(pathsOf);
+  return prefix === '' && single === undefined && states.length === 0;
 }
 
 function directionOf({ sources: [source], destination }: Ends): ItemizeContext['direction'] {

@@ -87,16 +87,17 @@ export function displayName(source: Target): string {
 }
 
 /**
- * The line that says which directories have to be made for a destination; nothing if none has, or if that may not be known. The server is asked
- * only if the first item of the run does not tell: under `prefix` that item is the directory that arrives, with --mkpath one of several.
+ * The line that says which directories have to be made for a destination; nothing if none has, or if that may not be
+ * known. The server is asked only if the item of the top does not tell, or is one of several, with --mkpath.
  */
 export async function madeLine(
   { sources, destination }: Ends,
-  { mkpath, prefix, follows }: { readonly mkpath: boolean; readonly prefix: string; readonly follows: Follows },
+  follows: Follows,
+  { mkpath, topTells }: { readonly mkpath: boolean; readonly topTells: boolean },
   probe: RemoteProbe,
 ): Promise<string | undefined> {
   const [source, ...others] = sources;
-  if (destination.kind === 'remote' && !mkpath && prefix === '') return undefined;
+  if (destination.kind === 'remote' && !mkpath && topTells) return undefined;
   const path = Buffer.from(destination.path).toString('latin1');
   const isDirectoryNamed =
     others.length > 0 || endsWithSlash(destination) || (await arrivesAsDirectory(source, follows, probe));
