@@ -1,12 +1,14 @@
 // What rsync refuses is refused, and what it takes is taken: command lines that ask for what cannot be, beside rsync.
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 
+import test from 'ava';
+
 import { cli, exit } from './helpers/cli.js';
 import { judged } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { long } from './helpers/setup.js';
+import { long, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 /** Runs at a time. */
@@ -286,4 +288,14 @@ judged('command lines that ask for what cannot be, or almost, end as with rsync'
     Object.keys(TOLD).filter((line) => !LINES.includes(line)),
     [],
   );
+});
+
+test('a pattern that no shell of the other side expands gets a hint', async (t) => {
+  const { served, url, client: user } = await setup(t);
+  writeFileSync(`${served}/f`, 'f');
+  const asked = await cli(t, user, ['-a', url('*.c'), `${served}/to/`]);
+  t.is(asked.code, exit.partial, asked.stderr);
+  t.regex(asked.stderr, /help: the other side expands no wildcards/);
+  const plain = await cli(t, user, ['-a', url('missing'), `${served}/to/`]);
+  t.notRegex(plain.stderr, /wildcards/);
 });

@@ -20,6 +20,7 @@ const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => strin
     isOfCommand(error)
       ? 'does the same command log in without sparsync? ssh -v shows which keys it offers'
       : 'the server must allow this key (sparsync keys shows it): sparsync serve --allow "NAME KEY"',
+  ERR_SPARSYNC_NOT_FOUND: wildcards,
   ERR_SPARSYNC_SCOPE: "the server's authorized_keys decides what this key may do",
   ERR_SPARSYNC_NO_SPACE: (error) => (error instanceof NoSpaceError ? noSpace(error) : undefined),
   ERR_SPARSYNC_DELETE_REFUSED: 'if this is what you want: --allow-mass-delete',
@@ -44,6 +45,12 @@ function unusable(error: SparsyncError): string | undefined {
   const places = [...settingVariables(), ...configFilesRead()];
   const settings = `settings also come from ${places.join(' and ')}: sparsync config show --origin lists them`;
   return places.length === 0 ? 'sparsync --help lists the flags' : settings;
+}
+
+/** The hint for a pattern, which only the shell of this machine expands. */
+function wildcards({ side, path = '', details }: SparsyncError): string | undefined {
+  if (side !== 'remote' || details['end'] !== 'source' || !/[*?[]/.test(path)) return undefined;
+  return 'the other side expands no wildcards: name the directory, with a slash, and choose by --include and --exclude';
 }
 
 function authority(error: HostKeyError): string {
