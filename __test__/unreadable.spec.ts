@@ -1,11 +1,14 @@
 // A file that cannot be read is named and costs nothing but itself, whichever call fails, and wherever in the file.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
+import { make } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judgedWhere } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { type Ended, start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
@@ -178,4 +181,26 @@ judgedWhere(canMount)('files that the kernel makes up: refused, shorter and long
       t.deepEqual(readFileSync(`${site.served}/tree/${name}`), readFileSync(`${source}/${name}`), name);
     }
   }
+});
+
+judgedWhere(canBecome)('only of what was there before it is said that its old content is kept', async (t) => {
+  const { work, client: user } = await setup(t);
+  for (const path of [work, dirname(work)]) chmodSync(path, 0o755);
+  make(work, { 's/sub/f': 'new', 's/kept/g': 'new', 'd/kept': 'old' });
+  symlinkSync('nowhere', `${work}/s/link`);
+  const uid = 65_534;
+  const env = { ...user.env, SPARSYNC_STATE_DIR: dir(work, 'state') };
+  chownSync(env.SPARSYNC_STATE_DIR, uid, uid);
+  const words = [...becoming(uid), process.execPath, program, '-rl', '--force', `${work}/s/`, `${work}/d/`];
+  const { code, stderr } = await start(t, 'setpriv', words, { env }).ended;
+  t.is(code, exit.partial, stderr);
+  const kept = (name: string): boolean | undefined =>
+    stderr
+      .split('\n')
+      .find((line) => line.startsWith(`${name}: `))
+      ?.endsWith('(its old content is kept)');
+  t.deepEqual([kept('link'), kept('sub'), kept('kept')], [false, false, true], stderr);
+  // What the source cannot give is not looked for at the destination.
+  const followed = await cli(t, user, ['-rL', `${work}/s/`, `${work}/e/`]);
+  t.regex(followed.stderr, /^link: symlink has no referent$/m);
 });

@@ -67,10 +67,15 @@ export function printFailures(result: SyncResult): void {
   if (isAny && reporter() !== 'github') note(`failed: ${causesOf(result.failureCounts)}`);
 }
 
+/**
+ * Failures of which nothing is said of old content: what the source cannot give was not looked for at the destination, and
+ * a directory that could not be deleted may have lost what was in it.
+ */
+const TELLS_NOTHING_KEPT = new Set<Failure['code']>(['unreadable', 'vanished', 'missing', 'delete']);
+
 function describeFailure(failure: Failure): string {
   const side = failure.side === 'remote' ? ' [on the server]' : '';
-  // A source that is not there has no content, and a directory that could not be deleted may have lost what was in it.
-  const isKept = failure.oldContentKept && failure.code !== 'missing' && failure.code !== 'delete';
+  const isKept = failure.oldContentKept && !TELLS_NOTHING_KEPT.has(failure.code);
   const { path, message } = shownFailure({ path: safePath(failure), message: safe(failure.message) });
   return `${path}: ${message}${side}${isKept ? ' (its old content is kept)' : ''}`;
 }

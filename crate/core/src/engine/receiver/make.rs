@@ -104,6 +104,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
         found.err().map(|error| error.errno) != Some(Errno::NOENT)
     }
 
+    /// Whether the entry at a path, which could not be made or changed, is still there as it was.
+    pub(super) fn stands(&self, path: &[u8]) -> bool {
+        let (Some(root), Ok(path)) = (self.destination.root.as_ref(), RelPath::new(path)) else { return false };
+        let Some((parent, name)) = path.split_last() else { return true };
+        let found = root.open(&parent, Access::Reach).and_then(|directory| directory.status(name.as_bytes()));
+        !matches!(found, Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }))
+    }
+
     /// The directory at `path`, held open for its neighbours, which need it too.
     pub(super) fn parent_of(&mut self, path: &RelPath) -> storage::Result<Arc<S::Directory>> {
         held(&mut self.parent, self.destination.root.as_ref(), path)

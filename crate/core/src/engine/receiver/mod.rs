@@ -587,7 +587,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn fail(&self, path: Vec<u8>, doing: &str, error: CallError) -> Result<()> {
-        self.failures.write(path, doing, error, true)
+        let old_kept = self.stands(&path);
+        self.failures.write(path, doing, error, old_kept)
     }
 
     /// Whether the source is one entry that is no directory.
