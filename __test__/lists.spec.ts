@@ -60,6 +60,21 @@ judged('a list on the server selects what the same list here does, as with rsync
   t.is(differs(`${work}/judge`, `${work}/nul`), '');
 });
 
+judged('a list on the server has the same places behind /./ as one here', async (t) => {
+  const { work, served, url, client: user, source } = await place(t);
+  const list = 'a/./b/f\n./c/d/./h\ne/i\n';
+  for (const path of [`${work}/anchored`, `${served}/lists/anchored`]) writeFileSync(path, list);
+  rsync('-a', `--files-from=${work}/anchored`, `${source}/`, `${work}/judge/`);
+  for (const [from, to, tree] of [
+    [`${source}/`, url('pushed'), `${served}/pushed`],
+    [url('src/'), `${work}/pulled`, `${work}/pulled`],
+  ] as const) {
+    const ran = await cli(t, user, ['-a', '--files-from=:lists/anchored', from, to]);
+    t.is(ran.code, exit.ok, ran.stderr);
+    t.is(differs(`${work}/judge`, tree), '', to);
+  }
+});
+
 judged('a list of standard input selects what a file of it does, and rsync by it, with -0 too', async (t) => {
   const { work, url, served, client: user, source } = await place(t);
   const listed = LIST.replaceAll('\r', '');

@@ -231,6 +231,38 @@ judgedEachWay('--files-from: only what is listed, and -a goes into no directory 
   ]);
 });
 
+// Seen red with the whole entry as the path.
+judgedEachWay('--files-from: the part of an entry behind /./ is the path under which it arrives', async (t, place) => {
+  const from = (list: string, flags: readonly string[] = ['-a']): Case => ({ flags, sources: ['src/'], list });
+  await asRsync(t, place, [
+    from('a/./b/f2\n'),
+    from('a/./b\n'),
+    from('a/./b/\n'),
+    from('a/./b\n', ['-ar']),
+    from('e/./\n'),
+    from('a/./\n', ['-ar']),
+    from('e/f/.//\n'),
+    from('./a/./b/./f2\na//./b/c/f1\n/a/./b/../b/c\n'),
+    from('a/../e/./f/f3\na/b/./f2\n'),
+    // One file from two places, and two files of one name.
+    from('a/./b/f2\na/b/f2\n'),
+    from('a/b/f2\na/./b/f2\n'),
+    from('a/b/c/./f1\ne/f/./f3\na/b\n'),
+    from('a/b/c/./\ne/./f/\n'),
+    from('a/b/./\na/b/f2\n'),
+    from('a/b/./\na/b/f2\ne/./f\n', ['-ar']),
+    { ...from('nope/./x\ntop\na/./nope\n'), code: 23 },
+    { ...from('a/./nope\n'), code: 23 },
+    { ...from('a/./../e/f\n'), code: 23 },
+    from('a/./b/f2\ne/f\n', ['-a', '--no-R']),
+    from('a/./b/f2\ne/./f/f3\n', ['-a', '--no-implied-dirs']),
+    from('a/./b/f2\0e/./f/f3\0', ['-a0']),
+    from('a/./b\ne/./f\n', ['-ar', '--exclude=/b/c', '--exclude=f3']),
+    { ...from('a/./b/\n', ['-ar', '--delete']), filled: true },
+    { ...from('a/./b/\ne/./f\n', ['-ar', '--delete']), filled: true },
+  ]);
+});
+
 judgedEachWay('-d carries directories without going into them', async (t, place) => {
   await asRsync(t, place, [
     { flags: ['-dlpt'], sources: ['src/'] },

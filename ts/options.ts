@@ -719,8 +719,8 @@ export interface TransferOptions {
   /**
    * The only paths below the one source that belong to the run; with `recursive` also what is below them. Without `recursive`, a
    * path that ends with a slash means a directory and its direct entries, and `.` the source itself. A path that the source does
-   * not have is reported, and the others are transferred. `..` goes no higher than the source. At most 32 MiB in all; an empty list
-   * means nothing.
+   * not have is reported, and the others are transferred. `..` goes no higher than the source. With `relative` only the part behind
+   * `/./` is kept. At most 32 MiB in all; an empty list means nothing.
    *
    * Default: everything.
    *

@@ -5,8 +5,8 @@ import { ConfigError, SparsyncError } from './errors.js';
 import type { EntryKind } from './events.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
 import type { Sources } from './paths.js';
-import { relativeSource } from './selection.js';
-import type { FileList } from './selection.js';
+import { fileList, relativeSource } from './selection.js';
+import type { FileList, Listed } from './selection.js';
 import type { BatchUse } from './settings.js';
 import { machineOf } from './target.js';
 import type { RemoteTarget, Target } from './target.js';
@@ -49,7 +49,7 @@ export interface PlacementSettings {
   readonly copyDest: readonly Uint8Array[];
   readonly linkDest: readonly Uint8Array[];
   readonly reflinkDest: readonly Uint8Array[];
-  readonly filesFrom: FileList | undefined;
+  readonly filesFrom: readonly Listed[] | undefined;
   readonly batch: BatchUse | undefined;
 }
 
@@ -103,14 +103,18 @@ export function checkEnds({ sources, destination }: Ends): void {
     const alike = 'all sources of one run must begin alike there: with "/", with "~/", or with a name';
     throw new ConfigError(isOfCommand ? alike : 'all sources of one run must be below the same root of the server');
   }
-  if (first.kind === 'remote' && sources.length > REMOTE_SOURCES_MAX) {
-    throw new ConfigError(`one run takes at most ${REMOTE_SOURCES_MAX} sources on a server, not ${sources.length}`);
-  }
+  if (first.kind === 'remote') checkCount(sources.length);
   for (const end of [...sources, destination]) {
     if (end.kind === 'remote' && end.root === '') {
       throw new ConfigError('the URL names no root: write sparsync://host/root');
     }
   }
+}
+
+/** Rejects more sources on a server than one run takes. */
+function checkCount(sources: number): void {
+  if (sources <= REMOTE_SOURCES_MAX) return;
+  throw new ConfigError(`one run takes at most ${REMOTE_SOURCES_MAX} sources on a server, not ${sources}`);
 }
 
 /**
@@ -119,23 +123,38 @@ export function checkEnds({ sources, destination }: Ends): void {
  */
 export async function place(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
   if (settings.batch !== undefined) checkBatch(ends, settings.batch);
-  if (settings.filesFrom !== undefined) return placeListed(ends, { ...settings, filesFrom: settings.filesFrom }, probe);
+  if (settings.filesFrom !== undefined) return placeListed(ends, settings, settings.filesFrom, probe);
   if (settings.relative) return placeWithPaths(ends, settings, probe);
   return ends.sources.length > 1 ? placeSeveral(ends, settings) : placeOne(ends, settings, probe);
 }
 
-/** What a list names of one source; without `relative` each of it is a source of its own. */
+/** What a list names of one source; without `relative`, or below several places, each of it is a source of its own. */
 async function placeListed(
   ends: Ends,
-  settings: PlacementSettings & { filesFrom: FileList },
+  settings: PlacementSettings,
+  listed: readonly Listed[],
   probe: RemoteProbe,
 ): Promise<Placement> {
   const { sources, destination } = ends;
-  const { filesFrom, relative } = settings;
   if (sources.length > 1) throw new ConfigError('filesFrom takes exactly one source: its paths are relative to that');
-  const [first, ...others] = filesFrom.selected.map((path) => below(sources[0], path, filesFrom));
-  if (relative || first === undefined) return placeOne(ends, settings, probe);
-  return placeSeveral({ sources: [first, ...others], destination }, settings);
+  const [source] = sources;
+  const [first, ...others] = listed;
+  if (first === undefined) return placeOne(ends, settings, probe, fileList(listed));
+  if (!settings.relative) {
+    const each = ({ path, isContents }: Listed): Target => below(source, path, isContents);
+    return placeSeveral({ sources: [each(first), ...others.map(each)], destination }, settings);
+  }
+  if (others.every(({ anchor }) => Buffer.compare(anchor, first.anchor) === 0)) {
+    const place = first.anchor.length === 0 ? source : below(source, first.anchor, true);
+    return placeOne({ sources: [place], destination }, settings, probe, fileList(listed));
+  }
+  const placed = listed.map(({ anchor, path, isContents }): PlacedSource => {
+    const place = joinBytes(source.path, anchor);
+    const here = source.kind === 'local' ? absolute(place) : place;
+    const isHere = source.kind === 'local' && path.length === 0;
+    return { path: isHere ? withSlash(here) : here, below: path, contents: isContents };
+  });
+  return placeEach(ends, settings.into, placed, settings.recursive ? undefined : fileList(listed));
 }
 
 /** Sources that keep their paths. */
@@ -143,7 +162,7 @@ async function placeWithPaths(ends: Ends, settings: PlacementSettings, probe: Re
   const { sources, destination } = ends;
   const listed = settings.recursive ? undefined : listOf(sources);
   if (listed !== undefined) {
-    return placeOne({ sources: [listed.source], destination }, { ...settings, filesFrom: listed.files }, probe);
+    return placeOne({ sources: [listed.source], destination }, settings, probe, listed.files);
   }
   const alone = sources.length === 1 ? oneName(sources[0]) : undefined;
   // A single name that is no directory may get another one, as without relative.
@@ -184,12 +203,17 @@ async function standsInTheWay(destination: Target, name: Uint8Array, probe: Remo
   return (await statsOf(joinBytes(destination.path, name), lstat))?.isDirectory() === false;
 }
 
-/** One source, a file or a directory. */
-async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
+/** One source, a file or a directory, or what a list names below it. */
+async function placeOne(
+  ends: Ends,
+  settings: PlacementSettings,
+  probe: RemoteProbe,
+  files?: FileList,
+): Promise<Placement> {
   const { sources, destination } = ends;
   const [source] = sources;
   // A list says what of the source is meant, and the source is the place where its paths begin.
-  const into = settings.into && settings.filesFrom === undefined;
+  const into = settings.into && files === undefined;
   const nested = into && !meansContent(source);
   const directory = nested && (await isDirectory(source, probe));
   const name = baseName(source.path);
@@ -205,7 +229,7 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
     into && meansContent(source) ? withSlash(absolute(path)) : absolute(path);
 
   // `sync SRC NEW` makes NEW and puts SRC below it: the place that the user named is one level above the destination.
-  const rest = { into: nested && !directory, makeParent: isDirectoryNamed, files: settings.filesFrom };
+  const rest = { into: nested && !directory, makeParent: isDirectoryNamed, files };
   if (source.kind === 'local' && destination.kind === 'local') {
     return {
       direction: 'local',
@@ -251,30 +275,39 @@ function checkBatch({ sources: [source] }: Ends, { use }: BatchUse): void {
 }
 
 /** The sources as one tree, which goes to the destination: the engine tells directories from files. */
-function placeSeveral({ sources, destination }: Ends, { into, relative, filesFrom }: PlacementSettings): Placement {
+function placeSeveral(ends: Ends, { into, relative }: PlacementSettings): Placement {
+  const placed = (source: Target): PlacedSource => {
+    if (relative) return placeRelative(source);
+    const contents = into && meansContent(source);
+    const path = source.kind === 'remote' ? source.path : absolute(source.path);
+    const isHere = source.kind === 'local' && contents;
+    return { path: isHere ? withSlash(path) : path, below: new Uint8Array(), contents };
+  };
+  return placeEach(ends, into, ends.sources.map(placed));
+}
+
+/** The same of sources whose places are known; `files` are the paths at which they arrive, where a list has to say it. */
+function placeEach(
+  { sources, destination }: Ends,
+  into: boolean,
+  placed: readonly PlacedSource[],
+  files?: FileList,
+): Placement {
   const itself = ({ path }: Target): Uint8Array => absolute(path);
-  const contents = (source: Target): boolean => into && meansContent(source);
   const isPull = sources[0].kind === 'remote';
   const direction = isPull ? 'pull' : destination.kind === 'remote' ? 'push' : 'local';
-  const remote = remoteEnd({ sources, destination });
-  const isRelative = relative && filesFrom === undefined;
-  const placed = (source: Target): PlacedSource => {
-    if (isRelative) return placeRelative(source);
-    const path = source.kind === 'remote' ? source.path : itself(source);
-    const isHere = source.kind === 'local' && contents(source);
-    return { path: isHere ? withSlash(path) : path, below: new Uint8Array(), contents: contents(source) };
-  };
+  if (isPull) checkCount(placed.length);
   return {
     direction,
     localPath: isPull ? itself(destination) : new Uint8Array(),
-    localSources: isPull ? [] : sources.map(placed),
-    remoteSources: isPull ? sources.map(placed) : [],
+    localSources: isPull ? [] : placed,
+    remoteSources: isPull ? placed : [],
     localDestination: direction === 'local' ? itself(destination) : new Uint8Array(),
-    root: remote?.root ?? '',
+    root: remoteEnd({ sources, destination })?.root ?? '',
     remotePath: direction === 'push' ? destination.path : new Uint8Array(),
     into,
     makeParent: false,
-    files: undefined,
+    files,
   };
 }
 
@@ -328,8 +361,7 @@ export function placeRelative(source: Target): PlacedSource {
 }
 
 /** The place of a path below a source, as a source of its own. */
-function below(source: Target, path: Uint8Array, { listed }: FileList): Target {
-  const trailingSlash = listed.includes(path);
+function below(source: Target, path: Uint8Array, trailingSlash: boolean): Target {
   if (source.kind === 'remote') return { ...source, path: joinBytes(source.path, path), trailingSlash };
   const full = joinBytes(source.path, path);
   return { kind: 'local', path: trailingSlash ? joinBytes(full, SLASH) : full };

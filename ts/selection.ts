@@ -2,11 +2,21 @@ import { ConfigError } from './errors.js';
 import { joinBytes, joinNames, namesOf, pathBytes, textOf, workingDirectory } from './paths.js';
 import type { PathLike } from './paths.js';
 
-/** The paths below a source that belong to a run. */
+/** What an entry of a list names. */
+export interface Listed {
+  /** The part in front of `/./`, below the source; empty for the source itself. */
+  readonly anchor: Uint8Array;
+  /** The path under which it arrives; empty for the anchor itself. */
+  readonly path: Uint8Array;
+  /** Whether it ends with a slash or a dot: without `recursive` its direct entries belong to the run, too. */
+  readonly isContents: boolean;
+}
+
+/** The paths below one source that belong to a run. */
 export interface FileList {
   /** The entries; the empty path is the source itself. */
   readonly selected: readonly Uint8Array[];
-  /** Those paths that end with a slash or a dot: without `recursive` their direct entries belong to the run, too. */
+  /** Those of which, without `recursive`, the direct entries belong to the run, too. */
   readonly listed: readonly Uint8Array[];
 }
 
@@ -22,27 +32,40 @@ export interface RelativeSource {
 
 const SLASH = 0x2f;
 
-/** Reads the paths of a list. All are relative to the source, even with a slash in front. */
-export function fileList(paths: readonly PathLike[]): FileList {
-  const selected: Uint8Array[] = [];
-  const listed: Uint8Array[] = [];
-  for (const [index, each] of paths.entries()) {
-    const path = pathBytes(each, `filesFrom[${index}]`);
-    const names: Uint8Array[] = [];
-    const given = namesOf(path);
-    for (const name of given) {
-      const text = textOf(name);
-      // rsync as well goes no higher than the source.
-      if (text === '..') names.pop();
-      else if (text !== '.') names.push(name);
-    }
-    const plain = joinNames(names);
-    selected.push(plain);
-    const last = given.at(-1);
-    const isContents = path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last));
-    if (isContents) listed.push(plain);
+/** Reads the paths of a list. All are relative to the source, even with a slash in front; with `relative` `/./` has its meaning. */
+export function listedPaths(paths: readonly PathLike[], relative: boolean): Listed[] {
+  return paths.map((each, index) => {
+    const given = pathBytes(each, `filesFrom[${index}]`);
+    // Of nothing but slashes the last one is left.
+    const path = given.subarray(given.findIndex((byte) => byte !== SLASH));
+    const anchor = relative ? anchorOf(path) : undefined;
+    const rest = anchor === undefined ? path : path.subarray(anchor.after);
+    const last = namesOf(rest).at(-1);
+    return {
+      anchor: anchor === undefined ? new Uint8Array() : withoutDots(path.subarray(0, anchor.before)),
+      path: withoutDots(rest),
+      isContents: path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last)),
+    };
+  });
+}
+
+/** The same paths as what a run takes of one source. */
+export function fileList(listed: readonly Listed[]): FileList {
+  return {
+    selected: listed.map(({ path }) => path),
+    listed: listed.filter(({ isContents }) => isContents).map(({ path }) => path),
+  };
+}
+
+/** The path without names that lead nowhere or back. As in rsync, none leads higher than where it begins. */
+function withoutDots(path: Uint8Array): Uint8Array {
+  const names: Uint8Array[] = [];
+  for (const name of namesOf(path)) {
+    const text = textOf(name);
+    if (text === '..') names.pop();
+    else if (text !== '.') names.push(name);
   }
-  return { selected, listed };
+  return joinNames(names);
 }
 
 /** Takes a source on this machine apart. */

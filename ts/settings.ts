@@ -29,8 +29,8 @@ import type { PlatformAbortSignal } from './platform.js';
 import { NOT_IN_PLAN, NOT_IN_VERIFY, TRANSFER_CHECKS } from './transfer.js';
 import { engineOptions } from './engine-options.js';
 import type { EngineOptions } from './engine-options.js';
-import { fileList } from './selection.js';
-import type { FileList } from './selection.js';
+import { listedPaths } from './selection.js';
+import type { Listed } from './selection.js';
 
 /** The limits of retrying, complete. */
 export interface RetryPolicy {
@@ -65,7 +65,7 @@ export interface TransferSettings extends EngineOptions {
   readonly into: boolean;
   readonly relative: boolean;
   readonly impliedDirs: boolean;
-  readonly filesFrom: FileList | undefined;
+  readonly filesFrom: readonly Listed[] | undefined;
   readonly items: boolean | undefined;
   readonly filterEvents: boolean;
   readonly whenFull: 'drop' | 'wait';
@@ -231,12 +231,13 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   checkTogether(engine, given);
   if (engine.suffix === '') delete engine.suffix;
   mapOwners(engine, given);
+  // A batch has the paths under which its entries arrive.
+  const relative = given.readBatch === undefined && (given.relative ?? given.filesFrom !== undefined);
   return Object.assign(engine, {
     into: given.into ?? false,
-    // A batch has the paths under which its entries arrive.
-    relative: given.readBatch === undefined && (given.relative ?? given.filesFrom !== undefined),
+    relative,
     impliedDirs: given.impliedDirs ?? true,
-    filesFrom: given.filesFrom === undefined ? undefined : fileList(given.filesFrom),
+    filesFrom: given.filesFrom === undefined ? undefined : listedPaths(given.filesFrom, relative),
     items: given.events?.items,
     filterEvents: given.events?.filter ?? false,
     whenFull: given.events?.whenFull ?? 'drop',

@@ -4,7 +4,7 @@ import type { TransferOptions } from '../options.js';
 import { absolute, baseName, bytesOf, joinBytes } from '../paths.js';
 import { meansContent } from '../placement.js';
 import type { Ends } from '../placement.js';
-import { relativeSource } from '../selection.js';
+import { listedPaths, relativeSource } from '../selection.js';
 import type { LocalTarget } from '../target.js';
 import { safeBytes } from './names.js';
 
@@ -121,10 +121,21 @@ function originsOf({ sources }: Ends, { relative, filesFrom }: TransferOptions):
     if (source.kind === 'remote') continue;
     const top = absolute(source.path);
     if (filesFrom === undefined) origins.push(originOf(source, relative === true));
-    else if (relative !== false) origins.push({ directory: top, shown: '', name: new Uint8Array(), leading: '' });
+    else if (relative !== false) origins.push(...listedOrigins(top, filesFrom));
     else for (const path of filesFrom) origins.push(listedOrigin(top, path));
   }
   return origins;
+}
+
+/** What a list names begins in the source, or in the part in front of `/./` below it. */
+function listedOrigins(top: Uint8Array, filesFrom: NonNullable<TransferOptions['filesFrom']>): Origin[] {
+  const listed = listedPaths(filesFrom, true);
+  if (listed.every(({ anchor }) => anchor.length === 0)) {
+    return [{ directory: top, shown: '', name: new Uint8Array(), leading: '' }];
+  }
+  return listed.map(({ anchor, path }) => {
+    return { directory: joinBytes(top, anchor), shown: shownDirectory(anchor), name: path, leading: '' };
+  });
 }
 
 /** What a list names without --relative is a source of its own, below the one of the run. */

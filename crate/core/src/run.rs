@@ -138,7 +138,10 @@ fn source_of(run: &Run) -> Result<Source> {
         sources::own_sources(&run.local_sources, &run.request)?
     };
     let mut source = views::of_source(source, &run.request, Stored::at_initiator(&run.request), &RulePlace::Own)?;
-    sources::look_for(&mut source, &run.request)?;
+    // Each of several sources has been looked for.
+    if run.local_sources.is_empty() {
+        sources::look_for(&mut source, &run.request)?;
+    }
     Ok(source)
 }
 

@@ -324,7 +324,10 @@ impl Answer<'_> {
     fn open_source(&self, request: &Request, place: &RulePlace<'_>) -> Result<(Source, Request, Vec<DestinationLock>)> {
         let mut source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), place)?;
         let locks = if request.removes_sources() { self.lock_sources(&source)? } else { Vec::new() };
-        sources::look_for(&mut source, request)?;
+        // Each of several sources has been looked for.
+        if request.sources.is_empty() {
+            sources::look_for(&mut source, request)?;
+        }
         marks::refuse_removal(request, source.root.parts().iter().map(Part::top))?;
         let mut request = request.clone();
         source.select(&mut request);

@@ -66,7 +66,7 @@ pub(crate) struct Source<S> {
 impl<S> Source<S> {
     /// Adds the facts about the source to the request of a push.
     pub(crate) fn select(&self, request: &mut Request) {
-        if !self.selected.is_empty() {
+        if !request.is_selective() {
             request.selected.clone_from(&self.selected);
         }
         request.missing = self.to_be_deleted(request);
