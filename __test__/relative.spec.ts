@@ -263,6 +263,30 @@ judgedEachWay('--files-from: the part of an entry behind /./ is the path under w
   ]);
 });
 
+// Seen red with the symlink alone.
+judgedEachWay(
+  '-R DIR/ goes into what a symlink leads to, on a server as well',
+  async (t, { work, served, url, client }) => {
+    grow(work);
+    grow(served);
+    symlinkSync('../e', `${served}/src/a/out`);
+    symlinkSync('../e', `${work}/src/a/out`);
+    for (const [index, [flags, ...sources]] of [
+      [['-aR'], 'src/./link/'],
+      [['-aR'], 'src/./a/out/', 'src/./top'],
+      [['-aR'], 'src/a/./out/'],
+      [['-aR', '--no-implied-dirs'], 'src/./a/out/'],
+      [['-aR', '--exclude=f3'], 'src/./a/out/', 'src/./link/'],
+    ].entries() as Iterable<[number, [string[], ...string[]]]>) {
+      const [judge, pulled] = [dir(work, `judge${index}`), dir(work, `pulled${index}`)];
+      t.is(spawnSync('rsync', [...flags, ...sources, `${judge}/`], { cwd: work }).status, 0);
+      const ran = await cli(t, client, [...flags, ...sources.map((source) => url(source)), `${pulled}/`]);
+      t.is(ran.code, 0, ran.stderr);
+      t.is(differs(judge, pulled), '', `${flags.join(' ')} ${sources.join(' ')}`);
+    }
+  },
+);
+
 judgedEachWay('-d carries directories without going into them', async (t, place) => {
   await asRsync(t, place, [
     { flags: ['-dlpt'], sources: ['src/'] },

@@ -288,12 +288,21 @@ fn own_part_below(source: &LocalSource, held: &Held) -> Taken {
 
 /// The entry `below` of the directory at `place`, which arrives under that path.
 pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath, held: &Held) -> Taken {
-    let failure = |error| failure(error, below);
-    let reach = |at: &RelPath| {
+    part_below(below, reach_to(place, below, held), |error| failure(error, below))
+}
+
+/// The directory that `tree` finds, which arrives under the path `below` that leads to it from the directory at `place`.
+pub(crate) fn contents_below(place: &Place<'_>, below: &RelPath, held: &Held, tree: impl FnOnce() -> Taken) -> Taken {
+    let above = way_to(below, reach_to(place, below, held))?;
+    Ok(Part { above, ..tree()? })
+}
+
+/// Opens directories on the way from the directory at `place` to the entry `below` it.
+fn reach_to(place: &Place<'_>, below: &RelPath, held: &Held) -> impl Fn(&RelPath) -> Result<Arc<Root>> {
+    move |at| {
         let path = place.path.join_path(at);
-        held.get(path.as_bytes(), || place.top.descend_to_reach(&path)).map_err(failure)
-    };
-    part_below(below, reach, failure)
+        held.get(path.as_bytes(), || place.top.descend_to_reach(&path)).map_err(|error| failure(error, below))
+    }
 }
 
 /// The directories on the way to `path`, which `open` opens, each with the name that leads on.

@@ -245,11 +245,16 @@ impl Answer<'_> {
         }
         let held = Held::default();
         let part = |source: &SourcePath| {
+            let follow = |target: &[u8]| Some(self.follow(request, &source.path, target));
             if let Some((above, below)) = source.relative().filter(|(_, below)| !below.is_root()) {
-                return sources::entry_below(&place(&above)?, &below, &held);
+                let above = place(&above)?;
+                if source.contents {
+                    let tree = || sources::contents(&place(&source.path)?, follow);
+                    return sources::contents_below(&above, &below, &held, tree);
+                }
+                return sources::entry_below(&above, &below, &held);
             }
             let place = place(&source.path)?;
-            let follow = |target: &[u8]| Some(self.follow(request, &source.path, target));
             match (source.contents, request.into) {
                 (true, _) => sources::contents(&place, follow),
                 (false, true) => sources::entry(&place),
