@@ -263,6 +263,65 @@ judgedEachWay('--files-from: the part of an entry behind /./ is the path under w
   ]);
 });
 
+// Seen red with the top left as it was.
+judgedEachWay('--files-from: an entry that begins with ./ carries the top, as lists of find do', async (t, place) => {
+  const from = (list: string, flags: readonly string[] = ['-a']): Case => ({ flags, sources: ['src/'], list });
+  await asRsync(t, place, [
+    from('./top\n'),
+    from('./a/b/f2\n./e/f/f3\ntop\n'),
+    from('./a/b/f2\n./e/f\n', ['-ar']),
+    from('./../top\n'),
+    from('/./top\n', ['-ar']),
+    from('././top\n'),
+    from('a/././b/f2\n'),
+    from('a/././b\ne/./f\n', ['-ar']),
+    from('a/././b/f2\ne/./f\n'),
+    from('./a/b/f2\n', ['-a', '--no-implied-dirs']),
+    from('./a/b/f2\n', ['-a', '--no-R']),
+    { ...from('./a/b/\n', ['-ar', '--delete']), filled: true },
+    { ...from('./nope\n./top\n'), code: 23 },
+  ]);
+});
+
+judged('-R: a source that begins with ./ carries the top, as rsync does', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  grow(work);
+  const cwd = `${work}/src`;
+  chmodSync(cwd, 0o700);
+  for (const [index, words] of [
+    ['-aR', './top'],
+    ['-aR', './a/b', 'top'],
+    ['-aR', 'a/././b', './e/f/f3'],
+    ['-aR', '--delete', './a'],
+    ['-dlptR', './a/b/', './top'],
+    ['-dlptR', './top'],
+    ['-aR', '--exclude=/a/b/c', './a/b', './a/nope'],
+    // Without the attributes of the top.
+    ['-aR', '././top'],
+    ['-aR', '--no-implied-dirs', './top'],
+    ['-lptR', './top'],
+  ].entries()) {
+    const [judge, local, pushed] = [
+      dir(work, `judge${index}`),
+      dir(work, `local${index}`),
+      dir(served, `push${index}`),
+    ];
+    for (const tree of [judge, local, pushed]) {
+      mkdirSync(`${tree}/own`);
+      utimesSync(tree, 1_200_000_000, 1_200_000_000);
+    }
+    const { status } = spawnSync('rsync', [...words, `${judge}/`], { cwd });
+    for (const [to, tree] of [
+      [`${local}/`, local],
+      [url(`push${index}/`), pushed],
+    ] as const) {
+      const ran = await startCli(t, user, [...words, to], { cwd }).ended;
+      t.is(ran.code, status, `${words.join(' ')} ${to}: ${ran.stderr}`);
+      t.is(differs(judge, tree), '', `${words.join(' ')} ${to}`);
+    }
+  }
+});
+
 // Seen red with the symlink alone.
 judgedEachWay(
   '-R DIR/ goes into what a symlink leads to, on a server as well',

@@ -100,7 +100,7 @@ export const rows = [
     kind: internal('Paths', { needs: { paths: ['Paths'] } }),
     field: { number: 80, at: 'listed' },
     meaning:
-      'Directories whose direct entries belong to the run, in one that is not recursive and carries directories.',
+      'Directories whose direct entries belong to the run, in one that is not recursive and carries directories. In one that is recursive the root says that the top is on the way to what is selected.',
   },
   {
     kind: internal('bool'),

@@ -5,7 +5,7 @@ import { ConfigError, SparsyncError } from './errors.js';
 import type { EntryKind } from './events.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
 import type { Sources } from './paths.js';
-import { fileList, relativeSource } from './selection.js';
+import { fileList, relativeSource, withTop } from './selection.js';
 import type { FileList, Listed } from './selection.js';
 import type { BatchUse } from './settings.js';
 import { machineOf } from './target.js';
@@ -33,6 +33,7 @@ export interface PlacedSource {
 export interface PlacementSettings {
   readonly into: boolean;
   readonly relative: boolean;
+  readonly impliedDirs: boolean;
   readonly filter: readonly unknown[];
   readonly recursive: boolean;
   readonly dirs: boolean;
@@ -146,7 +147,7 @@ async function placeListed(
   }
   if (others.every(({ anchor }) => Buffer.compare(anchor, first.anchor) === 0)) {
     const place = first.anchor.length === 0 ? source : below(source, first.anchor, true);
-    return placeOne({ sources: [place], destination }, settings, probe, fileList(listed));
+    return placeOne({ sources: [place], destination }, settings, probe, filesOf(listed, settings));
   }
   const placed = listed.map(({ anchor, path, isContents }): PlacedSource => {
     const place = joinBytes(source.path, anchor);
@@ -154,19 +155,40 @@ async function placeListed(
     const isHere = source.kind === 'local' && path.length === 0;
     return { path: isHere ? withSlash(here) : here, below: path, contents: isContents };
   });
-  return placeEach(ends, settings.into, placed, settings.recursive ? undefined : fileList(listed));
+  const files = filesOf(listed, settings);
+  return placeEach(ends, settings.into, placed, settings.recursive && !hasTop(listed, settings) ? undefined : files);
+}
+
+/** Paths that a run takes. */
+type Taken = readonly Pick<Listed, 'path' | 'isContents' | 'hasTop'>[];
+
+/** Whether the top is carried as a directory on the way to one of them. */
+function hasTop(paths: Taken, { impliedDirs, recursive, dirs, filesFrom }: PlacementSettings): boolean {
+  return impliedDirs && (recursive || dirs || filesFrom !== undefined) && paths.some((each) => each.hasTop);
+}
+
+/** The paths as what a run takes of one source, or of several that lie over each other. */
+function filesOf(paths: Taken, settings: PlacementSettings): FileList {
+  const files = fileList(paths);
+  return hasTop(paths, settings) ? withTop(files, settings.recursive) : files;
 }
 
 /** Sources that keep their paths. */
 async function placeWithPaths(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
   const { sources, destination } = ends;
-  const listed = settings.recursive ? undefined : listOf(sources);
-  if (listed !== undefined) {
-    return placeOne({ sources: [listed.source], destination }, settings, probe, listed.files);
-  }
+  const placed = sources.map(placeRelative);
+  const taken = placed.map(({ below: path, contents }, index): Taken[number] => {
+    const source = sources[index];
+    const isMarked = source?.kind === 'local' && relativeSource(source.path).hasTop;
+    return { path, isContents: contents && path.length > 0, hasTop: isMarked };
+  });
+  const files = filesOf(taken, settings);
+  const listed = settings.recursive ? undefined : listOf(sources, placed);
+  if (listed !== undefined) return placeOne({ sources: [listed], destination }, settings, probe, files);
+  if (hasTop(taken, settings)) return placeEach(ends, settings.into, placed, files);
   const alone = sources.length === 1 ? oneName(sources[0]) : undefined;
   // A single name that is no directory may get another one, as without relative.
-  if (alone === undefined || (await isDirectory(alone, probe))) return placeSeveral(ends, settings);
+  if (alone === undefined || (await isDirectory(alone, probe))) return placeEach(ends, settings.into, placed);
   return placeOne({ sources: [alone], destination }, { ...settings, relative: false }, probe);
 }
 
@@ -275,9 +297,8 @@ function checkBatch({ sources: [source] }: Ends, { use }: BatchUse): void {
 }
 
 /** The sources as one tree, which goes to the destination: the engine tells directories from files. */
-function placeSeveral(ends: Ends, { into, relative }: PlacementSettings): Placement {
+function placeSeveral(ends: Ends, { into }: PlacementSettings): Placement {
   const placed = (source: Target): PlacedSource => {
-    if (relative) return placeRelative(source);
     const contents = into && meansContent(source);
     const path = source.kind === 'remote' ? source.path : absolute(source.path);
     const isHere = source.kind === 'local' && contents;
@@ -324,21 +345,14 @@ function oneName(source: Target): Target | undefined {
 }
 
 /**
- * Turns sources below one place that arrive under their paths into a list of paths there, since without `recursive`
- * only a list can express the slash at their end. Gives `undefined` if they are below several places, or none ends with
- * a slash.
+ * The one place below which all sources arrive under their paths, so that they can be a list of paths there: without `recursive` only a
+ * list can express the slash at their end. Gives `undefined` if they are below several places, or none ends with a slash.
  */
-function listOf(sources: Ends['sources']): { source: Target; files: FileList } | undefined {
-  const placed = sources.map(placeRelative);
-  const [first] = sources;
+function listOf([first]: Ends['sources'], placed: readonly PlacedSource[]): Target | undefined {
   const path = placed[0]?.path ?? first.path;
-  const contents = placed.filter((each) => each.contents && each.below.length > 0);
-  if (contents.length === 0 || placed.some((each) => Buffer.compare(each.path, path) !== 0)) return undefined;
-  const source: Target = first.kind === 'remote' ? { ...first, path, trailingSlash: true } : { kind: 'local', path };
-  return {
-    source,
-    files: { selected: placed.map((each) => each.below), listed: contents.map((each) => each.below) },
-  };
+  const hasContents = placed.some((each) => each.contents && each.below.length > 0);
+  if (!hasContents || placed.some((each) => Buffer.compare(each.path, path) !== 0)) return undefined;
+  return first.kind === 'remote' ? { ...first, path, trailingSlash: true } : { kind: 'local', path };
 }
 
 /** A source that arrives under its path, as with `relative`. */

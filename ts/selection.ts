@@ -10,6 +10,8 @@ export interface Listed {
   readonly path: Uint8Array;
   /** Whether it ends with a slash or a dot: without `recursive` its direct entries belong to the run, too. */
   readonly isContents: boolean;
+  /** Whether it begins with `./`, which makes the top one of the directories on the way. */
+  readonly hasTop: boolean;
 }
 
 /** The paths below one source that belong to a run. */
@@ -28,9 +30,12 @@ export interface RelativeSource {
   readonly below: Uint8Array;
   /** Whether it ends with a slash or a dot: it is a directory, or leads to one. */
   readonly isDirectory: boolean;
+  /** Whether it begins with `./`, which makes the top one of the directories on the way. */
+  readonly hasTop: boolean;
 }
 
 const SLASH = 0x2f;
+const DOT = 0x2e;
 
 /** Reads the paths of a list. All are relative to the source, even with a slash in front; with `relative` `/./` has its meaning. */
 export function listedPaths(paths: readonly PathLike[], relative: boolean): Listed[] {
@@ -45,16 +50,29 @@ export function listedPaths(paths: readonly PathLike[], relative: boolean): List
       anchor: anchor === undefined ? new Uint8Array() : withoutDots(path.subarray(0, anchor.before)),
       path: withoutDots(rest),
       isContents: path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last)),
+      hasTop: beginsWithTop(rest),
     };
   });
 }
 
 /** The same paths as what a run takes of one source. */
-export function fileList(listed: readonly Listed[]): FileList {
+export function fileList(paths: readonly Pick<Listed, 'path' | 'isContents'>[]): FileList {
   return {
-    selected: listed.map(({ path }) => path),
-    listed: listed.filter(({ isContents }) => isContents).map(({ path }) => path),
+    selected: paths.map(({ path }) => path),
+    listed: paths.filter(({ isContents }) => isContents).map(({ path }) => path),
   };
+}
+
+/** The same list with the top as a directory on the way: one that is selected, or in a recursive run listed. */
+export function withTop({ selected, listed }: FileList, recursive: boolean): FileList {
+  const top = new Uint8Array();
+  return recursive ? { selected, listed: [...listed, top] } : { selected: [...selected, top], listed };
+}
+
+/** Whether a path begins with `./`, and does not lead back from there. */
+function beginsWithTop(path: Uint8Array): boolean {
+  const [first, second] = namesOf(path);
+  return path[0] === DOT && first?.length === 1 && second !== undefined && textOf(second) !== '..';
 }
 
 /** The path without names that lead nowhere or back. As in rsync, none leads higher than where it begins. */
@@ -86,6 +104,7 @@ export function relativeSource(path: Uint8Array): RelativeSource {
     path: base[0] === SLASH ? base : joinBytes(workingDirectory(), base),
     below: joinNames(names),
     isDirectory: rest.at(-1) === SLASH || (last !== undefined && textOf(last) === '.'),
+    hasTop: beginsWithTop(rest),
   };
 }
 

@@ -205,7 +205,7 @@ impl Matcher for Everything {
 pub struct Selected {
     /// In the order of the walk. In a recursive run none lies below another.
     paths: Vec<RelPath>,
-    /// Directories whose direct entries belong to a run that is not recursive.
+    /// Directories whose direct entries belong to a run that is not recursive; in one that is, only the top matters.
     listed: Vec<RelPath>,
     recursive: bool,
     implied_dirs: bool,
@@ -247,6 +247,11 @@ impl Selected {
 
     fn is_listed(&self, path: &RelPath) -> bool {
         !self.recursive && self.listed.binary_search(path).is_ok()
+    }
+
+    /// Whether the top is listed, which in a recursive run says that it is on the way to what is selected, as in `./a`.
+    fn has_top(&self) -> bool {
+        self.listed.first().is_some_and(RelPath::is_root)
     }
 
     /// Whether an entry belongs to the run. `below` decides about one that is not on the way to a selected path.
@@ -300,7 +305,7 @@ impl Matcher for Selected {
         if self.place(path) == Place::Selected || path.split_last().is_some_and(|(above, _)| self.is_listed(&above)) {
             return true;
         }
-        self.implied_dirs && !path.is_root()
+        self.implied_dirs && (!path.is_root() || self.has_top())
     }
 
     fn takes_all_below(&self, path: &RelPath) -> bool {
@@ -387,6 +392,16 @@ mod tests {
             assert!(nothing.may_send_directory(&top) && !nothing.may_send_directory(&path(b"x")));
             assert!(!nothing.has_attributes(&top));
         }
+    }
+
+    #[test]
+    fn the_top_has_attributes_where_it_is_on_the_way_or_selected() {
+        let paths = |all: &[&[u8]]| Paths::new(all.iter().map(|path| RelPath::new(path).unwrap()).collect()).unwrap();
+        let request = Request { selected: paths(&[b"a/b"]), implied_dirs: true, ..Request::default() };
+        let has = |request: &Request| request.matcher(End::Receiver).has_attributes(&RelPath::root());
+        let listed = Request { listed: paths(&[b""]), recursive: true, ..request.clone() };
+        assert!(!has(&request) && has(&listed) && !has(&Request { implied_dirs: false, ..listed }));
+        assert!(has(&Request { selected: paths(&[b"", b"a/b"]), dirs: true, ..request }));
     }
 
     #[test]

@@ -130,7 +130,8 @@ pub struct Request {
     /// The paths below the top that belong to the run, with what is below them when it is recursive; none for
     /// everything. Directories on the way to them belong to it as far as they lead there.
     pub selected: Paths,
-    /// Directories whose direct entries belong to the run, in one that is not recursive and carries directories.
+    /// Directories whose direct entries belong to the run, in one that is not recursive and carries directories. In one
+    /// that is recursive the root says that the top is on the way to what is selected.
     pub listed: Paths,
     /// Each item with something to do has a stamp, and there is one for what a basis has as well.
     pub item_stamps: bool,
