@@ -305,6 +305,14 @@ judged('the command compares whole seconds as rsync does, unless told otherwise'
   const exact = await cli(t, user, ['-ai', '--modify-window=-1', `${source}/`, url('tree/')]);
   t.regex(exact.stdout, /file/);
   assertEqual(t, source, `${served}/tree`, { wholeSeconds: true });
+  // The short form was unknown.
+  execFileSync('touch', ['-d', '@1500000001', `${served}/tree/file`]);
+  const told = async (flag: string): Promise<string> =>
+    (await cli(t, user, ['-ni', flag, `${source}/`, url('tree/')])).stdout;
+  t.deepEqual(
+    [await told('-a@1'), await told('-rlpt@0')].map((said) => said.includes('file')),
+    [false, true],
+  );
 });
 
 judged('-c sees an edit that kept size and time, -u leaves newer files alone', async (t) => {

@@ -40,6 +40,7 @@ export const rows = [
     field: { number: 16, at: 'attributes.window' },
     meaning: 'How times are compared.',
     flag: 'modify-window',
+    short: '@',
     help: 'treat times this far apart as equal; -1 compares nanoseconds (default: 0)',
     verify: true,
   },

@@ -291,7 +291,7 @@ pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath, held: &Held) -> Ta
     part_below(below, reach_to(place, below, held), |error| failure(error, below))
 }
 
-/// The directory that `tree` finds, which arrives under the path `below` that leads to it from the directory at `place`.
+/// The directory that `tree` finds, which arrives under the path `below` that leads to it from that at `place`.
 pub(crate) fn contents_below(place: &Place<'_>, below: &RelPath, held: &Held, tree: impl FnOnce() -> Taken) -> Taken {
     let above = way_to(below, reach_to(place, below, held))?;
     Ok(Part { above, ..tree()? })
