@@ -322,6 +322,22 @@ judged('-R: a source that begins with ./ carries the top, as rsync does', async 
   }
 });
 
+judgedEachWay('-L and -k let -R pass a symlink on the way on a server', async (t, { work, served, url, client }) => {
+  grow(work);
+  grow(served);
+  for (const [index, [flag, ...sources]] of [
+    ['-aRL', 'src/./link/b'],
+    ['-aRk', 'src/./link/b/f2', 'src/./top'],
+    ['-aRL', 'src/./link/'],
+  ].entries()) {
+    const [judge, pulled] = [dir(work, `judge${index}`), dir(work, `pulled${index}`)];
+    t.is(spawnSync('rsync', [String(flag), ...sources, `${judge}/`], { cwd: work }).status, 0);
+    const ran = await cli(t, client, [String(flag), ...sources.map((source) => url(source)), `${pulled}/`]);
+    t.is(ran.code, 0, ran.stderr);
+    t.is(differs(judge, pulled), '', `${flag} ${sources.join(' ')}`);
+  }
+});
+
 // Seen red with the symlink alone.
 judgedEachWay(
   '-R DIR/ goes into what a symlink leads to, on a server as well',

@@ -41,6 +41,8 @@ export interface PlacementSettings {
   readonly ignoreExisting: boolean;
   readonly pruneEmptyDirs: boolean;
   readonly safeLinks: boolean;
+  readonly copyLinks: boolean;
+  readonly copyDirLinks: boolean;
   readonly copyUnsafeLinks: boolean;
   readonly keepDirLinks: boolean;
   readonly snapshot: { readonly isAsked: boolean };
@@ -183,7 +185,9 @@ async function placeWithPaths(ends: Ends, settings: PlacementSettings, probe: Re
     return { path, isContents: contents && path.length > 0, hasTop: isMarked };
   });
   const files = filesOf(taken, settings);
-  const listed = settings.recursive ? undefined : listOf(sources, placed);
+  // Symlinks on the way are followed in what a list names, and in no source of a server's.
+  const follows = sources[0].kind === 'remote' && (settings.copyLinks || settings.copyDirLinks);
+  const listed = settings.recursive && !follows ? undefined : listOf(sources, placed, follows);
   if (listed !== undefined) return placeOne({ sources: [listed], destination }, settings, probe, files);
   if (hasTop(taken, settings)) return placeEach(ends, settings.into, placed, files);
   const alone = sources.length === 1 ? oneName(sources[0]) : undefined;
@@ -346,12 +350,15 @@ function oneName(source: Target): Target | undefined {
 
 /**
  * The one place below which all sources arrive under their paths, so that they can be a list of paths there: without `recursive` only a
- * list can express the slash at their end. Gives `undefined` if they are below several places, or none ends with a slash.
+ * list can express the slash at their end. Gives `undefined` if they are below several places, or none ends with a slash nor, where
+ * symlinks are followed, has a way.
  */
-function listOf([first]: Ends['sources'], placed: readonly PlacedSource[]): Target | undefined {
+function listOf([first]: Ends['sources'], placed: readonly PlacedSource[], follows: boolean): Target | undefined {
   const path = placed[0]?.path ?? first.path;
-  const hasContents = placed.some((each) => each.contents && each.below.length > 0);
-  if (!hasContents || placed.some((each) => Buffer.compare(each.path, path) !== 0)) return undefined;
+  const needsList = placed.some(
+    (each) => (each.contents && each.below.length > 0) || (follows && each.below.includes(0x2f)),
+  );
+  if (!needsList || placed.some((each) => Buffer.compare(each.path, path) !== 0)) return undefined;
   return first.kind === 'remote' ? { ...first, path, trailingSlash: true } : { kind: 'local', path };
 }
 
