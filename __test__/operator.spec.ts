@@ -7,6 +7,7 @@ import { ConfigError, PartialSyncError, SparsyncError, connect, explain, plan, s
 import { cli, exit } from './helpers/cli.js';
 import { failure, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
+import { walk } from './helpers/walk.js';
 
 const HIDDEN = ['--exclude=/private/', '--exclude=+ open.key', '--exclude=*.key', '--exclude=.hid'];
 
@@ -105,6 +106,38 @@ test('no client lists, reads, writes, deletes or asks about what is hidden', asy
   const [told] = await explain(server.url('root/tree'), `${work}/rules`, 'sub/x.key', access);
   t.deepEqual([told.exists, told.included, told.rule], [false, false, '']);
   await connection.close();
+});
+
+test('no form of an operand brings what is hidden', async (t) => {
+  const { work, served, server, client: user, url } = await setup(t, { args: ['--exclude=/h/real/secret/'] });
+  for (const path of ['h/real/secret', 'top/p']) mkdirSync(`${served}/${path}`, { recursive: true });
+  for (const path of ['h/real/secret/k', 'h/real/f', 'top/p/f']) writeFileSync(`${served}/${path}`, path);
+  symlinkSync('real', `${served}/h/ln`);
+  writeFileSync(`${work}/list`, 'h/real\ntop/p/./f\n');
+  for (const [at, [sources, arrives]] of (
+    [
+      [['h/real'], 'h/real/f'],
+      [['h/real/'], 'h/real/f'],
+      [['h/./real'], 'real/f'],
+      [['h/./real/'], 'real/f'],
+      [['h/ln/'], 'h/ln/f'],
+      [['h/./ln/'], 'ln/f'],
+      [['./h/real', 'top/./p'], 'h/real/f'],
+      [['--files-from', `${work}/list`, ''], 'h/real/f'],
+    ] as const
+  ).entries()) {
+    const to = `${work}/out${at}`;
+    const words = sources.map((word) => (word.startsWith('-') || word.startsWith('/') ? word : url(word)));
+    const ran = await cli(t, user, ['-aR', '-r', '--pin', server.pin, ...words, `${to}/`]);
+    t.is(ran.code, 0, `${sources.join(' ')}: ${ran.stderr}`);
+    const paths = [...walk(to).keys()];
+    t.true(paths.includes(arrives), `${sources.join(' ')}: ${paths.join(' ')}`);
+    t.deepEqual(
+      paths.filter((path) => path.includes('secret')),
+      [],
+      sources.join(' '),
+    );
+  }
 });
 
 test('what is told of a run does not tell what is hidden', async (t) => {

@@ -106,10 +106,11 @@ pub(crate) fn tree_path(root: &Root, above: &[u8]) -> Result<RelPath> {
     path.ok_or_else(|| failed(Errno::XDEV.into()))
 }
 
-/// The judge of an end of `request`, whose trees are `roots`: each with whether it is one entry of its top.
+/// The judge of an end of `request`, whose trees are `roots`: each with how many names lead to it from the top, and
+/// whether it is one entry of its directory.
 fn judge<'a>(
     (request, end): (&Request, End),
-    roots: impl Iterator<Item = (&'a Root, bool)>,
+    roots: impl Iterator<Item = (&'a Root, usize, bool)>,
     place: &Place<'_>,
 ) -> Result<Judge> {
     let hidden = match place {
@@ -131,13 +132,13 @@ fn judge<'a>(
     let above = top.absolute_path().map_err(failed)?;
     let mut tops = Vec::new();
     let mut prefixes = Vec::new();
-    for (root, is_entry) in roots {
+    for (root, inside, is_entry) in roots {
         let path = tree_path(root, &above)?;
         prefixes.push(match place {
             Place::Own => Some(RelPath::root()),
             Place::Served { prefix_of, .. } => prefix_of(&path),
         });
-        tops.push(TreeTop { path: path.into_bytes(), is_entry });
+        tops.push(TreeTop { path: path.into_bytes(), inside, is_entry });
     }
     Judge::of_trees(matcher, tops, Box::new(Files { top, prefixes, hidden })).map_err(|error| Error::bad_rules(&error))
 }
@@ -145,7 +146,8 @@ fn judge<'a>(
 /// The judge of a sender.
 pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<'_>) -> Result<Judge> {
     let is_single = source.file_name.is_some();
-    let roots = source.root.parts().iter().map(|part| (&*part.root, is_single || part.name.is_some()));
+    let roots =
+        source.root.parts().iter().map(|part| (&*part.root, part.above.len(), is_single || part.name.is_some()));
     let judge = judge((request, End::Sender), roots, place)?;
     let protects = || Filter::new(&request.filter, End::Receiver, None);
     // A directory that is only passed over is told of.
@@ -162,7 +164,7 @@ pub(crate) fn judge_of_batch(request: &Request) -> Judge {
 /// The judge of a receiver, whose destination may be missing.
 pub(crate) fn judge_of_destination(root: Option<&Root>, request: &Request, place: &Place<'_>) -> Result<Judge> {
     match root {
-        Some(root) => judge((request, End::Receiver), std::iter::once((root, false)), place),
+        Some(root) => judge((request, End::Receiver), std::iter::once((root, 0, false)), place),
         None => Ok(Judge::new(request.matcher(End::Receiver))),
     }
 }

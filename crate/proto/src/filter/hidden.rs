@@ -46,9 +46,10 @@ impl HiddenPaths {
 
     /// Whether an entry of a directory is hidden.
     fn hides(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
-        at.with_path(name, |path| {
+        at.with_place(name, |path| {
             self.0.iter().find_map(|element| element.decider(&[], &|each| each.is_for(path, kind)))
         })
+        .flatten()
         .is_some_and(|rule| !rule.rule.include)
     }
 

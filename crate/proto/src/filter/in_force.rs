@@ -10,7 +10,7 @@ use super::ignored::{Ignored, Search};
 use super::parse::{self, ParseError, Style, parse_file};
 use super::rule::Rule;
 use crate::limits::{FILTER_BYTES_IN_FORCE_MAX, FILTER_FILES_MAX, FILTER_MERGE_DEPTH_MAX};
-use crate::path::RelPath;
+use crate::path::{Name, RelPath};
 
 /// The result of reading a file of rules.
 #[derive(Debug)]
@@ -67,9 +67,11 @@ impl std::error::Error for RuleFileError {}
 /// A tree of a run, as its filter has to know it.
 #[derive(Clone, Debug)]
 pub struct TreeTop {
-    /// The path of the transfer's top in the file system, or below the server's root: names joined by `/`, without a
-    /// slash at the beginning.
+    /// The path of the tree in the file system, or below the server's root: names joined by `/`, without a slash at the
+    /// beginning.
     pub path: Vec<u8>,
+    /// How many names lead from the transfer's top to the tree. Where one of them is a symlink they are no part of `path`.
+    pub inside: usize,
     /// The tree is one entry of the top: files of rules beside it do not apply to it.
     pub is_entry: bool,
 }
@@ -414,6 +416,22 @@ impl<'a> At<'a> {
         bytes.extend_from_slice(name);
         bytes.push(b'/');
         ask((bytes, *top))
+    }
+
+    /// The same with the place of `name` in the file system. Directories on the way to a tree have one name each, the
+    /// next of the way, and it is asked about nowhere.
+    pub(super) fn with_place<T>(&self, name: &[u8], ask: impl FnOnce((&[u8], usize)) -> T) -> Option<T> {
+        let Some(top) = self.directory().map(|directory| &directory.top).filter(|top| top.inside > 0) else {
+            return Some(self.with_path(name, ask));
+        };
+        let names: Vec<&[u8]> = self.path.components().map(Name::as_bytes).collect();
+        let below = names.get(top.inside..)?;
+        let mut bytes = vec![b'/'];
+        for part in [&top.path[..]].iter().chain(below).chain(&[name]).filter(|part| !part.is_empty()) {
+            bytes.extend_from_slice(part);
+            bytes.push(b'/');
+        }
+        Some(ask((&bytes, begin_below(&top.path))))
     }
 }
 
