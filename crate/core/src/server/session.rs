@@ -231,8 +231,21 @@ impl Answer<'_> {
         self.allow(request, &led_to).map(|()| led_to)
     }
 
+    /// Refuses to tell of a directory that is no part of the request: of one that holds a source, the source alone is seen,
+    /// unless the source begins there.
+    fn refuse_holder(request: &Request) -> Result<()> {
+        let mut chosen = request.selected.iter().chain(request.listed.iter());
+        let is_held =
+            |source: &SourcePath| !source.contents && source.relative().is_none_or(|(_, below)| below.is_root());
+        if chosen.any(|path| path.is_root()) && request.sources.iter().any(is_held) {
+            return Err(Error::new(ErrorKind::Scope, "the directory that holds a source is no part of the request"));
+        }
+        Ok(())
+    }
+
     /// The sources of a pull.
     fn source(&self, request: &Request) -> Result<Source> {
+        Self::refuse_holder(request)?;
         let place = |path: &RelPath| -> Result<Place<'_>> {
             self.allow(request, path)?;
             Ok(Place { top: self.top(), path: path.clone() })

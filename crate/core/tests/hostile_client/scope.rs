@@ -16,6 +16,10 @@ fn pull_of(paths: &[&str]) -> Request {
     Request { sources: paths.iter().map(source).collect(), into: true, ..pull_from("") }
 }
 
+fn all_of(paths: &[&str]) -> Paths {
+    Paths::new(paths.iter().map(|path| RelPath::new(path.as_bytes()).unwrap()).collect()).unwrap()
+}
+
 async fn a_scope_is_not_left(over: Over) {
     let (site, before) = victim(over, "root=r/dst allow=read,write").await;
     let raw = site.raw().await;
@@ -38,6 +42,9 @@ async fn a_scope_is_not_left(over: Over) {
         // One of several sources.
         pull_of(&["dst/keep", "other"]),
         pull_of(&["dst", ""]),
+        // The attributes of the directory that holds it.
+        Request { selected: all_of(&["", "dst"]), ..pull_of(&["dst"]) },
+        Request { listed: all_of(&[""]), selected: all_of(&["dst"]), implied_dirs: true, ..pull_of(&["dst"]) },
     ] {
         let mut control = raw.session(request.clone()).await;
         assert_eq!(control.abort().await.kind, ErrorKind::Scope, "{request:?}");
