@@ -284,8 +284,9 @@ impl Matcher for Selected {
 
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
         let by_rules = || self.below.deletes(at, name, kind, in_deleted);
-        // What goes with its directory is kept by rules alone.
-        if in_deleted { by_rules() } else { self.has(at.path(), name, by_rules, false) }
+        // What goes with a directory of the run is kept by rules alone. One that is only on the way does not take along
+        // what is beside the way.
+        if in_deleted && self.goes(at.path()) { by_rules() } else { self.has(at.path(), name, by_rules, false) }
     }
 
     fn is_asked_for(&self, path: &RelPath) -> bool {
@@ -318,6 +319,19 @@ impl Selected {
     fn leads_on(&self, path: &RelPath) -> bool {
         let next = self.paths.partition_point(|selected| selected <= path);
         self.paths.get(next).is_some_and(|after| after.is_within(path))
+    }
+
+    /// Whether the directory at `path`, or one above it, belongs to the run by itself, so that all in it goes with it.
+    fn goes(&self, path: &RelPath) -> bool {
+        let mut at = path.clone();
+        while let Some((above, _)) = at.split_last() {
+            if self.place(&at) == Place::Selected || self.is_listed(&above) {
+                return true;
+            }
+            at = above;
+        }
+        // The top of a run that is not recursive is there for its attributes.
+        self.recursive && self.place(&at) == Place::Selected
     }
 }
 
@@ -449,6 +463,9 @@ mod tests {
             matcher.deletes(&At::new(&path(b"a/b/c"), &InForce::default()), b"x", Kind::File, true)
         };
         assert!(goes_with_its_directory(&recursive) && goes_with_its_directory(&flat));
+        for matcher in [&recursive, &flat] {
+            assert!(!matcher.deletes(&At::new(&path(b"a"), &InForce::default()), b"beside", Kind::File, true));
+        }
         assert!(recursive.is_asked_for(&path(b"a/b")) && !recursive.is_asked_for(&path(b"a/b/x")));
         let own = [&b""[..], b"a", b"a/b", b"d", b"d/x"].map(|directory| flat.has_attributes(&path(directory)));
         assert_eq!(own, [false, true, true, true, true]);
