@@ -7,7 +7,7 @@ interface Builtins {
   'node:os': typeof import('node:os');
 }
 
-/** The modules that were asked for. Node looks them up each time, which for a run without changes is 3 % of its JavaScript. */
+/** The modules that were asked for: Node's own lookup is 3 % of the JavaScript of a run without changes. */
 const loaded: Partial<Builtins> = {};
 
 /**

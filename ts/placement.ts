@@ -117,7 +117,9 @@ export function checkEnds({ sources, destination }: Ends): void {
 /** Rejects more sources on a server than one run takes. */
 function checkCount(sources: number): void {
   if (sources <= REMOTE_SOURCES_MAX) return;
-  throw new ConfigError(`one run takes at most ${REMOTE_SOURCES_MAX} sources on a server, not ${sources}`);
+  throw new ConfigError(
+    `one run takes at most ${REMOTE_SOURCES_MAX} sources on a server, not ${sources}; each entry of a list whose "/./" are in several places is one`,
+  );
 }
 
 /**

@@ -60,6 +60,9 @@ async function leadsToDirectory(
   const nowhere = `${join(tmpdir(), `sparsync-list-${process.pid}`)}/`;
   const job = connection?.pull(pathOf(source), nowhere, {
     dryRun: true,
+    // As the run will have it: what -L or -k makes of a name is told of the name in its directory alone.
+    into: !source.trailingSlash,
+    recursive: false,
     dirs: true,
     links: true,
     copyLinks,

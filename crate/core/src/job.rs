@@ -200,9 +200,13 @@ impl Job {
 }
 
 impl Shared {
+    /// The counters at this moment; after the end those of the result, which nothing changes any more.
     fn stats(&self) -> Vec<u64> {
+        if let Some(Ok(result)) = &*self.result.borrow() {
+            return result.stats.iter().map(|(_, value)| *value).collect();
+        }
         let mut stats = lock(&self.session).counters();
-        // Those of the other end are among them.
+        // The session counts the failures of this end; the events have those of both.
         if let Some(failed) = stats.get_mut(Counter::files_failed as usize) {
             *failed = self.events.failed();
         }

@@ -231,8 +231,8 @@ impl Answer<'_> {
         self.allow(request, &led_to).map(|()| led_to)
     }
 
-    /// Refuses to tell of a directory that is no part of the request: of one that holds a source, the source alone is seen,
-    /// unless the source begins there.
+    /// Refuses to tell of a directory that is no part of the request: of one that holds a source, the source alone is
+    /// seen, unless the source begins there.
     fn refuse_holder(request: &Request) -> Result<()> {
         let mut chosen = request.selected.iter().chain(request.listed.iter());
         let is_held =

@@ -70,7 +70,8 @@ pub struct TreeTop {
     /// The path of the tree in the file system, or below the server's root: names joined by `/`, without a slash at the
     /// beginning.
     pub path: Vec<u8>,
-    /// How many names lead from the transfer's top to the tree. Where one of them is a symlink they are no part of `path`.
+    /// How many names lead from the transfer's top to the tree. Where one of them is a symlink they are no part of
+    /// `path`.
     pub inside: usize,
     /// The tree is one entry of the top: files of rules beside it do not apply to it.
     pub is_entry: bool,
