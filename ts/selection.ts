@@ -37,9 +37,13 @@ export interface RelativeSource {
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
-/** Reads the paths of a list. All are relative to the source, even with a slash in front; with `relative` `/./` has its meaning. */
+/**
+ * Reads the paths of a list. All are relative to the source, even with a slash in front; with `relative` `/./` has its
+ * meaning.
+ */
 export function listedPaths(paths: readonly PathLike[], relative: boolean): Listed[] {
-  return paths.map((each, index) => {
+  // Unlike `map`, this does not pass over the holes of an array.
+  return Array.from(paths, (each, index) => {
     const given = pathBytes(each, `filesFrom[${index}]`);
     // Of nothing but slashes the last one is left.
     const path = given.subarray(given.findIndex((byte) => byte !== SLASH));
