@@ -368,14 +368,20 @@ test('memory for what was not read is lent as the settings and a reload say', as
     home: work,
     roots: { root: dir(work, 'served') },
     clients: [user],
-    args: ['--metrics', metrics],
+    // The relay is in this process, which other tests may hold up.
+    args: ['--metrics', metrics, '--idle-timeout=110'],
   });
   const source = dir(work, 'source');
   writeFileSync(`${source}/a`, randomBytes(24 << 20));
   await using relay = await Relay.start({ to: server.port, delayMs: 50 });
   /** The most that is lent while a run over a long way goes on. */
   const most = async (to: string): Promise<number> => {
-    const options = { ...accessOf(user, server), transport: 'quic', compression: 'never' } as const;
+    const options = {
+      ...accessOf(user, server),
+      transport: 'quic',
+      compression: 'never',
+      idleTimeoutMs: 110_000,
+    } as const;
     const job = sync(source, relay.url('root', to), options);
     let [highest, over] = [0, false];
     const ended = job.result.finally(() => (over = true));
