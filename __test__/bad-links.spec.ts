@@ -8,7 +8,7 @@ import { connect, sync, SparsyncError, type SyncEvent } from '../dist/index.js';
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
-import { wired } from './helpers/networks.js';
+import { serveInside, wired } from './helpers/networks.js';
 import { start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { Relay } from './helpers/relay.js';
@@ -157,14 +157,8 @@ judgedWhere(canMount)('a run goes on from another network, without the address t
   const work = workDir(t);
   const user = client(work);
   const { near, far, farAddress, nearAddress, ip, inside } = wired(t, 'spsbad', '10.213.19');
-  const served = dir(work, 'served');
-  const [first = '', ...rest] = inside(far);
-  const serves = [...rest, process.execPath, program, 'serve', '--listen', `${farAddress}:28792`, '--congestion=bbr'];
-  const server = start(t, first, [...serves, '--allow', `me ${user.publicKey}`, '--root', `root=${served}`], {
-    env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
-  });
-  await until('the server', () => server.stdout().includes('serving') || server.over());
-  const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
+  const served = `${work}/served`;
+  const pin = await serveInside(t, inside(far), farAddress, { work, user, args: ['--congestion=bbr'] });
   const [subnet, other] = [
     [nearAddress, farAddress],
     ['10.213.20.1', '10.213.20.2'],

@@ -322,45 +322,45 @@ judged('-R: a source that begins with ./ carries the top, as rsync does', async 
   }
 });
 
-judgedEachWay('-L and -k let -R pass a symlink on the way on a server', async (t, { work, served, url, client }) => {
-  grow(work);
-  grow(served);
-  for (const [index, [flag, ...sources]] of [
-    ['-aRL', 'src/./link/b'],
-    ['-aRk', 'src/./link/b/f2', 'src/./top'],
-    ['-aRL', 'src/./link/'],
-  ].entries()) {
+/** Pulls sources of a server with flags, and compares with what rsync makes of the same here. */
+async function pullsAsRsync(
+  t: ExecutionContext,
+  { work, url, client }: Place,
+  cases: readonly (readonly [flags: readonly string[], ...sources: readonly string[]])[],
+): Promise<void> {
+  for (const [index, [flags, ...sources]] of cases.entries()) {
     const [judge, pulled] = [dir(work, `judge${index}`), dir(work, `pulled${index}`)];
-    t.is(spawnSync('rsync', [String(flag), ...sources, `${judge}/`], { cwd: work }).status, 0);
-    const ran = await cli(t, client, [String(flag), ...sources.map((source) => url(source)), `${pulled}/`]);
+    t.is(spawnSync('rsync', [...flags, ...sources, `${judge}/`], { cwd: work }).status, 0);
+    const ran = await cli(t, client, [...flags, ...sources.map((source) => url(source)), `${pulled}/`]);
     t.is(ran.code, 0, ran.stderr);
-    t.is(differs(judge, pulled), '', `${flag} ${sources.join(' ')}`);
+    t.is(differs(judge, pulled), '', `${flags.join(' ')} ${sources.join(' ')}`);
   }
+}
+
+judgedEachWay('-L and -k let -R pass a symlink on the way on a server', async (t, place) => {
+  grow(place.work);
+  grow(place.served);
+  await pullsAsRsync(t, place, [
+    [['-aRL'], 'src/./link/b'],
+    [['-aRk'], 'src/./link/b/f2', 'src/./top'],
+    [['-aRL'], 'src/./link/'],
+  ]);
 });
 
 // Seen red with the symlink alone.
-judgedEachWay(
-  '-R DIR/ goes into what a symlink leads to, on a server as well',
-  async (t, { work, served, url, client }) => {
-    grow(work);
-    grow(served);
-    symlinkSync('../e', `${served}/src/a/out`);
-    symlinkSync('../e', `${work}/src/a/out`);
-    for (const [index, [flags, ...sources]] of [
-      [['-aR'], 'src/./link/'],
-      [['-aR'], 'src/./a/out/', 'src/./top'],
-      [['-aR'], 'src/a/./out/'],
-      [['-aR', '--no-implied-dirs'], 'src/./a/out/'],
-      [['-aR', '--exclude=f3'], 'src/./a/out/', 'src/./link/'],
-    ].entries() as Iterable<[number, [string[], ...string[]]]>) {
-      const [judge, pulled] = [dir(work, `judge${index}`), dir(work, `pulled${index}`)];
-      t.is(spawnSync('rsync', [...flags, ...sources, `${judge}/`], { cwd: work }).status, 0);
-      const ran = await cli(t, client, [...flags, ...sources.map((source) => url(source)), `${pulled}/`]);
-      t.is(ran.code, 0, ran.stderr);
-      t.is(differs(judge, pulled), '', `${flags.join(' ')} ${sources.join(' ')}`);
-    }
-  },
-);
+judgedEachWay('-R DIR/ goes into what a symlink leads to, on a server as well', async (t, place) => {
+  for (const root of [place.work, place.served]) {
+    grow(root);
+    symlinkSync('../e', `${root}/src/a/out`);
+  }
+  await pullsAsRsync(t, place, [
+    [['-aR'], 'src/./link/'],
+    [['-aR'], 'src/./a/out/', 'src/./top'],
+    [['-aR'], 'src/a/./out/'],
+    [['-aR', '--no-implied-dirs'], 'src/./a/out/'],
+    [['-aR', '--exclude=f3'], 'src/./a/out/', 'src/./link/'],
+  ]);
+});
 
 judgedEachWay('-d carries directories without going into them', async (t, place) => {
   await asRsync(t, place, [

@@ -19,7 +19,7 @@ import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
 import { NO_PROXIES, connectProxy, narrowPath, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
-import { wired } from './helpers/networks.js';
+import { serveInside, wired } from './helpers/networks.js';
 import { type Ended, start, until } from './helpers/process.js';
 import { client, type Client, program } from './helpers/product.js';
 import { canMount, failure, setup } from './helpers/setup.js';
@@ -237,13 +237,7 @@ judgedWhere(canMount)('two machines between which a rule drops UDP sync over TCP
   const work = workDir(t);
   const user = client(work);
   const { near, far, farAddress, ip, inside } = wired(t, 'spstcp', '10.213.9');
-  const [first = '', ...rest] = inside(far);
-  const serves = [...rest, process.execPath, program, 'serve', '--listen', `${farAddress}:28792`, '--allow'];
-  const server = start(t, first, [...serves, `me ${user.publicKey}`, '--root', `root=${dir(work, 'served')}`], {
-    env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
-  });
-  await until('the server', () => server.stdout().includes('serving') || server.over());
-  const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
+  const pin = await serveInside(t, inside(far), farAddress, { work, user });
   const source = tree(`${work}/source`);
   const by = (name: string): Promise<string> =>
     connectedBy(t, user, ['--pin', pin, `${source}/`, urlAt(farAddress, 'root', name)], {
@@ -300,13 +294,7 @@ judgedWhere(canMount && hasTinyproxy)(
     mkdirSync(names, { recursive: true });
     t.teardown(() => rmSync(names, { recursive: true }));
     writeFileSync(`${names}/hosts`, '127.0.0.1 localhost backup.example\n');
-    const [first = '', ...rest] = inside(far);
-    const serves = [...rest, process.execPath, program, 'serve', '--listen', '127.0.0.1:28792', '--allow'];
-    const server = start(t, first, [...serves, `me ${user.publicKey}`, '--root', `root=${dir(work, 'served')}`], {
-      env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
-    });
-    await until('the server', () => server.stdout().includes('serving') || server.over());
-    const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
+    const pin = await serveInside(t, inside(far), '127.0.0.1', { work, user });
     const settings = [
       `Listen ${farAddress}`,
       'Port 8888',
@@ -316,6 +304,7 @@ judgedWhere(canMount && hasTinyproxy)(
       `LogFile "${work}/proxy.log"`,
     ];
     writeFileSync(`${work}/tinyproxy.conf`, `${settings.join('\n')}\n`);
+    const [first = '', ...rest] = inside(far);
     const proxy = start(t, first, [...rest, 'tinyproxy', '-d', '-c', `${work}/tinyproxy.conf`]);
     const said = (): string => (existsSync(`${work}/proxy.log`) ? readFileSync(`${work}/proxy.log`, 'utf8') : '');
     await until('the proxy', () => said().includes('Accepting connections') || proxy.over());

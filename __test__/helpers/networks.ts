@@ -2,6 +2,10 @@ import { spawnSync } from 'node:child_process';
 
 import type { ExecutionContext } from 'ava';
 
+import { start, until } from './process.js';
+import { type Client, program } from './product.js';
+import { dir } from './temp.js';
+
 /** Two networks that have nothing in common until they are linked. */
 export interface Networks {
   readonly near: string;
@@ -44,4 +48,20 @@ export function wired(t: ExecutionContext, prefix: string, subnet: string): Wire
     ip(`-n ${name} link set lo up`);
   }
   return { ...two, nearAddress, farAddress, inside: (name) => ['ip', 'netns', 'exec', name] };
+}
+
+/** Starts a server in a network, on the usual port, whose `root` is `served` below `work`; gives its key. */
+export async function serveInside(
+  t: ExecutionContext,
+  inside: readonly string[],
+  address: string,
+  { work, user, args = [] }: { readonly work: string; readonly user: Client; readonly args?: readonly string[] },
+): Promise<string> {
+  const [first, ...rest] = [...inside, process.execPath, program, 'serve', '--listen', `${address}:28792`];
+  const given = ['--allow', `me ${user.publicKey}`, '--root', `root=${dir(work, 'served')}`, ...args];
+  const server = start(t, first, [...rest, ...given], {
+    env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
+  });
+  await until('the server', () => server.stdout().includes('serving') || server.over());
+  return /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
 }
