@@ -181,10 +181,8 @@ function filesOf(paths: Taken, settings: PlacementSettings): FileList {
 async function placeWithPaths(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
   const { sources, destination } = ends;
   const placed = sources.map(placeRelative);
-  const taken = placed.map(({ below: path, contents }, index): Taken[number] => {
-    const source = sources[index];
-    const isMarked = source?.kind === 'local' && relativeSource(source.path).hasTop;
-    return { path, isContents: contents && path.length > 0, hasTop: isMarked };
+  const taken = placed.map(({ below: path, contents, hasTop }): Taken[number] => {
+    return { path, isContents: contents && path.length > 0, hasTop };
   });
   const files = filesOf(taken, settings);
   // Symlinks on the way are followed in what a list names, and in no source of a server's.
@@ -313,7 +311,9 @@ function placeSeveral(ends: Ends, { into }: PlacementSettings): Placement {
   return placeEach(ends, into, ends.sources.map(placed));
 }
 
-/** The same of sources whose places are known; `files` are the paths at which they arrive, where a list has to say it. */
+/**
+ * The same of sources whose places are known; `files` are the paths at which they arrive, where a list has to say it.
+ */
 function placeEach(
   { sources, destination }: Ends,
   into: boolean,
@@ -351,9 +351,9 @@ function oneName(source: Target): Target | undefined {
 }
 
 /**
- * The one place below which all sources arrive under their paths, so that they can be a list of paths there: without `recursive` only a
- * list can express the slash at their end. Gives `undefined` if they are below several places, or none ends with a slash nor, where
- * symlinks are followed, has a way.
+ * The one place below which all sources arrive under their paths, so that they can be a list of paths there: without
+ * `recursive` only a list can express the slash at their end. Gives `undefined` if they are below several places, or
+ * none ends with a slash nor, where symlinks are followed, has a way.
  */
 function listOf([first]: Ends['sources'], placed: readonly PlacedSource[], follows: boolean): Target | undefined {
   const path = placed[0]?.path ?? first.path;
@@ -364,14 +364,15 @@ function listOf([first]: Ends['sources'], placed: readonly PlacedSource[], follo
   return first.kind === 'remote' ? { ...first, path, trailingSlash: true } : { kind: 'local', path };
 }
 
-/** A source that arrives under its path, as with `relative`. */
-export function placeRelative(source: Target): PlacedSource {
+/** A source that arrives under its path, as with `relative`; of one on a server nobody knows whether it began with `./`. */
+export function placeRelative(source: Target): PlacedSource & Pick<Listed, 'hasTop'> {
   if (source.kind === 'local') {
-    const { path, below: inner, isDirectory: contents } = relativeSource(source.path);
+    const { path, below: inner, isDirectory: contents, hasTop } = relativeSource(source.path);
     return {
       path: inner.length === 0 ? joinBytes(path, SLASH) : path,
       below: inner,
       contents: contents || inner.length === 0,
+      hasTop,
     };
   }
   const start = source.anchor === 0 ? 0 : source.anchor + 1;
@@ -380,6 +381,7 @@ export function placeRelative(source: Target): PlacedSource {
     path: source.path.subarray(0, source.anchor),
     below: inner,
     contents: source.trailingSlash || inner.length === 0,
+    hasTop: false,
   };
 }
 

@@ -224,7 +224,7 @@ export class Account {
     }
     await this.#tellDeletions();
     const dryRun = result.dryRun && !this.#of.lists;
-    const totals = { ...result, dryRun, batchOnly: flags.words('only-write-batch').length > 0, single: !hasTop };
+    const totals = { ...result, dryRun, batchOnly: flags.words('only-write-batch').length > 0, hasTop };
     const lines = totalLines(totals, this.#level);
     const table = info.stats > 1 ? statsLines(totals, this.#level) : [];
     if (table.length > 0) await this.#say(['', ...table].join('\n'));

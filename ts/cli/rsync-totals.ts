@@ -8,14 +8,14 @@ export interface Totals {
   readonly dryRun: boolean;
   /** Whether nothing was written but a batch. */
   readonly batchOnly: boolean;
-  /** Whether the top of the tree is no entry of a source. */
-  readonly single: boolean;
+  /** Whether the top of the tree is an entry of a source. */
+  readonly hasTop: boolean;
 }
 
 /** The lines of `--stats`, which are rsync's. */
-export function statsLines({ stats, single, dryRun }: Totals, level: number): string[] {
-  const directories = Math.max(0, stats.directoriesSource - (single ? 1 : 0));
-  const total = stats.entriesSource + (single ? 0 : 1);
+export function statsLines({ stats, hasTop, dryRun }: Totals, level: number): string[] {
+  const directories = Math.max(0, stats.directoriesSource - (hasTop ? 0 : 1));
+  const total = stats.entriesSource + (hasTop ? 1 : 0);
   const others = stats.symlinksSource + stats.devicesSource + stats.specialsSource;
   const deleted = stats.symlinksDeleted + stats.devicesDeleted + stats.specialsDeleted;
   const bytes = (value: number): string => `${shownNumber(value, level)} bytes`;

@@ -34,38 +34,54 @@ export interface EntrySource {
 
 /** Where on this machine what a run names comes from. */
 export class SourcePaths {
-  readonly #origins: readonly Origin[];
-  readonly #only: Origin | undefined;
-  readonly #leads: boolean;
-  /** Made when the first entry is looked for: most runs show nothing for which it is needed. */
-  #index: OriginIndex | undefined;
+  readonly #ends: Ends;
+  readonly #transfer: TransferOptions;
+  /** Made when the first entry is looked for: most runs show nothing for which it is needed, and a list may be long. */
+  #made: Origins | undefined;
 
   constructor(ends: Ends, transfer: TransferOptions) {
-    this.#origins = originsOf(ends, transfer);
-    const [first] = this.#origins;
-    this.#only = this.#origins.every((origin) => first !== undefined && isAlike(origin, first)) ? first : undefined;
-    this.#leads = this.#origins.some(({ leading }) => leading !== '');
+    this.#ends = ends;
+    this.#transfer = transfer;
+  }
+
+  get #origins(): Origins {
+    return (this.#made ??= new Origins(originsOf(this.#ends, this.#transfer)));
   }
 
   /** What an entry comes from. It is looked for when that is asked, and once. */
   of(path: Uint8Array): EntrySource {
     let found: { readonly origin: Origin | undefined } | undefined;
-    const origin = (): Origin | undefined => (found ??= { origin: this.#originOf(path) }).origin;
+    const origin = (): Origin | undefined => (found ??= { origin: this.#origins.of(path) }).origin;
     return {
       shown: (name) => [origin()?.shown ?? '', name === '' ? '.' : name].filter((part) => part !== '').join('/'),
-      leading: () => (this.#leads ? (origin()?.leading ?? '') : ''),
+      leading: () => (this.#origins.leads ? (origin()?.leading ?? '') : ''),
       place: ({ below }) => {
         const from = origin();
         return from && joinBytes(from.directory, below ? joinBytes(from.name, path) : path);
       },
     };
   }
+}
 
-  /** The first source that has a name decides. */
-  #originOf(path: Uint8Array): Origin | undefined {
+/** The sources of a run, and what they have in common. */
+class Origins {
+  readonly leads: boolean;
+  readonly #all: readonly Origin[];
+  readonly #only: Origin | undefined;
+  #index: OriginIndex | undefined;
+
+  constructor(all: readonly Origin[]) {
+    const [first] = all;
+    this.#all = all;
+    this.#only = all.every((origin) => first !== undefined && isAlike(origin, first)) ? first : undefined;
+    this.leads = all.some(({ leading }) => leading !== '');
+  }
+
+  /** What an entry comes from: the first source that has its name decides. */
+  of(path: Uint8Array): Origin | undefined {
     if (this.#only !== undefined) return this.#only;
-    this.#index ??= new OriginIndex(this.#origins);
-    return this.#index.first(path, (origin) => isIn(origin.directory, path)) ?? this.#origins[0];
+    this.#index ??= new OriginIndex(this.#all);
+    return this.#index.first(path, (origin) => isIn(origin.directory, path)) ?? this.#all[0];
   }
 }
 
