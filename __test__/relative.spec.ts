@@ -16,7 +16,7 @@ import {
 
 import test, { type ExecutionContext } from 'ava';
 
-import { ConfigError, plan, sync } from '../dist/index.js';
+import { ConfigError, connect, plan, sync } from '../dist/index.js';
 import { cli, exit, startCli } from './helpers/cli.js';
 import { judged, rsyncSays } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
@@ -488,6 +488,22 @@ judged('the API selects by the same rules', async (t) => {
   for await (const { path } of plan(`${work}/src`, `${work}/four`, { filesFrom: [Buffer.from('top')] }))
     paths.push(path);
   t.deepEqual(paths, ['top']);
+});
+
+test('what /./ stands behind may be no ASCII, on a kept connection as in a URL', async (t) => {
+  const { work, served, url, access } = await setup(t);
+  mkdirSync(`${served}/ärger/öl/in`, { recursive: true });
+  writeFileSync(`${served}/ärger/öl/in/file`, 'x');
+  await using connection = await connect(url(), access);
+  const ways = {
+    text: () => connection.pull('ärger/./öl/in', `${work}/text`, { relative: true }),
+    bytes: () => connection.pull(Buffer.from('ärger/./öl/in'), `${work}/bytes`, { relative: true }),
+    url: () => sync(`${url()}/%C3%A4rger/./öl/in`, `${work}/url`, { ...access, relative: true }),
+  };
+  for (const [name, pull] of Object.entries(ways)) {
+    await pull();
+    t.true(existsSync(`${work}/${name}/öl/in/file`), name);
+  }
 });
 
 test('what cannot be selected is refused by name', async (t) => {

@@ -1,8 +1,9 @@
 // The kinds of values that options have: for each what it is in a request, in the binding, in the API and on the command line.
 //   rust      type in the request, its codec where the type does not tell it, what it starts from, what it needs imported, and
 //             when a request asks for it: has a value that it has not by default, of a choice the one that is named
-//   binding   type in the binding, and the expression that loads it
-//   api       check and its type, type of the setting, the setting from what was given, and what that needs imported
+//   binding   type in the binding, the expression that loads it, and the one that hands it over, where that is not the setting itself
+//   api       check and its type, type of the setting, its default, where that is asked for in each call the expression for that,
+//             where it is not what was given the expression that makes it of that, and what these need imported
 //   command   the expression that reads the flag, what that needs imported, and the name of the value in the help
 //   document  range and default for people
 
@@ -13,9 +14,11 @@ const literal = (value) => (typeof value === 'string' ? `'${value}'` : String(va
 
 /** What the API takes when nothing is given. */
 function byDefault(value) {
-  if (value?.expression === undefined) return { expression: literal(value), words: `\`${literal(value)}\``, from: {} };
+  if (value?.expression === undefined) {
+    return { api: { standard: literal(value) }, words: `\`${literal(value)}\``, from: {} };
+  }
   return {
-    expression: value.expression,
+    api: { asked: value.expression },
     words: value.words,
     from: { './config.js': [value.needs.replace(/\(.*$/, '')] },
   };
@@ -24,7 +27,6 @@ function byDefault(value) {
 /** On or off. The command has it off unless it is told, or, where `command` is the same as `api`, leaves it to the API. */
 export function flag({ api, command } = {}) {
   const standard = byDefault(api ?? false);
-  const isFixed = standard.words === `\`${standard.expression}\``;
   const leaves = api !== undefined && command === api;
   return {
     rust: { type: 'bool', asked: (member) => member },
@@ -33,8 +35,8 @@ export function flag({ api, command } = {}) {
       check: 'flag',
       checked: 'boolean',
       type: 'boolean',
-      setting: (given) => `${given} ?? ${standard.expression}`,
-      switched: isFixed ? (api ?? false) : undefined,
+      ...standard.api,
+      isSwitch: standard.api.standard !== undefined,
       from: { './check.js': ['flag'], ...standard.from },
     },
     command: {
@@ -64,6 +66,9 @@ function integer({ least, most, unit }) {
 const isSome = (member) => `${member}.is_some()`;
 const isNotEmpty = (member) => `!${member}.is_empty()`;
 
+/** What is empty is not handed over: an array or its bytes cost more than most options. */
+const isThere = (setting) => `${setting}.length > 0 ? ${setting} : null`;
+
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, '_');
 
 /** A bound that is not there unless it is given: a whole number of `unit`. On the command line a negative number of them is 0. */
@@ -76,7 +81,7 @@ export function bound({ unit, size = false }) {
       ...(size ? { codec: 'Size', needs: { options: ['Size'] } } : {}),
     },
     binding: { type: 'Option<f64>', load: (member) => `${member}.map(whole)`, needs: { options: ['whole'] } },
-    api: { ...checked, type: 'number', optional: true },
+    api: { ...checked, type: 'number | undefined', standard: 'undefined' },
     command: size
       ? {
           value: 'SIZE',
@@ -101,7 +106,6 @@ export function time({ most, api }) {
     api: {
       ...integer({ least: 0, most, unit: 'milliseconds' }),
       type: 'number',
-      setting: (given) => `${given} ?? ${grouped(api)}`,
       standard: grouped(api),
     },
     command: {
@@ -118,7 +122,7 @@ export function rate() {
   return {
     rust: { type: 'u64', asked: (member) => `${member} != 0` },
     binding: { type: 'f64', load: (member) => `whole(${member})`, needs: { options: ['whole'] } },
-    api: { ...integer({ least: 0, unit: 'bytes per second' }), type: 'number', setting: (given) => `${given} ?? 0` },
+    api: { ...integer({ least: 0, unit: 'bytes per second' }), type: 'number', standard: '0' },
     command: {
       value: 'RATE',
       read: ({ flag: name }) => `rateOf(flags, '${name}')`,
@@ -144,7 +148,7 @@ export function lanes({ api }) {
     api: {
       ...checked,
       type: 'number',
-      setting: (given) => `${given} ?? ${standard.expression}`,
+      ...standard.api,
       from: { ...checked.from, './config.js': ['LANES_MAX', ...standard.from['./config.js']] },
     },
     command: { value: 'NUM', read: ({ flag: name }) => `flags.number('${name}', 1)` },
@@ -188,7 +192,7 @@ export function word({ set, list, api, command, value }) {
       check: `oneOf(...${list})`,
       checked: set,
       type: set,
-      setting: (given) => `${given} ?? ${standard.expression}`,
+      ...standard.api,
       from: { './check.js': ['oneOf'], './words.js': [list, `type ${set}`] },
     },
     command: {
@@ -231,8 +235,8 @@ export function suffixes() {
     api: {
       check: 'suffixList',
       checked: 'string',
-      type: 'string',
-      optional: true,
+      type: 'string | undefined',
+      standard: 'undefined',
       from: { './paths.js': ['suffixList'] },
     },
     command: { value: 'LIST', read: ({ flag: name }) => `flags.text('${name}')` },
@@ -253,7 +257,7 @@ export function window({ api, most }) {
     api: {
       ...integer({ least: -1, most, unit: 'nanoseconds' }),
       type: 'number',
-      setting: (given) => `${given} ?? ${api}`,
+      standard: String(api),
     },
     command: {
       value: 'SECONDS',
@@ -274,7 +278,8 @@ export function rules() {
       check: 'filterRules',
       checked: 'FilterRules',
       type: 'NativeRule[]',
-      setting: (given) => `nativeRules(${given} ?? [])`,
+      standard: '[]',
+      made: (given) => `nativeRules(${given})`,
       from: { './filter.js': ['filterRules', 'nativeRules', 'type NativeRule', 'type FilterRules'] },
     },
     command: {
@@ -296,13 +301,18 @@ export function directory() {
       asked: isNotEmpty,
       needs: { field: ['AtMost'], limits: ['OPTION_PATH_BYTES_MAX'] },
     },
-    binding: { type: 'napi::bindgen_prelude::Uint8Array', load: (member) => `${member}.to_vec()` },
+    binding: {
+      type: 'Option<napi::bindgen_prelude::Uint8Array>',
+      load: (member) => `${member}.map(|path| path.to_vec()).unwrap_or_default()`,
+      handed: isThere,
+    },
     api: {
       check: 'pathOption',
       checked: 'PathLike',
       type: 'Uint8Array',
-      setting: (given) => `pathOf(${given})`,
-      from: { './paths.js': ['pathOption', 'pathOf', 'type PathLike'] },
+      standard: 'NO_PATH',
+      made: (given) => `pathOf(${given})`,
+      from: { './paths.js': ['NO_PATH', 'pathOption', 'pathOf', 'type PathLike'] },
     },
     command: { value: 'DIR', read: ({ flag: name }) => `flags.words('${name}').at(-1)` },
     document: { range: 'a path', standard: 'none' },
@@ -314,15 +324,17 @@ export function directories() {
   return {
     rust: { type: 'Directories', asked: isNotEmpty, needs: { options: ['Directories'] } },
     binding: {
-      type: 'Vec<napi::bindgen_prelude::Uint8Array>',
-      load: (member) => `directories(&${member})?`,
+      type: 'Option<Vec<napi::bindgen_prelude::Uint8Array>>',
+      load: (member) => `directories(${member}.as_deref().unwrap_or_default())?`,
+      handed: isThere,
       needs: { options: ['directories'] },
     },
     api: {
       check: 'pathsOption',
       checked: 'PathLike | readonly PathLike[]',
       type: 'Uint8Array[]',
-      setting: (given) => `pathsOf(${given})`,
+      standard: '[]',
+      made: (given) => `pathsOf(${given})`,
       from: { './paths.js': ['pathsOption', 'pathsOf', 'type PathLike'] },
     },
     command: { value: 'DIR', many: true, read: ({ flag: name }) => `flags.words('${name}')` },
@@ -338,8 +350,8 @@ export function suffix() {
     api: {
       check: 'suffix',
       checked: 'string',
-      type: 'string',
-      optional: true,
+      type: 'string | undefined',
+      standard: 'undefined',
       from: { './paths.js': ['suffix'] },
     },
     command: { value: 'SUFFIX', read: ({ flag: name }) => `flags.text('${name}')` },
@@ -351,15 +363,21 @@ export function suffix() {
 export function snapshot() {
   return {
     rust: { type: 'Snapshot', asked: (member) => `${member}.is_asked`, needs: { retention: ['Snapshot'] } },
-    binding: { type: 'NativeSnapshot', load: (member) => `${member}.load()`, needs: { snapshots: ['NativeSnapshot'] } },
+    binding: {
+      type: 'Option<NativeSnapshot>',
+      load: (member) => `${member}.map(NativeSnapshot::load).unwrap_or_default()`,
+      handed: (setting) => `${setting}.isAsked ? ${setting} : null`,
+      needs: { snapshots: ['NativeSnapshot'] },
+    },
     api: {
       check: 'snapshotOption',
       checked: 'SnapshotOptions',
       type: 'NativeSnapshot',
-      setting: (given) => `nativeSnapshot(${given})`,
+      standard: 'NO_SNAPSHOT',
+      made: (given) => `nativeSnapshot(${given})`,
       from: {
         './options.js': ['type SnapshotOptions'],
-        './snapshots.js': ['nativeSnapshot', 'snapshotOption', 'type NativeSnapshot'],
+        './snapshots.js': ['NO_SNAPSHOT', 'nativeSnapshot', 'snapshotOption', 'type NativeSnapshot'],
       },
     },
     command: { read: () => 'snapshotOf(flags)', needs: { './flag-values.js': ['snapshotOf'] } },
@@ -379,8 +397,8 @@ export function modes() {
     api: {
       check: 'modeChanges',
       checked: 'string',
-      type: 'string',
-      optional: true,
+      type: 'string | undefined',
+      standard: 'undefined',
       from: { './modes.js': ['modeChanges'] },
     },
     command: {
@@ -402,7 +420,13 @@ export function idMap(which) {
       load: (member) => `id_map("${which}", ${member}.as_deref())?`,
       needs: { options: ['id_map'] },
     },
-    api: { check: 'idMap', checked: 'string', type: 'string', optional: true, from: { './owners.js': ['idMap'] } },
+    api: {
+      check: 'idMap',
+      checked: 'string',
+      type: 'string | undefined',
+      standard: 'undefined',
+      from: { './owners.js': ['idMap'] },
+    },
     command: {
       value: 'MAP',
       read: ({ flag: name }) => `flags.text('${name}')`,
@@ -421,7 +445,13 @@ export function tristate({ words }) {
       needs: { options: ['Tristate'] },
     },
     binding: { type: 'Option<bool>', load: (member) => member },
-    api: { check: 'flag', checked: 'boolean', type: 'boolean', optional: true, from: { './check.js': ['flag'] } },
+    api: {
+      check: 'flag',
+      checked: 'boolean',
+      type: 'boolean | undefined',
+      standard: 'undefined',
+      from: { './check.js': ['flag'] },
+    },
     command: { read: ({ flag: name }) => `flags.given('${name}')` },
     document: { range: '', standard: words },
   };

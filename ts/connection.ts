@@ -12,7 +12,7 @@ import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
 import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
 import type { ConnectSettings, TransferSettings } from './settings.js';
-import { bytesOf, describe, eachSource, joinBytes, pathBytes, textOf } from './paths.js';
+import { bytesOf, describe, eachSource, joinBytes, textOf } from './paths.js';
 import type { PathLike, Sources } from './paths.js';
 import { checkEnds, sourceOf } from './placement.js';
 import type { Ends } from './placement.js';
@@ -133,7 +133,7 @@ export class Connection {
 
   /** What carries it. */
   get transport(): Transport {
-    return transportOf(this.#last?.facts().transport);
+    return transportOf(this.#last?.transport);
   }
 
   /** Why that is not QUIC, where it would have been taken. */
@@ -301,7 +301,7 @@ export class Connection {
     const { root } = this.#target;
     const own = root === '' ? 1 : 0;
     const below = names.slice(own);
-    const anchor = Buffer.from(path).indexOf('/./');
+    const anchor = typeof path === 'string' ? path.indexOf('/./') : Buffer.from(path).indexOf('/./');
     const above = anchor === -1 ? [] : remotePathNames(path.slice(0, anchor), what).slice(own);
     return {
       ...this.#target,
@@ -362,7 +362,7 @@ function local(path: Location, what: string): LocalTarget {
   if (target.kind !== 'local') {
     throw new ConfigError(`${what} must be a path on this machine: the connection is the other end`);
   }
-  return { kind: 'local', path: pathBytes(target.path, what) };
+  return target;
 }
 
 function toEntryStat({ kind, size, mtimeMs, mode }: NativeStat): EntryStat {

@@ -2,10 +2,11 @@
 import { liftsGuards, wantedLanes, wantsProfile } from './config.js';
 import { nativeRules } from './filter.js';
 import type { FilterRules, NativeRule } from './filter.js';
+import type { NativeRequest } from './native.js';
 import type { SnapshotOptions } from './options.js';
-import { pathOf, pathsOf } from './paths.js';
+import { NO_PATH, pathOf, pathsOf } from './paths.js';
 import type { PathLike } from './paths.js';
-import { nativeSnapshot } from './snapshots.js';
+import { NO_SNAPSHOT, nativeSnapshot } from './snapshots.js';
 import type { NativeSnapshot } from './snapshots.js';
 import type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';
 
@@ -211,15 +212,15 @@ export interface EngineOptions {
   filter: NativeRule[];
   gitignore: boolean;
   executability: boolean;
-  chmod?: string;
+  chmod: string | undefined;
   omitDirTimes: boolean;
   omitLinkTimes: boolean;
   atimes: boolean;
   openNoatime: boolean;
   numericIds: boolean;
-  usermap?: string;
-  groupmap?: string;
-  superUser?: boolean;
+  usermap: string | undefined;
+  groupmap: string | undefined;
+  superUser: boolean | undefined;
   strictAttributes: boolean;
   compare: Compare;
   checksumCache: boolean;
@@ -227,9 +228,9 @@ export interface EngineOptions {
   update: boolean;
   ignoreExisting: boolean;
   existing: boolean;
-  maxSize?: number;
-  minSize?: number;
-  wholeFile?: boolean;
+  maxSize: number | undefined;
+  minSize: number | undefined;
+  wholeFile: boolean | undefined;
   inplace: boolean;
   writeDevices: boolean;
   append: boolean;
@@ -246,7 +247,7 @@ export interface EngineOptions {
   tempDir: Uint8Array;
   backup: boolean;
   backupDir: Uint8Array;
-  suffix?: string;
+  suffix: string | undefined;
   compareDest: Uint8Array[];
   copyDest: Uint8Array[];
   linkDest: Uint8Array[];
@@ -256,7 +257,7 @@ export interface EngineOptions {
   deleteAfter: boolean;
   missingSources: MissingSources;
   ignoreErrors: boolean;
-  maxDelete?: number;
+  maxDelete: number | undefined;
   allowMassDelete: boolean;
   force: boolean;
   dryRun: boolean;
@@ -265,7 +266,7 @@ export interface EngineOptions {
   partial: boolean;
   preallocate: boolean;
   compression: Compression;
-  skipCompress?: string;
+  skipCompress: string | undefined;
   changing: Changing;
   snapshotRead: boolean;
   durability: Durability;
@@ -281,111 +282,163 @@ export interface EngineOptions {
   profile: boolean;
 }
 
+/** What there is where nothing is given. What each call asks for is not in it yet. */
+export const STANDARD: Readonly<EngineOptions> = {
+  recursive: true,
+  dirs: false,
+  links: true,
+  copyLinks: false,
+  copyDirLinks: false,
+  copyUnsafeLinks: false,
+  keepDirLinks: false,
+  safeLinks: false,
+  mungeLinks: false,
+  remoteMungeLinks: false,
+  perms: true,
+  times: true,
+  group: false,
+  owner: false,
+  xattrs: false,
+  hardLinks: false,
+  fakeSuper: false,
+  remoteFakeSuper: false,
+  acls: false,
+  devices: true,
+  copyDevices: false,
+  specials: true,
+  oneFileSystem: false,
+  omitMountPoints: false,
+  pruneEmptyDirs: false,
+  filter: [],
+  gitignore: false,
+  executability: false,
+  chmod: undefined,
+  omitDirTimes: false,
+  omitLinkTimes: false,
+  atimes: false,
+  openNoatime: false,
+  numericIds: false,
+  usermap: undefined,
+  groupmap: undefined,
+  superUser: undefined,
+  strictAttributes: false,
+  compare: 'quick',
+  checksumCache: false,
+  modifyWindowNs: -1,
+  update: false,
+  ignoreExisting: false,
+  existing: false,
+  maxSize: undefined,
+  minSize: undefined,
+  wholeFile: undefined,
+  inplace: false,
+  writeDevices: false,
+  append: false,
+  fuzzy: false,
+  fuzzyDest: false,
+  detectRenames: false,
+  verifyCopies: false,
+  removeSourceFiles: false,
+  delayUpdates: false,
+  publish: false,
+  keepPrevious: false,
+  snapshot: NO_SNAPSHOT,
+  partialDir: NO_PATH,
+  tempDir: NO_PATH,
+  backup: false,
+  backupDir: NO_PATH,
+  suffix: undefined,
+  compareDest: [],
+  copyDest: [],
+  linkDest: [],
+  reflinkDest: [],
+  delete: false,
+  deleteExcluded: false,
+  deleteAfter: false,
+  missingSources: 'fail',
+  ignoreErrors: false,
+  maxDelete: undefined,
+  allowMassDelete: false,
+  force: false,
+  dryRun: false,
+  mkpath: false,
+  sparse: false,
+  partial: true,
+  preallocate: false,
+  compression: 'auto',
+  skipCompress: undefined,
+  changing: 'fail',
+  snapshotRead: false,
+  durability: 'run',
+  timeoutMs: 60_000,
+  bwlimit: 0,
+  lanes: 0,
+  lockWaitMs: 0,
+  itemDetails: false,
+  itemUnchanged: false,
+  itemBackups: false,
+  itemRemovals: false,
+  itemDeletionsFirst: false,
+  profile: false,
+};
+
 /**
- * Adds the defaults. One literal makes an object that is built and read fast; one that a loop over the names fills takes
- * three times as long in a process that syncs now and then.
+ * Adds the defaults: a copy of `standard` alone, and then what was given, since a literal that looks for each option, or that has
+ * more than the copy in it, takes three times as long in a process that syncs now and then.
  */
-// oxlint-disable-next-line max-lines-per-function -- it is the list of all options
-export function engineOptions(given: Given): EngineOptions {
-  const options: EngineOptions = {
-    recursive: given.recursive ?? true,
-    dirs: given.dirs ?? false,
-    links: given.links ?? true,
-    copyLinks: given.copyLinks ?? false,
-    copyDirLinks: given.copyDirLinks ?? false,
-    copyUnsafeLinks: given.copyUnsafeLinks ?? false,
-    keepDirLinks: given.keepDirLinks ?? false,
-    safeLinks: given.safeLinks ?? false,
-    mungeLinks: given.mungeLinks ?? false,
-    remoteMungeLinks: given.remoteMungeLinks ?? false,
-    perms: given.perms ?? true,
-    times: given.times ?? true,
-    group: given.group ?? false,
-    owner: given.owner ?? false,
-    xattrs: given.xattrs ?? false,
-    hardLinks: given.hardLinks ?? false,
-    fakeSuper: given.fakeSuper ?? false,
-    remoteFakeSuper: given.remoteFakeSuper ?? false,
-    acls: given.acls ?? false,
-    devices: given.devices ?? true,
-    copyDevices: given.copyDevices ?? false,
-    specials: given.specials ?? true,
-    oneFileSystem: given.oneFileSystem ?? false,
-    omitMountPoints: given.omitMountPoints ?? false,
-    pruneEmptyDirs: given.pruneEmptyDirs ?? false,
-    filter: nativeRules(given.filter ?? []),
-    gitignore: given.gitignore ?? false,
-    executability: given.executability ?? false,
-    omitDirTimes: given.omitDirTimes ?? false,
-    omitLinkTimes: given.omitLinkTimes ?? false,
-    atimes: given.atimes ?? false,
-    openNoatime: given.openNoatime ?? false,
-    numericIds: given.numericIds ?? false,
-    strictAttributes: given.strictAttributes ?? false,
-    compare: given.compare ?? 'quick',
-    checksumCache: given.checksumCache ?? false,
-    modifyWindowNs: given.modifyWindowNs ?? -1,
-    update: given.update ?? false,
-    ignoreExisting: given.ignoreExisting ?? false,
-    existing: given.existing ?? false,
-    inplace: given.inplace ?? false,
-    writeDevices: given.writeDevices ?? false,
-    append: given.append ?? false,
-    fuzzy: given.fuzzy ?? false,
-    fuzzyDest: given.fuzzyDest ?? false,
-    detectRenames: given.detectRenames ?? false,
-    verifyCopies: given.verifyCopies ?? false,
-    removeSourceFiles: given.removeSourceFiles ?? false,
-    delayUpdates: given.delayUpdates ?? false,
-    publish: given.publish ?? false,
-    keepPrevious: given.keepPrevious ?? false,
-    snapshot: nativeSnapshot(given.snapshot),
-    partialDir: pathOf(given.partialDir),
-    tempDir: pathOf(given.tempDir),
-    backup: given.backup ?? false,
-    backupDir: pathOf(given.backupDir),
-    compareDest: pathsOf(given.compareDest),
-    copyDest: pathsOf(given.copyDest),
-    linkDest: pathsOf(given.linkDest),
-    reflinkDest: pathsOf(given.reflinkDest),
-    delete: given.delete ?? false,
-    deleteExcluded: given.deleteExcluded ?? false,
-    deleteAfter: given.deleteAfter ?? false,
-    missingSources: given.missingSources ?? 'fail',
-    ignoreErrors: given.ignoreErrors ?? false,
-    allowMassDelete: given.allowMassDelete ?? liftsGuards(),
-    force: given.force ?? false,
-    dryRun: given.dryRun ?? false,
-    mkpath: given.mkpath ?? false,
-    sparse: given.sparse ?? false,
-    partial: given.partial ?? true,
-    preallocate: given.preallocate ?? false,
-    compression: given.compression ?? 'auto',
-    changing: given.changing ?? 'fail',
-    snapshotRead: given.snapshotRead ?? false,
-    durability: given.durability ?? 'run',
-    timeoutMs: given.timeoutMs ?? 60_000,
-    bwlimit: given.bwlimit ?? 0,
-    lanes: given.lanes ?? wantedLanes() ?? 0,
-    lockWaitMs: given.lockWaitMs ?? 0,
-    itemDetails: given.itemDetails ?? false,
-    itemUnchanged: given.itemUnchanged ?? false,
-    itemBackups: given.itemBackups ?? false,
-    itemRemovals: given.itemRemovals ?? false,
-    itemDeletionsFirst: given.itemDeletionsFirst ?? false,
-    profile: given.profile ?? wantsProfile(),
-  };
-  if (given.chmod !== undefined) options.chmod = given.chmod;
-  if (given.usermap !== undefined) options.usermap = given.usermap;
-  if (given.groupmap !== undefined) options.groupmap = given.groupmap;
-  if (given.superUser !== undefined) options.superUser = given.superUser;
-  if (given.maxSize !== undefined) options.maxSize = given.maxSize;
-  if (given.minSize !== undefined) options.minSize = given.minSize;
-  if (given.wholeFile !== undefined) options.wholeFile = given.wholeFile;
-  if (given.suffix !== undefined) options.suffix = given.suffix;
-  if (given.maxDelete !== undefined) options.maxDelete = given.maxDelete;
-  if (given.skipCompress !== undefined) options.skipCompress = given.skipCompress;
+export function engineOptions<Options extends EngineOptions>(standard: Readonly<Options>, given: Given): Options {
+  const options: Options = { ...standard };
+  for (const [name, value] of Object.entries(given)) if (name in standard) Reflect.set(options, name, value);
+  options.allowMassDelete = given.allowMassDelete ?? liftsGuards();
+  options.lanes = given.lanes ?? wantedLanes() ?? 0;
+  options.profile = given.profile ?? wantsProfile();
+  if (given.filter !== undefined) options.filter = nativeRules(given.filter);
+  if (given.snapshot !== undefined) options.snapshot = nativeSnapshot(given.snapshot);
+  if (given.partialDir !== undefined) options.partialDir = pathOf(given.partialDir);
+  if (given.tempDir !== undefined) options.tempDir = pathOf(given.tempDir);
+  if (given.backupDir !== undefined) options.backupDir = pathOf(given.backupDir);
+  if (given.compareDest !== undefined) options.compareDest = pathsOf(given.compareDest);
+  if (given.copyDest !== undefined) options.copyDest = pathsOf(given.copyDest);
+  if (given.linkDest !== undefined) options.linkDest = pathsOf(given.linkDest);
+  if (given.reflinkDest !== undefined) options.reflinkDest = pathsOf(given.reflinkDest);
   return options;
+}
+
+/** What is not merely on or off, in the order of the binding. */
+export function nativeOptions(options: EngineOptions): NativeRequest['options'] {
+  return [
+    options.filter,
+    options.chmod ?? null,
+    options.usermap ?? null,
+    options.groupmap ?? null,
+    options.superUser ?? null,
+    options.compare,
+    options.modifyWindowNs,
+    options.maxSize ?? null,
+    options.minSize ?? null,
+    options.wholeFile ?? null,
+    options.snapshot.isAsked ? options.snapshot : null,
+    options.partialDir.length > 0 ? options.partialDir : null,
+    options.tempDir.length > 0 ? options.tempDir : null,
+    options.backupDir.length > 0 ? options.backupDir : null,
+    options.suffix ?? null,
+    options.compareDest.length > 0 ? options.compareDest : null,
+    options.copyDest.length > 0 ? options.copyDest : null,
+    options.linkDest.length > 0 ? options.linkDest : null,
+    options.reflinkDest.length > 0 ? options.reflinkDest : null,
+    options.missingSources,
+    options.maxDelete ?? null,
+    options.allowMassDelete,
+    options.compression,
+    options.skipCompress ?? null,
+    options.changing,
+    options.durability,
+    options.timeoutMs,
+    options.bwlimit,
+    options.lanes,
+    options.lockWaitMs,
+    options.profile,
+  ];
 }
 
 /** The names of the switches that are on. */

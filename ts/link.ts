@@ -164,14 +164,14 @@ export async function closeQuietly(client: NativeClient): Promise<void> {
 
 /** What an attempt tells about its connection. */
 export function connectedEvent(client: NativeClient, attempt: number): ConnectedEvent {
-  const { serverKey, remoteAddress, transport, udp, nextKey: announced } = client.facts();
+  const { serverKey, remoteAddress, udp, nextKey: announced } = client.facts();
   const nextKey = nextKeyOf(announced);
   return {
     type: 'connected',
     serverKey,
     ...(nextKey === undefined ? {} : { nextKey }),
     remoteAddress,
-    transport: transportOf(transport),
+    transport: transportOf(client.transport),
     ...udpOutcomeOf(udp),
     attempt,
   };

@@ -28,6 +28,7 @@ export type {
   NativeRoute,
   NativeServerOptions,
   NativeSetting,
+  NativeSnapshot,
   NativeStat,
   NativeTrust,
 } from '../index.js';

@@ -68,8 +68,13 @@ export function pathBytes(path: PathLike, what: string): Uint8Array {
   else if (path instanceof URL) bytes = bytesOf(fromFileUrl(path, what));
   else throw new ConfigError(`${what} must be a string, a Uint8Array or a URL, not ${describe(path)}`);
   if (bytes.length === 0) throw new ConfigError(`${what} is empty`);
-  if (bytes.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
+  if (hasNul(path, bytes)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
   return bytes;
+}
+
+/** Whether a path has a NUL byte. A text is searched itself: the search in bytes takes longer than all else here. */
+export function hasNul(path: PathLike, bytes: Uint8Array): boolean {
+  return typeof path === 'string' ? path.includes('\0') : bytes.includes(0);
 }
 
 /** Checks an option that is a path. */
@@ -89,15 +94,17 @@ export function pathsOption(value: unknown, name: string): PathLike | readonly P
 }
 
 /** The bytes of paths that were checked. */
-export function pathsOf(given: PathLike | readonly PathLike[] | undefined): Uint8Array[] {
-  if (given === undefined) return [];
+export function pathsOf(given: PathLike | readonly PathLike[]): Uint8Array[] {
   const paths: readonly PathLike[] = Array.isArray(given) ? given : [given as PathLike];
   return paths.map(pathOf);
 }
 
-/** The bytes of a checked path; empty for an absent one. */
-export function pathOf(given: PathLike | undefined): Uint8Array {
-  return given === undefined ? new Uint8Array() : pathBytes(given, 'a path');
+/** An absent path. */
+export const NO_PATH: Uint8Array = new Uint8Array();
+
+/** The bytes of a checked path. */
+export function pathOf(given: PathLike): Uint8Array {
+  return pathBytes(given, 'a path');
 }
 
 /** Checks what names end with. */
@@ -140,7 +147,17 @@ export function namesContent(bytes: Uint8Array): boolean {
 }
 
 function isDots(name: Uint8Array): boolean {
-  return (name.length === 1 && name[0] === DOT) || (name.length === 2 && name[0] === DOT && name[1] === DOT);
+  return isDot(name) || isDotDot(name);
+}
+
+/** Whether a component means the directory that it is in. */
+export function isDot(name: Uint8Array): boolean {
+  return name.length === 1 && name[0] === DOT;
+}
+
+/** Whether a component means the directory above. */
+export function isDotDot(name: Uint8Array): boolean {
+  return name.length === 2 && name[0] === DOT && name[1] === DOT;
 }
 
 /** The last component; slashes at the end do not count. */

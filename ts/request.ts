@@ -1,7 +1,7 @@
 import type { NativeRequest } from './native.js';
 import type { BatchUse, TransferSettings } from './settings.js';
 import type { PlacedSource, Placement } from './placement.js';
-import { switchedOn } from './engine-options.js';
+import { nativeOptions, switchedOn } from './engine-options.js';
 
 /** All items are wanted. A slow reader holds up nothing, since nothing is transferred. */
 export const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
@@ -46,7 +46,7 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     ...batchOf(settings.batch),
     // Directories on the way are carried even if no directory is entered.
     switches: [...switchedOn(settings), ...(settings.relative && !settings.recursive ? ['dirs'] : [])],
-    options: settings,
+    options: nativeOptions(settings),
   };
 }
 

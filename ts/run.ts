@@ -140,8 +140,8 @@ export class Run {
       if (task.planning !== undefined) await this.#plan(task.planning);
       const result = await this.#attempts(task, native);
       if (this.#planning !== undefined) await this.#endPlanning();
-      this.#watch?.tell({ type: 'end', result });
-      this.#stream.push({ type: 'done', result });
+      this.#watch?.tell('end', () => ({ type: 'end', result }));
+      this.#stream.push(() => ({ type: 'done', result }));
       this.#stream.end();
       return result;
     } catch (error) {
@@ -153,7 +153,8 @@ export class Run {
         // The error of the run must not be hidden, so the failure to save the plan is added to it.
         if (thrown instanceof Error) thrown.message += `; and ${fromNative(failure).message}`;
       }
-      this.#watch?.tell({ type: 'error', error: thrown, canceled: this.#stopped !== undefined });
+      const canceled = this.#stopped !== undefined;
+      this.#watch?.tell('error', () => ({ type: 'error', error: thrown, canceled }));
       this.#stream.end({ error: thrown });
       throw thrown;
     } finally {
@@ -210,7 +211,8 @@ export class Run {
 
   async #pause(failure: SparsyncError, delayMs: number): Promise<void> {
     const { code, message } = failure;
-    this.#tell({ type: 'retry', attempt: this.#attempt, delayMs, code, message });
+    const attempt = this.#attempt;
+    this.#tell('retry', () => ({ type: 'retry', attempt, delayMs, code, message }));
     let timer: NodeJS.Timeout | undefined;
     const slept = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, delayMs);
@@ -223,14 +225,15 @@ export class Run {
     this.#attempt += 1;
   }
 
-  /** Tells everybody who listens. */
-  #tell(event: ConnectedEvent | RetryEvent): void {
+  /** Tells everybody who listens; without anybody the event is not made. */
+  #tell(type: 'connected' | 'retry', event: () => ConnectedEvent | RetryEvent): void {
     this.#stream.push(event);
-    this.#watch?.tell(event);
+    this.#watch?.tell(type, event);
   }
 
   async #once(task: Task, native: Native): Promise<SyncResult> {
-    if (isRemote(task.ends)) this.#watch?.tell({ type: 'connect', attempt: this.#attempt });
+    const attempt = this.#attempt;
+    if (isRemote(task.ends)) this.#watch?.tell('connect', () => ({ type: 'connect', attempt }));
     const link = await this.#open(task.link);
     let failure: unknown;
     try {
@@ -262,8 +265,9 @@ export class Run {
   async #transfer(task: Task, native: Native, link: OpenLink): Promise<SyncResult> {
     const { settings } = task;
     const { client } = link;
-    if (client !== undefined) this.#tell(connectedEvent(client, this.#attempt));
-    this.#watch?.tell({ type: 'transfer', attempt: this.#attempt });
+    const attempt = this.#attempt;
+    if (client !== undefined) this.#tell('connected', () => connectedEvent(client, attempt));
+    this.#watch?.tell('transfer', () => ({ type: 'transfer', attempt }));
     const probe = kindProbe(async (remote) => {
       try {
         return await client?.stat(remote.root, remote.path, settings.timeoutMs);
@@ -289,12 +293,12 @@ export class Run {
     this.#endAttempt();
     const result = toResult(outcome, {
       counters: this.#before,
-      attempts: this.#attempt,
+      attempts: attempt,
       durationMs: this.#elapsedMs(),
       dryRun: settings.dryRun,
       direction: placement.direction,
       // What carries the content of a pipe's session may have changed since it began.
-      transport: transportOf(client?.facts().transport),
+      transport: transportOf(client?.transport),
     });
     assertComplete(
       outcome,

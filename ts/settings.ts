@@ -27,7 +27,7 @@ import { recordOf } from './record.js';
 import type { Bootstrap } from './remote-program.js';
 import type { PlatformAbortSignal } from './platform.js';
 import { NOT_IN_PLAN, NOT_IN_VERIFY, TRANSFER_CHECKS } from './transfer.js';
-import { engineOptions } from './engine-options.js';
+import { engineOptions, STANDARD } from './engine-options.js';
 import type { EngineOptions } from './engine-options.js';
 import { listedPaths } from './selection.js';
 import type { Listed } from './selection.js';
@@ -61,21 +61,24 @@ export interface ConnectSettings {
 }
 
 /** Transfer options that were checked, with their defaults. */
-export interface TransferSettings extends EngineOptions {
-  readonly into: boolean;
-  readonly relative: boolean;
-  readonly impliedDirs: boolean;
-  readonly filesFrom: readonly Listed[] | undefined;
-  readonly items: boolean | undefined;
-  readonly filterEvents: boolean;
-  readonly whenFull: 'drop' | 'wait';
-  readonly retry: RetryPolicy;
-  readonly stopAt: Date | undefined;
-  readonly savePlan: string | undefined;
-  readonly applyPlan: string | undefined;
+export type TransferSettings = Readonly<Transfer>;
+
+/** The same while it is made. */
+interface Transfer extends EngineOptions {
+  into: boolean;
+  relative: boolean;
+  impliedDirs: boolean;
+  filesFrom: readonly Listed[] | undefined;
+  items: boolean | undefined;
+  filterEvents: boolean;
+  whenFull: 'drop' | 'wait';
+  retry: RetryPolicy;
+  stopAt: Date | undefined;
+  savePlan: string | undefined;
+  applyPlan: string | undefined;
   /** The file that is written, or read in place of a source. */
-  readonly batch: BatchUse | undefined;
-  readonly signal: PlatformAbortSignal | undefined;
+  batch: BatchUse | undefined;
+  signal: PlatformAbortSignal | undefined;
 }
 
 /** A file that a batch is written to or read from. */
@@ -225,29 +228,41 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
   };
 }
 
+/** What there is where nothing is given. */
+const TRANSFER_STANDARD: Transfer = {
+  ...STANDARD,
+  into: false,
+  relative: false,
+  impliedDirs: true,
+  filesFrom: undefined,
+  items: undefined,
+  filterEvents: false,
+  whenFull: 'drop',
+  retry: retryPolicy(false),
+  stopAt: undefined,
+  savePlan: undefined,
+  applyPlan: undefined,
+  batch: undefined,
+  signal: undefined,
+};
+
 function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
-  const engine = engineOptions(given);
-  addImplied(engine, given);
-  checkTogether(engine, given);
-  if (engine.suffix === '') delete engine.suffix;
-  mapOwners(engine, given);
+  const settings = engineOptions(TRANSFER_STANDARD, given);
+  addImplied(settings, given);
+  checkTogether(settings, given);
+  if (settings.suffix === '') settings.suffix = undefined;
+  mapOwners(settings, given);
   // A batch has the paths under which its entries arrive.
-  const relative = given.readBatch === undefined && (given.relative ?? given.filesFrom !== undefined);
-  return Object.assign(engine, {
-    into: given.into ?? false,
-    relative,
-    impliedDirs: given.impliedDirs ?? true,
-    filesFrom: given.filesFrom === undefined ? undefined : listedPaths(given.filesFrom, relative),
-    items: given.events?.items,
-    filterEvents: given.events?.filter ?? false,
-    whenFull: given.events?.whenFull ?? 'drop',
-    retry: retryPolicy(given.retry ?? false),
-    stopAt: given.stopAt,
-    savePlan: given.savePlan,
-    applyPlan: given.applyPlan,
-    batch: batchOf(given),
-    signal: given.signal,
-  });
+  settings.relative = given.readBatch === undefined && (given.relative ?? given.filesFrom !== undefined);
+  settings.filesFrom = given.filesFrom === undefined ? undefined : listedPaths(given.filesFrom, settings.relative);
+  if (given.events !== undefined) {
+    settings.items = given.events.items;
+    settings.filterEvents = given.events.filter ?? false;
+    settings.whenFull = given.events.whenFull ?? 'drop';
+  }
+  if (given.retry !== undefined) settings.retry = retryPolicy(given.retry);
+  settings.batch = batchOf(given);
+  return settings;
 }
 
 /** Adds what options stand for besides themselves. */
@@ -267,7 +282,7 @@ function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): voi
     if (engine[like].length > 0) throw excluding('snapshot.previous', like);
     engine[like] = [pathOf(previous)];
   }
-  if (BASES.some((name) => engine[name].length > 0)) engine.snapshot.linksNewest = false;
+  if (BASES.some((name) => engine[name].length > 0)) engine.snapshot = { ...engine.snapshot, linksNewest: false };
   if (engine.partialDir.length > 0) {
     engine.partial = true;
     if (engine.partialDir[0] !== 0x2f) {
@@ -344,6 +359,13 @@ const EXCLUSIONS: readonly Exclusion[] = [
   ['chown', (_, { chown = '' }) => ownersOf(chown).group !== undefined, { groupmap: isGiven('groupmap') }],
 ];
 
+/** The options by which a run asks for what cannot be combined. Most runs have none of them, and nothing is looked at. */
+const EXCLUDING: ReadonlySet<string> = new Set([
+  ...EXCLUSIONS.flatMap(([option]) => option.match(/\w+/g) ?? []),
+  'snapshot',
+  'suffix',
+]);
+
 function excluding(option: string, other: string, why?: string): ConfigError {
   const reason = why === undefined ? '' : `: ${why}`;
   return new ConfigError(`options ${option} and ${other} cannot be combined${reason}`, { details: { option } });
@@ -351,6 +373,7 @@ function excluding(option: string, other: string, why?: string): ConfigError {
 
 /** Rejects options that cannot be combined, or need one that is not there. */
 function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): void {
+  if (!Object.keys(given).some((name) => EXCLUDING.has(name))) return;
   for (const [option, isAsked, others, why] of EXCLUSIONS) {
     if (!isAsked(engine, given)) continue;
     const other = Object.keys(others).find((name) => others[name]?.(engine, given));
@@ -376,8 +399,8 @@ function batchOf(given: Checked<TransferOptions>): BatchUse | undefined {
 }
 
 /** A single owner for all files is a rule for all of them, which needs owners to be carried. */
-function mapOwners(engine: EngineOptions, { chown = '', owner, group: carriesGroup }: Checked<TransferOptions>): void {
-  const { user, group } = ownersOf(chown);
+function mapOwners(engine: EngineOptions, { chown, owner, group: carriesGroup }: Checked<TransferOptions>): void {
+  const { user, group } = chown === undefined ? {} : ownersOf(chown);
   if (user !== undefined) engine.usermap = `*:${user}`;
   if (group !== undefined) engine.groupmap = `*:${group}`;
   engine.owner = owner ?? engine.usermap !== undefined;

@@ -3,12 +3,12 @@ import type { Check, Checked } from './check.js';
 import { ConfigError } from './errors.js';
 import { pathOption } from './paths.js';
 import type { PathLike } from './paths.js';
-import type { NativeRequest } from './native.js';
+import type { NativeSnapshot as Snapshot } from './native.js';
 import type { KeepRule, SnapshotOptions } from './options.js';
 import { recordOf } from './record.js';
 
 /** The snapshot of a request. */
-export type NativeSnapshot = NativeRequest['options']['snapshot'];
+export type NativeSnapshot = Readonly<Snapshot>;
 
 /** What a rule counts. */
 export const KEPT = ['last', 'hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const;
@@ -32,12 +32,20 @@ const options: Check<Checked<SnapshotOptions>> = group<SnapshotOptions>({
 /** Checks the option. */
 export const snapshotOption: Check<SnapshotOptions> = options;
 
+/** A run that makes no snapshot. */
+export const NO_SNAPSHOT: NativeSnapshot = {
+  isAsked: false,
+  linksNewest: false,
+  reflinks: false,
+  ...recordOf(KEPT, () => 0),
+};
+
 /** The option in the form of the engine. Other directories to compare with are not known here. */
-export function nativeSnapshot(given: SnapshotOptions | undefined): NativeSnapshot {
+export function nativeSnapshot({ previous, reflink, keep }: SnapshotOptions): NativeSnapshot {
   return {
-    isAsked: given !== undefined,
-    linksNewest: given !== undefined && given.previous === undefined,
-    reflinks: given?.reflink === true,
-    ...recordOf(KEPT, (word) => given?.keep?.[word] ?? 0),
+    isAsked: true,
+    linksNewest: previous === undefined,
+    reflinks: reflink === true,
+    ...recordOf(KEPT, (word) => keep?.[word] ?? 0),
   };
 }

@@ -1,5 +1,3 @@
-import { recordOf } from './record.js';
-
 /**
  * The counters of a job. Every one only grows while an attempt runs. Amounts are in bytes, and exact up to 2^53.
  * The two totals are absent until both trees have been walked; after a retry they stay what they were until the new walk ends.
@@ -91,13 +89,32 @@ export interface SyncStats {
   streamsOpened: number;
 }
 
-/** The raw counters under the engine's own names. */
-export type Counters = Readonly<Record<string, number>>;
+/** The raw counters of a run, under the engine's own names. */
+export class Counters {
+  /** Where each name has its value. */
+  readonly #places: ReadonlyMap<string, number>;
+  readonly #values: Float64Array;
+
+  constructor(places: ReadonlyMap<string, number>, values: Float64Array) {
+    this.#places = places;
+    this.#values = values;
+  }
+
+  /** The value of a name; 0 for what was not counted. */
+  of(name: string): number {
+    return this.#values[this.#places.get(name) ?? -1] ?? 0;
+  }
+
+  /** Counters of the same names, each as a function says. */
+  map(valueOf: (name: string) => number): Counters {
+    return new Counters(this.#places, Float64Array.from(this.#places.keys(), valueOf));
+  }
+}
 
 /** Before the first attempt. */
-export const NO_COUNTERS: Counters = {};
+export const NO_COUNTERS: Counters = new Counters(new Map(), new Float64Array());
 
-/** Counters of what was seen of the trees. Every attempt sees the same, so they are not added up. */
+/** Counters of what was seen of the trees, and that it was. Every attempt sees the same, so they are not added up. */
 const SEEN: ReadonlySet<string> = new Set([
   'entries_source',
   'entries_destination',
@@ -107,6 +124,7 @@ const SEEN: ReadonlySet<string> = new Set([
   'devices_source',
   'specials_source',
   'symlink_bytes',
+  'walk_done',
 ]);
 
 /** What has counters: a native job. */
@@ -114,48 +132,47 @@ interface Counting {
   stats(into: Float64Array): void;
 }
 
-/** The names of all counters, in the order of their values. */
-let namesOfCounters: readonly string[] | undefined;
+/** The places of all counters, which are the same in all runs. */
+let places: ReadonlyMap<string, number> | undefined;
 
-/** Reads the counters of a native job without allocating an array each time. */
+/** Reads the counters of a native job. */
 export class CounterReader {
-  readonly #names: readonly string[];
-  readonly #values: Float64Array;
+  readonly #places: ReadonlyMap<string, number>;
 
   constructor(native: { statNames: () => readonly string[] }) {
-    namesOfCounters ??= native.statNames();
-    this.#names = namesOfCounters;
-    this.#values = new Float64Array(this.#names.length);
+    places ??= new Map(native.statNames().map((name, place) => [name, place]));
+    this.#places = places;
   }
 
   read(job: Counting): Counters {
-    job.stats(this.#values);
-    return recordOf(this.#names, (_, index) => this.#values[index] ?? 0);
+    const values = new Float64Array(this.#places.size);
+    job.stats(values);
+    return new Counters(this.#places, values);
   }
 }
 
 /** The counters of a later attempt, added to those of the attempts before it. */
 export function addAttempt(before: Counters, attempt: Counters): Counters {
   if (before === NO_COUNTERS) return attempt;
-  const sum: Record<string, number> = { ...before };
-  for (const [name, value] of Object.entries(attempt)) {
-    const earlier = before[name] ?? 0;
-    sum[name] = SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
-  }
-  // Content that earlier attempts brought over is not missing any more for a later one, but belongs to the total.
-  const other = (before['bytes_linked'] ?? 0) + (before['bytes_copied'] ?? 0);
-  const moved = (before['bytes_transferred'] ?? 0) + (before['bytes_reused'] ?? 0) - other;
-  const total = moved + (attempt['bytes_to_transfer'] ?? 0);
+  return attempt.map((name) => {
+    const [earlier, value] = [before.of(name), attempt.of(name)];
+    if (name === 'bytes_to_transfer') return totalOf(before, attempt);
+    return SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
+  });
+}
+
+/** The content to bring over. What earlier attempts brought is not missing any more for a later one, but belongs to the total. */
+function totalOf(before: Counters, attempt: Counters): number {
+  const other = before.of('bytes_linked') + before.of('bytes_copied');
+  const moved = before.of('bytes_transferred') + before.of('bytes_reused') - other;
+  const total = moved + attempt.of('bytes_to_transfer');
   // Until the later walk has ended, the total of the earlier one stands.
-  const isKnown = (attempt['walk_done'] ?? 0) > 0;
-  sum['bytes_to_transfer'] = isKnown ? total : Math.max(before['bytes_to_transfer'] ?? 0, total);
-  sum['walk_done'] = Math.max(before['walk_done'] ?? 0, attempt['walk_done'] ?? 0);
-  return sum;
+  return attempt.of('walk_done') > 0 ? total : Math.max(before.of('bytes_to_transfer'), total);
 }
 
 /** The counters as the public type. */
 export function toStats(counters: Counters): SyncStats {
-  const of = (name: string): number => counters[name] ?? 0;
+  const of = (name: string): number => counters.of(name);
   const walkDone = of('walk_done') > 0;
   return {
     entriesSource: of('entries_source'),

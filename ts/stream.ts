@@ -15,8 +15,8 @@ const PROGRESS_INTERVAL_MS = 100;
  * wants more: so a slow reader costs no memory here, and the engine decides what happens when the queue is full.
  */
 export class EventStream {
-  /** The parts that are still to be read: events of this process, and native jobs until they end. */
-  readonly #segments: (SyncEvent | NativeJob)[] = [];
+  /** The parts that are still to be read: events of this process, made when they are, and native jobs until they end. */
+  readonly #segments: ((() => SyncEvent) | NativeJob)[] = [];
   readonly #progress: () => ProgressEvent | undefined;
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
@@ -34,8 +34,8 @@ export class EventStream {
     this.#progress = progress;
   }
 
-  /** Adds an event made in this process. */
-  push(event: SyncEvent): void {
+  /** Adds an event of this process. */
+  push(event: () => SyncEvent): void {
     this.#segments.push(event);
     this.#changed();
   }
@@ -81,9 +81,9 @@ export class EventStream {
         if (segment === undefined) {
           if (this.#ended) break;
           await this.#change();
-        } else if ('type' in segment) {
+        } else if (typeof segment === 'function') {
           this.#segments.shift();
-          yield segment;
+          yield segment();
         } else {
           const batch = this.#fetch(segment);
           if (batch === undefined) await this.#change();
@@ -103,7 +103,7 @@ export class EventStream {
     while (!this.#ended || this.#segments.length > 0) {
       const segment = this.#segments[0];
       if (segment === undefined) await this.#change();
-      else if ('type' in segment) this.#segments.shift();
+      else if (typeof segment === 'function') this.#segments.shift();
       else {
         const batch = this.#fetch(segment);
         if (batch === undefined) await this.#change();

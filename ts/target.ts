@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 import { ConfigError } from './errors.js';
-import { bytesOf, joinNames, namesOf, pathBytes, percentDecoded, textOf } from './paths.js';
+import { bytesOf, hasNul, isDot, isDotDot, joinNames, namesOf, pathBytes, percentDecoded, textOf } from './paths.js';
 import { isPlain } from './check.js';
 import type { PathLike } from './paths.js';
 import { parseSshUrl, pipeParts, shownPlace } from './shell.js';
@@ -44,13 +44,14 @@ export type Location = PathLike | PipePlace;
 
 /** Parses a URL or another place on a server; everything else is a local path. */
 export function parseTarget(location: Location, what: string): Target {
+  // Every scheme ends with a colon, and most paths have none.
+  if (typeof location === 'string' && !location.includes(':'))
+    return { kind: 'local', path: pathBytes(location, what) };
   if (isPlace(location)) return pipeTarget(location, what);
   if (location instanceof URL && location.protocol === 'ssh:')
     return pipeTarget(parseSshUrl(location.href, what), what);
   if (location instanceof URL && location.protocol === 'sparsync:') return parseRemote(location.href, what);
   const bytes = pathBytes(location, what);
-  // Every scheme ends with a colon, and most paths have none.
-  if (!bytes.includes(0x3a)) return { kind: 'local', path: bytes };
   if (startsWithScheme(bytes)) return parseRemote(escapeBytes(bytes), what);
   if (/^ssh:\/\//i.test(textOf(bytes.subarray(0, 6)))) return pipeTarget(parseSshUrl(escapeBytes(bytes), what), what);
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):\/\//.exec(textOf(bytes.subarray(0, 40)))?.[1];
@@ -156,9 +157,9 @@ function escapeBytes(bytes: Uint8Array): string {
 export function remotePathNames(path: string | Uint8Array, what: string): Uint8Array[] {
   const bytes = typeof path === 'string' ? bytesOf(path) : path;
   if (!(bytes instanceof Uint8Array)) throw new ConfigError(`${what} must be a string or a Uint8Array`);
-  if (bytes.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
-  const names = namesOf(bytes).filter((name) => textOf(name) !== '.');
-  if (names.some((name) => textOf(name) === '..')) {
+  if (hasNul(path, bytes)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
+  const names = namesOf(bytes).filter((name) => !isDot(name));
+  if (names.some(isDotDot)) {
     throw new ConfigError(`${what} cannot contain ".."`, { path: textOf(bytes) });
   }
   return names;

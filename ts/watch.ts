@@ -20,17 +20,16 @@ const OPEN_TELEMETRY = Symbol.for('opentelemetry.js.api.1');
 /** Reports one run: to `node:diagnostics_channel`, a logger, and OpenTelemetry if the program uses it. */
 export class RunWatch {
   readonly #watch: Watch;
-  readonly #run: WatchedRun;
-  readonly #listeners: RunListener[] = [publishRun];
+  readonly #ends: Ends;
+  readonly #dryRun: boolean;
+  /** The run as it is told; it is made for the first one who listens. */
+  #run: WatchedRun | undefined;
+  readonly #listeners: RunListener[] = [];
 
-  constructor(watch: Watch, { sources, destination }: Ends, dryRun: boolean) {
+  constructor(watch: Watch, ends: Ends, dryRun: boolean) {
     this.#watch = watch;
-    this.#run = {
-      operation: watch.operation,
-      sources: sources.map(shown),
-      destination: shown(destination),
-      dryRun,
-    };
+    this.#ends = ends;
+    this.#dryRun = dryRun;
   }
 
   /** Loads the modules for the reports, if any are needed, and reports the beginning. */
@@ -41,12 +40,28 @@ export class RunWatch {
       const listener = (await import('./tracing.js')).runTracer();
       if (listener !== undefined) this.#listeners.push(listener);
     }
-    this.tell({ type: 'start' });
+    this.tell('start', () => ({ type: 'start' }));
   }
 
-  /** Tells what happens. */
-  tell(message: RunMessage): void {
-    callListeners(this.#listeners, this.#run, message);
+  /** Tells what happens, if anybody listens: most runs have nobody who does. */
+  tell(type: RunMessage['type'], message: () => RunMessage): void {
+    const channels = builtin('node:diagnostics_channel');
+    const name = `sparsync:run:${type}`;
+    const isSubscribed = channels.hasSubscribers(name);
+    if (!isSubscribed && this.#listeners.length === 0) return;
+    const publish: RunListener = (run, told) => channels.channel(name).publish({ run, ...told });
+    callListeners(isSubscribed ? [publish, ...this.#listeners] : this.#listeners, this.#told(), message());
+  }
+
+  #told(): WatchedRun {
+    const { sources, destination } = this.#ends;
+    this.#run ??= {
+      operation: this.#watch.operation,
+      sources: sources.map(shown),
+      destination: shown(destination),
+      dryRun: this.#dryRun,
+    };
+    return this.#run;
   }
 }
 
@@ -66,13 +81,6 @@ export async function serverListeners(logger: Logger | undefined): Promise<Serve
 }
 
 const SERVER_CHANNEL = 'sparsync:server';
-
-/** Publishes on `sparsync:run:TYPE`, if there is a subscriber. */
-function publishRun(run: WatchedRun, message: RunMessage): void {
-  const channels = builtin('node:diagnostics_channel');
-  const name = `sparsync:run:${message.type}`;
-  if (channels.hasSubscribers(name)) channels.channel(name).publish({ run, ...message });
-}
 
 /** A place as a person would write it. */
 function shown(target: Target): string {

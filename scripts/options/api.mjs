@@ -51,7 +51,7 @@ export const TRANSFER_CHECKS: {
   recordOf(SWITCHES, () => flag),
   {
     ${apis
-      .filter(({ switched }) => switched === undefined)
+      .filter(({ isSwitch }) => isSwitch !== true)
       .map(({ name, check }) => `${name}: ${check},`)
       .join('\n')}
   },
@@ -66,15 +66,48 @@ export const NOT_IN_VERIFY = [${quoted(beyond(EVERY))}] as const;
   );
 }
 
+/** The defaults, and how they are added. */
+function withDefaults() {
+  const asked = apis.filter((api) => api.asked !== undefined);
+  const made = apis.filter((api) => api.made !== undefined);
+  return `/** What there is where nothing is given. What each call asks for is not in it yet. */
+export const STANDARD: Readonly<EngineOptions> = {
+  ${apis.map(({ name, type, standard }) => `${name}: ${standard ?? (type === 'boolean' ? 'false' : '0')},`).join('\n')}
+};
+
+/**
+ * Adds the defaults: a copy of \`standard\` alone, and then what was given, since a literal that looks for each option, or that has
+ * more than the copy in it, takes three times as long in a process that syncs now and then.
+ */
+export function engineOptions<Options extends EngineOptions>(standard: Readonly<Options>, given: Given): Options {
+  const options: Options = { ...standard };
+  for (const [name, value] of Object.entries(given)) if (name in standard) Reflect.set(options, name, value);
+  ${asked.map(({ name, asked: expression }) => `options.${name} = given.${name} ?? ${expression};`).join('\n')}
+  ${made
+    .map(
+      ({ name, made: expression }) =>
+        `if (given.${name} !== undefined) options.${name} = ${expression(`given.${name}`)};`,
+    )
+    .join('\n')}
+  return options;
+}`;
+}
+
+const orNull = (setting) => `${setting} ?? null`;
+
 /** The module of what the engine takes: types and defaults. */
 export function engineModule() {
-  const standard = ({ name, switched, setting }) =>
-    `${name}: ${switched === undefined ? setting(`given.${name}`) : `given.${name} ?? ${switched}`},`;
-  const isOptional = ({ optional }) => optional === true;
+  const switches = apis.filter(({ isSwitch }) => isSwitch === true);
+  const handed = requested
+    .filter(({ kind }) => kind.api.isSwitch !== true)
+    .map(({ name, kind }) => {
+      const handed = kind.binding.handed ?? (kind.api.standard === 'undefined' ? orNull : String);
+      return handed(`options.${name}`);
+    });
   return module(
-    {},
+    { './native.js': ['type NativeRequest'] },
     `/** What is on or off. */
-export const SWITCHES = [${quoted(apis.filter(({ switched }) => switched !== undefined).map(({ name }) => name))}] as const;
+export const SWITCHES = [${quoted(switches.map(({ name }) => name))}] as const;
 
 /** How long the other end may say nothing, in milliseconds, unless it is given: questions outside of runs share it. */
 export const TIMEOUT_MS = ${apis.find(({ name }) => name === 'timeoutMs').standard};
@@ -86,26 +119,14 @@ interface Given {
 
 /** The options that the engine takes, complete. */
 export interface EngineOptions {
-  ${apis.map((api) => `${api.name}${isOptional(api) ? '?' : ''}: ${api.type};`).join('\n')}
+  ${apis.map(({ name, type }) => `${name}: ${type};`).join('\n')}
 }
 
-/**
- * Adds the defaults. One literal makes an object that is built and read fast; one that a loop over the names fills takes
- * three times as long in a process that syncs now and then.
- */
-// oxlint-disable-next-line max-lines-per-function -- it is the list of all options
-export function engineOptions(given: Given): EngineOptions {
-  const options: EngineOptions = {
-    ${apis
-      .filter((api) => !isOptional(api))
-      .map(standard)
-      .join('\n')}
-  };
-  ${apis
-    .filter(isOptional)
-    .map(({ name }) => `if (given.${name} !== undefined) options.${name} = given.${name};`)
-    .join('\n')}
-  return options;
+${withDefaults()}
+
+/** What is not merely on or off, in the order of the binding. */
+export function nativeOptions(options: EngineOptions): NativeRequest['options'] {
+  return [${handed.join(', ')}];
 }
 
 /** The names of the switches that are on. */

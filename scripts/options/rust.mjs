@@ -17,8 +17,6 @@ function wrapped(text, start) {
 
 const documentation = (text, indent) => wrapped(text, `${indent}/// `);
 
-const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
 /** `use` lines for names by their modules, as rustfmt wants them. */
 function uses(needs) {
   const byModule = new Map();
@@ -141,14 +139,13 @@ ${message('Request', 'request', '', '')}
 
 /** The module of crate/napi. */
 export function bindingModule() {
-  const isSwitch = ({ kind }) => kind.api.switched !== undefined;
+  const isSwitch = ({ kind }) => kind.api.isSwitch === true;
   const [switches, others] = [requested.filter(isSwitch), requested.filter((row) => !isSwitch(row))];
   const types = others.map(
-    ({ name, kind, meaning }) => `${documentation(meaning, '    ')}\n    pub ${snake(name)}: ${kind.binding.type},`,
+    ({ name, kind, meaning }) => `    /// \`${name}\`: ${meaning}\n    pub ${kind.binding.type},`,
   );
-  const loaded = others.filter(({ kind }) => kind.binding.load !== undefined);
-  const loads = loaded.map(
-    ({ name, field, kind }) => `        request.${field.at} = ${kind.binding.load(`self.${snake(name)}`)};`,
+  const loads = others.flatMap(({ field, kind }, at) =>
+    kind.binding.load === undefined ? [] : [`        request.${field.at} = ${kind.binding.load(`self.${at}`)};`],
   );
   const places = switches.map(({ name, field }) => `        "${name}" => &mut request.${field.at},`);
   return `//! The options of a run as JavaScript has them.
@@ -161,11 +158,12 @@ use sparsync_core::{Error, ErrorKind, Result};
 
 ${uses(others.map(({ kind }) => kind.binding.needs ?? {})).join('\n')}
 
-/// The options of a run that are not merely on or off.
-#[napi(object, object_to_js = false)]
-pub struct NativeTransfer {
+/// The options of a run that are not merely on or off, by their places: an element is one call of Node-API, a property by its name
+/// three.
+#[napi(array, object_to_js = false, use_nullable = true)]
+pub struct NativeTransfer(
 ${types.join('\n')}
-}
+);
 
 impl NativeTransfer {
     /// Sets what a request says of them.

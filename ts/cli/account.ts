@@ -471,7 +471,7 @@ export async function accountOf(
  */
 function topTells({ prefix, single }: Arrival, transfer: TransferOptions): boolean {
   const { compareDest, copyDest, linkDest, reflinkDest } = transfer;
-  const states = [compareDest, copyDest, linkDest, reflinkDest].flatMap(pathsOf);
+  const states = [compareDest, copyDest, linkDest, reflinkDest].flatMap((given) => pathsOf(given ?? []));
   return prefix === '' && single === undefined && states.length === 0;
 }
 

@@ -130,8 +130,6 @@ pub struct NativeFacts {
     pub remote_address: String,
     /// The key that is to follow the server's.
     pub next_key: Option<NativeNextKey>,
-    /// What carries it: `quic`, `tcp` or `pipe`.
-    pub transport: String,
     /// Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
     pub udp: Option<String>,
 }
@@ -178,7 +176,7 @@ impl NativeClient {
         promise(env, Client::connect_by(options), NativeClient::open)
     }
 
-    /// What is known of the connection: all of it at once, since each crossing takes longer than what it brings.
+    /// What else is known of the connection: all of it at once, since each crossing takes longer than what it brings.
     #[napi(catch_unwind)]
     pub fn facts(&self) -> NativeFacts {
         let client = &self.client;
@@ -186,9 +184,14 @@ impl NativeClient {
             server_key: client.server_key().map(|key| key.to_string()).unwrap_or_default(),
             remote_address: client.address().to_owned(),
             next_key: client.announced().map(next_key),
-            transport: client.transport().word().to_owned(),
             udp: client.udp().map(|udp| udp.word().to_owned()),
         }
+    }
+
+    /// What carries it: `quic`, `tcp` or `pipe`.
+    #[napi(getter, catch_unwind)]
+    pub fn transport(&self) -> &'static str {
+        self.client.transport().word()
     }
 
     /// Whether the connection has ended.

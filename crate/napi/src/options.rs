@@ -319,7 +319,7 @@ impl NativeRequest {
     /// The run, and where each of its filter rules was written.
     pub(crate) fn load(self) -> Result<(Run, Vec<RuleOrigin>)> {
         // Files of rules are read here, before the rest of the request is converted.
-        let RuleList { rules, origins } = RuleList::read(&given_rules(&self.options.filter))?;
+        let RuleList { rules, origins } = RuleList::read(&given_rules(&self.options.0))?;
         let (remote_path, source_is_directory) = match self.remote_path.strip_suffix(b"/") {
             Some(directory) => (directory, true),
             None => (&self.remote_path[..], false),

@@ -28,7 +28,7 @@ pub struct NativeSnapshot {
 }
 
 impl NativeSnapshot {
-    pub(crate) fn load(&self) -> Snapshot {
+    pub(crate) fn load(self) -> Snapshot {
         let keep = Keep {
             last: self.last.into(),
             hourly: self.hourly.into(),

@@ -10,106 +10,107 @@ use crate::options::{NativeRule, chmod, directories, id_map, lanes, suffix, whol
 use crate::snapshots::NativeSnapshot;
 use crate::words::{NativeChanging, NativeCompare, NativeCompression, NativeDurability, NativeMissingSources};
 
-/// The options of a run that are not merely on or off.
-#[napi(object, object_to_js = false)]
-pub struct NativeTransfer {
-    /// Which entries belong to the run: the first rule that matches decides.
-    pub filter: Vec<NativeRule>,
-    /// Changes of the source's permission bits before they are compared.
-    pub chmod: Option<String>,
-    /// Maps owners of the source to owners at the destination: the first rule that matches decides.
-    pub usermap: Option<String>,
-    /// The same for groups.
-    pub groupmap: Option<String>,
-    /// Whether the receiver tries what needs the rights of root.
-    pub super_user: Option<bool>,
-    /// How content is compared.
-    pub compare: NativeCompare,
-    /// How times are compared.
-    pub modify_window_ns: f64,
-    /// Regular files of more bytes than this are skipped.
-    pub max_size: Option<f64>,
-    /// Regular files of fewer bytes than this are skipped.
-    pub min_size: Option<f64>,
-    /// Large files that changed are sent whole, without looking for what the destination has of them.
-    pub whole_file: Option<bool>,
-    /// The destination is a series, of which the run makes the next snapshot.
-    pub snapshot: NativeSnapshot,
-    /// The directory for partial files; a relative one is in the directory of each file.
-    pub partial_dir: napi::bindgen_prelude::Uint8Array,
-    /// The directory for files until they are complete.
-    pub temp_dir: napi::bindgen_prelude::Uint8Array,
-    /// The directory for backups, which have their paths there.
-    pub backup_dir: napi::bindgen_prelude::Uint8Array,
-    /// The suffix of the names of backups.
-    pub suffix: Option<String>,
-    /// What is the same in one of these directories is not made.
-    pub compare_dest: Vec<napi::bindgen_prelude::Uint8Array>,
-    /// What one of these directories has is copied from there.
-    pub copy_dest: Vec<napi::bindgen_prelude::Uint8Array>,
-    /// What is the same in one of these directories becomes a hard link to that.
-    pub link_dest: Vec<napi::bindgen_prelude::Uint8Array>,
-    /// What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.
-    pub reflink_dest: Vec<napi::bindgen_prelude::Uint8Array>,
-    /// What a missing source means.
-    pub missing_sources: NativeMissingSources,
-    /// No more deletions than this.
-    pub max_delete: Option<f64>,
-    /// The guard against mass deletion is lifted.
-    pub allow_mass_delete: bool,
-    /// When packs are compressed.
-    pub compression: NativeCompression,
-    /// Files whose names end with a dot and one of these are not compressed.
-    pub skip_compress: Option<String>,
-    /// What happens to a file that changes each time that it is read.
-    pub changing: NativeChanging,
-    /// What is on disk at the end.
-    pub durability: NativeDurability,
-    /// The run ends when neither side worked for this many milliseconds; 0 means never.
-    pub timeout_ms: f64,
-    /// The most bytes that the sender sends per second; 0 is no limit.
-    pub bwlimit: f64,
-    /// Lanes that transfer content in parallel.
-    pub lanes: u32,
-    /// How long to wait for another writer, in milliseconds.
-    pub lock_wait_ms: f64,
-    /// Both ends measure where their time goes, and report it at the end.
-    pub profile: bool,
-}
+/// The options of a run that are not merely on or off, by their places: an element is one call of Node-API, a property by its name
+/// three.
+#[napi(array, object_to_js = false, use_nullable = true)]
+pub struct NativeTransfer(
+    /// `filter`: Which entries belong to the run: the first rule that matches decides.
+    pub Vec<NativeRule>,
+    /// `chmod`: Changes of the source's permission bits before they are compared.
+    pub Option<String>,
+    /// `usermap`: Maps owners of the source to owners at the destination: the first rule that matches decides.
+    pub Option<String>,
+    /// `groupmap`: The same for groups.
+    pub Option<String>,
+    /// `superUser`: Whether the receiver tries what needs the rights of root.
+    pub Option<bool>,
+    /// `compare`: How content is compared.
+    pub NativeCompare,
+    /// `modifyWindowNs`: How times are compared.
+    pub f64,
+    /// `maxSize`: Regular files of more bytes than this are skipped.
+    pub Option<f64>,
+    /// `minSize`: Regular files of fewer bytes than this are skipped.
+    pub Option<f64>,
+    /// `wholeFile`: Large files that changed are sent whole, without looking for what the destination has of them.
+    pub Option<bool>,
+    /// `snapshot`: The destination is a series, of which the run makes the next snapshot.
+    pub Option<NativeSnapshot>,
+    /// `partialDir`: The directory for partial files; a relative one is in the directory of each file.
+    pub Option<napi::bindgen_prelude::Uint8Array>,
+    /// `tempDir`: The directory for files until they are complete.
+    pub Option<napi::bindgen_prelude::Uint8Array>,
+    /// `backupDir`: The directory for backups, which have their paths there.
+    pub Option<napi::bindgen_prelude::Uint8Array>,
+    /// `suffix`: The suffix of the names of backups.
+    pub Option<String>,
+    /// `compareDest`: What is the same in one of these directories is not made.
+    pub Option<Vec<napi::bindgen_prelude::Uint8Array>>,
+    /// `copyDest`: What one of these directories has is copied from there.
+    pub Option<Vec<napi::bindgen_prelude::Uint8Array>>,
+    /// `linkDest`: What is the same in one of these directories becomes a hard link to that.
+    pub Option<Vec<napi::bindgen_prelude::Uint8Array>>,
+    /// `reflinkDest`: What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.
+    pub Option<Vec<napi::bindgen_prelude::Uint8Array>>,
+    /// `missingSources`: What a missing source means.
+    pub NativeMissingSources,
+    /// `maxDelete`: No more deletions than this.
+    pub Option<f64>,
+    /// `allowMassDelete`: The guard against mass deletion is lifted.
+    pub bool,
+    /// `compression`: When packs are compressed.
+    pub NativeCompression,
+    /// `skipCompress`: Files whose names end with a dot and one of these are not compressed.
+    pub Option<String>,
+    /// `changing`: What happens to a file that changes each time that it is read.
+    pub NativeChanging,
+    /// `durability`: What is on disk at the end.
+    pub NativeDurability,
+    /// `timeoutMs`: The run ends when neither side worked for this many milliseconds; 0 means never.
+    pub f64,
+    /// `bwlimit`: The most bytes that the sender sends per second; 0 is no limit.
+    pub f64,
+    /// `lanes`: Lanes that transfer content in parallel.
+    pub u32,
+    /// `lockWaitMs`: How long to wait for another writer, in milliseconds.
+    pub f64,
+    /// `profile`: Both ends measure where their time goes, and report it at the end.
+    pub bool,
+);
 
 impl NativeTransfer {
     /// Sets what a request says of them.
     pub(crate) fn set(self, request: &mut Request) -> Result<()> {
-        request.chmod = chmod(self.chmod.as_deref())?;
-        request.user_map = id_map("usermap", self.usermap.as_deref())?;
-        request.group_map = id_map("groupmap", self.groupmap.as_deref())?;
-        request.super_user = self.super_user;
-        request.attributes.compare = self.compare.into();
-        request.attributes.window = window(self.modify_window_ns);
-        request.selection.max_size = self.max_size.map(whole);
-        request.selection.min_size = self.min_size.map(whole);
-        request.whole_file = self.whole_file;
-        request.snapshot = self.snapshot.load();
-        request.partial_dir = self.partial_dir.to_vec();
-        request.temp_dir = self.temp_dir.to_vec();
-        request.backup_dir = self.backup_dir.to_vec();
-        request.suffix = suffix(self.suffix)?;
-        request.compare_dest = directories(&self.compare_dest)?;
-        request.copy_dest = directories(&self.copy_dest)?;
-        request.link_dest = directories(&self.link_dest)?;
-        request.reflink_dest = directories(&self.reflink_dest)?;
-        request.missing_sources = self.missing_sources.into();
-        request.deletion.max = self.max_delete.map(whole);
-        request.deletion.allow_mass = self.allow_mass_delete;
-        request.compression = self.compression.into();
-        request.skip_compress = self.skip_compress.clone().unwrap_or_default().into_bytes();
-        request.changing = self.changing.into();
-        request.durability = self.durability.into();
-        request.timeout_ms = whole(self.timeout_ms);
-        request.bwlimit = whole(self.bwlimit);
-        request.lanes = lanes(self.lanes)?;
-        request.lock_wait_ms = whole(self.lock_wait_ms);
-        request.profile = self.profile;
+        request.chmod = chmod(self.1.as_deref())?;
+        request.user_map = id_map("usermap", self.2.as_deref())?;
+        request.group_map = id_map("groupmap", self.3.as_deref())?;
+        request.super_user = self.4;
+        request.attributes.compare = self.5.into();
+        request.attributes.window = window(self.6);
+        request.selection.max_size = self.7.map(whole);
+        request.selection.min_size = self.8.map(whole);
+        request.whole_file = self.9;
+        request.snapshot = self.10.map(NativeSnapshot::load).unwrap_or_default();
+        request.partial_dir = self.11.map(|path| path.to_vec()).unwrap_or_default();
+        request.temp_dir = self.12.map(|path| path.to_vec()).unwrap_or_default();
+        request.backup_dir = self.13.map(|path| path.to_vec()).unwrap_or_default();
+        request.suffix = suffix(self.14)?;
+        request.compare_dest = directories(self.15.as_deref().unwrap_or_default())?;
+        request.copy_dest = directories(self.16.as_deref().unwrap_or_default())?;
+        request.link_dest = directories(self.17.as_deref().unwrap_or_default())?;
+        request.reflink_dest = directories(self.18.as_deref().unwrap_or_default())?;
+        request.missing_sources = self.19.into();
+        request.deletion.max = self.20.map(whole);
+        request.deletion.allow_mass = self.21;
+        request.compression = self.22.into();
+        request.skip_compress = self.23.clone().unwrap_or_default().into_bytes();
+        request.changing = self.24.into();
+        request.durability = self.25.into();
+        request.timeout_ms = whole(self.26);
+        request.bwlimit = whole(self.27);
+        request.lanes = lanes(self.28)?;
+        request.lock_wait_ms = whole(self.29);
+        request.profile = self.30;
         Ok(())
     }
 }
