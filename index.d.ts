@@ -738,7 +738,10 @@ export interface NativeStat {
   mode: number
 }
 
-/** The options of a run that are not merely on or off, by their places: to look for each by its name takes four times as long. */
+/**
+ * The options of a run that are not merely on or off, by their places: an element is one call of Node-API, a property by its name
+ * three.
+ */
 export type NativeTransfer =
   [/** `filter`: Which entries belong to the run: the first rule that matches decides. */
   field0: Array<NativeRule>, /** `chmod`: Changes of the source's permission bits before they are compared. */
