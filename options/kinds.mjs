@@ -1,9 +1,10 @@
 // The kinds of values that options have: for each what it is in a request, in the binding, in the API and on the command line.
 //   rust      type in the request, its codec where the type does not tell it, what it starts from, what it needs imported, and
 //             when a request asks for it: has a value that it has not by default, of a choice the one that is named
-//   binding   type in the binding, the expression that loads it, and the one that hands it over, where that is not the setting itself
-//   api       check and its type, type of the setting, its default, where that is asked for in each call the expression for that,
-//             where it is not what was given the expression that makes it of that, and what these need imported
+//   binding   type in the binding; the expression that loads it; the expression that hands over the setting, where that is not the
+//             setting itself
+//   api       check and its type; type of the setting; its default, or the expression that each call asks for that; the expression
+//             that makes the setting of what was given, where the two differ; imports of all these
 //   command   the expression that reads the flag, what that needs imported, and the name of the value in the help
 //   document  range and default for people
 
@@ -67,7 +68,7 @@ const isSome = (member) => `${member}.is_some()`;
 const isNotEmpty = (member) => `!${member}.is_empty()`;
 
 /** What is empty is not handed over: an array or its bytes cost more than most options. */
-const isThere = (setting) => `${setting}.length > 0 ? ${setting} : null`;
+const unlessEmpty = (setting) => `${setting}.length > 0 ? ${setting} : null`;
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, '_');
 
@@ -304,7 +305,7 @@ export function directory() {
     binding: {
       type: 'Option<napi::bindgen_prelude::Uint8Array>',
       load: (member) => `${member}.map(|path| path.to_vec()).unwrap_or_default()`,
-      handed: isThere,
+      handed: unlessEmpty,
     },
     api: {
       check: 'pathOption',
@@ -326,7 +327,7 @@ export function directories() {
     binding: {
       type: 'Option<Vec<napi::bindgen_prelude::Uint8Array>>',
       load: (member) => `directories(${member}.as_deref().unwrap_or_default())?`,
-      handed: isThere,
+      handed: unlessEmpty,
       needs: { options: ['directories'] },
     },
     api: {

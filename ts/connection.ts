@@ -138,7 +138,7 @@ export class Connection {
 
   /** Why that is not QUIC, where it would have been taken. */
   get udp(): UdpOutcome | undefined {
-    return udpOutcomeOf(this.#last?.facts().udp).udp;
+    return udpOutcomeOf(this.#last?.udp).udp;
   }
 
   /** The current estimate of the round-trip time in milliseconds. */

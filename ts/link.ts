@@ -162,18 +162,24 @@ export async function closeQuietly(client: NativeClient): Promise<void> {
   }
 }
 
-/** What an attempt tells about its connection. */
-export function connectedEvent(client: NativeClient, attempt: number): ConnectedEvent {
-  const { serverKey, remoteAddress, udp, nextKey: announced } = client.facts();
-  const nextKey = nextKeyOf(announced);
-  return {
-    type: 'connected',
-    serverKey,
-    ...(nextKey === undefined ? {} : { nextKey }),
-    remoteAddress,
-    transport: transportOf(client.transport),
-    ...udpOutcomeOf(udp),
-    attempt,
+/**
+ * What an attempt tells about its connection as it is now. The event is made when somebody asks for it; what may be another one
+ * by then, in a session that began in a pipe, is taken at once.
+ */
+export function connectedEvent(client: NativeClient, attempt: number): () => ConnectedEvent {
+  const { transport, udp } = client;
+  return () => {
+    const { serverKey, remoteAddress, nextKey: announced } = client.facts();
+    const nextKey = nextKeyOf(announced);
+    return {
+      type: 'connected',
+      serverKey,
+      ...(nextKey === undefined ? {} : { nextKey }),
+      remoteAddress,
+      transport: transportOf(transport),
+      ...udpOutcomeOf(udp ?? undefined),
+      attempt,
+    };
   };
 }
 

@@ -226,7 +226,7 @@ export class Run {
   }
 
   /** Tells everybody who listens; without anybody the event is not made. */
-  #tell(type: 'connected' | 'retry', event: () => ConnectedEvent | RetryEvent): void {
+  #tell<Told extends ConnectedEvent | RetryEvent>(type: Told['type'], event: () => Told): void {
     this.#stream.push(event);
     this.#watch?.tell(type, event);
   }
@@ -266,7 +266,7 @@ export class Run {
     const { settings } = task;
     const { client } = link;
     const attempt = this.#attempt;
-    if (client !== undefined) this.#tell('connected', () => connectedEvent(client, attempt));
+    if (client !== undefined) this.#tell('connected', connectedEvent(client, attempt));
     this.#watch?.tell('transfer', () => ({ type: 'transfer', attempt }));
     const probe = kindProbe(async (remote) => {
       try {

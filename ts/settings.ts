@@ -63,7 +63,7 @@ export interface ConnectSettings {
 /** Transfer options that were checked, with their defaults. */
 export type TransferSettings = Readonly<Transfer>;
 
-/** The same while it is made. */
+/** Settings that are still changed. */
 interface Transfer extends EngineOptions {
   into: boolean;
   relative: boolean;
@@ -228,8 +228,11 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
   };
 }
 
-/** What there is where nothing is given. */
-const TRANSFER_STANDARD: Transfer = {
+/**
+ * The settings of a call without options. An option whose name is here is taken over as it was given, if `transferDefaults` does
+ * not replace it.
+ */
+const TRANSFER_STANDARD: Readonly<Transfer> = {
   ...STANDARD,
   into: false,
   relative: false,
@@ -301,8 +304,16 @@ type Switch = {
 /** Whether a run asks for something. */
 type Asked = (engine: EngineOptions, given: Checked<TransferOptions>) => boolean;
 
-/** An option, whether a run asks for it, the options that it cannot be combined with where they are asked for, and why. */
-type Exclusion = readonly [option: string, isAsked: Asked, others: Readonly<Record<string, Asked>>, why?: string];
+/**
+ * An option, whether a run asks for it, the options that it cannot be combined with where they are asked for, and why. A run that
+ * asks for one of the first kind is given an option of the table, if by another one that implies it.
+ */
+type Exclusion = readonly [
+  option: keyof TransferOptions,
+  isAsked: Asked,
+  others: Readonly<Record<string, Asked>>,
+  why?: string,
+];
 
 const on =
   (name: Switch): Asked =>
@@ -327,13 +338,15 @@ const onlyWriteBatch = isGiven('onlyWriteBatch');
 const readBatch = isGiven('readBatch');
 // A second attempt would see the work of the first, or find another tree than the plan.
 const retry: Asked = (_, given) => given.retry !== undefined && retryPolicy(given.retry).attempts > 0;
+const notInPlace = { delayUpdates: on('delayUpdates'), partialDir };
 const batched = { savePlan, applyPlan, retry, removeSourceFiles };
 
 /** The options that cannot be combined. They are looked at in this order. */
 const EXCLUSIONS: readonly Exclusion[] = [
   ['detectRenames', on('detectRenames'), { publish, snapshot }, 'nothing is deleted in a tree that is new'],
   ...BASES.map((name, at): Exclusion => [name, hasPaths(name), recordOf(BASES.slice(at + 1), hasPaths)]),
-  ['inplace (append)', ({ inplace, append }) => inplace || append, { delayUpdates: on('delayUpdates'), partialDir }],
+  ['inplace', on('inplace'), notInPlace],
+  ['append', on('append'), notInPlace],
   ['append', on('append'), { wholeFile: (_, given) => given.wholeFile === true }, 'what is there is not sent'],
   ['writeDevices', on('writeDevices'), { 'inplace: false': (_, given) => given.inplace === false }],
   ['writeDevices', on('writeDevices'), { backup: on('backup') }, 'the content of a device is not kept'],
@@ -359,12 +372,8 @@ const EXCLUSIONS: readonly Exclusion[] = [
   ['chown', (_, { chown = '' }) => ownersOf(chown).group !== undefined, { groupmap: isGiven('groupmap') }],
 ];
 
-/** The options by which a run asks for what cannot be combined. Most runs have none of them, and nothing is looked at. */
-const EXCLUDING: ReadonlySet<string> = new Set([
-  ...EXCLUSIONS.flatMap(([option]) => option.match(/\w+/g) ?? []),
-  'snapshot',
-  'suffix',
-]);
+/** The options that exclude others. Most runs are given none of them, and nothing is looked at. */
+const EXCLUDING: ReadonlySet<string> = new Set(EXCLUSIONS.map(([option]) => option));
 
 function excluding(option: string, other: string, why?: string): ConfigError {
   const reason = why === undefined ? '' : `: ${why}`;
@@ -373,12 +382,7 @@ function excluding(option: string, other: string, why?: string): ConfigError {
 
 /** Rejects options that cannot be combined, or need one that is not there. */
 function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): void {
-  if (!Object.keys(given).some((name) => EXCLUDING.has(name))) return;
-  for (const [option, isAsked, others, why] of EXCLUSIONS) {
-    if (!isAsked(engine, given)) continue;
-    const other = Object.keys(others).find((name) => others[name]?.(engine, given));
-    if (other !== undefined) throw excluding(option, other, why);
-  }
+  if (Object.keys(given).some((name) => EXCLUDING.has(name))) checkExclusions(engine, given);
   if (engine.detectRenames && !engine.delete) {
     throw new ConfigError('option detectRenames needs delete: without it nothing loses its old name', {
       details: { option: 'detectRenames' },
@@ -386,6 +390,14 @@ function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): 
   }
   if (engine.suffix === '' && engine.backupDir.length === 0) {
     throw new ConfigError('option suffix cannot be empty without backupDir', { details: { option: 'suffix' } });
+  }
+}
+
+function checkExclusions(engine: EngineOptions, given: Checked<TransferOptions>): void {
+  for (const [option, isAsked, others, why] of EXCLUSIONS) {
+    if (!isAsked(engine, given)) continue;
+    const other = Object.keys(others).find((name) => others[name]?.(engine, given));
+    if (other !== undefined) throw excluding(option, other, why);
   }
 }
 

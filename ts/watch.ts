@@ -44,13 +44,14 @@ export class RunWatch {
   }
 
   /** Tells what happens, if anybody listens: most runs have nobody who does. */
-  tell(type: RunMessage['type'], message: () => RunMessage): void {
+  tell<Message extends RunMessage>(type: Message['type'], message: () => Message): void {
     const channels = builtin('node:diagnostics_channel');
     const name = `sparsync:run:${type}`;
     const isSubscribed = channels.hasSubscribers(name);
     if (!isSubscribed && this.#listeners.length === 0) return;
     const publish: RunListener = (run, told) => channels.channel(name).publish({ run, ...told });
-    callListeners(isSubscribed ? [publish, ...this.#listeners] : this.#listeners, this.#told(), message());
+    const listeners = isSubscribed ? [publish, ...this.#listeners] : this.#listeners;
+    callListeners(listeners.map((listener) => () => listener(this.#told(), message())));
   }
 
   #told(): WatchedRun {

@@ -158,8 +158,8 @@ use sparsync_core::{Error, ErrorKind, Result};
 
 ${uses(others.map(({ kind }) => kind.binding.needs ?? {})).join('\n')}
 
-/// The options of a run that are not merely on or off, by their places: an element is one call of Node-API, a property by its name
-/// three.
+/// The options of a run that are not merely on or off, by their places: Node-API is called once for an element, and three times for
+/// a property by its name.
 #[napi(array, object_to_js = false, use_nullable = true)]
 pub struct NativeTransfer(
 ${types.join('\n')}

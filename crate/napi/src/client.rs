@@ -121,7 +121,7 @@ fn next_key(announced: &Announced) -> NativeNextKey {
     }
 }
 
-/// What is known of a connection.
+/// What of a connection stays as it is.
 #[napi(object, object_from_js = false)]
 pub struct NativeFacts {
     /// The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key.
@@ -130,8 +130,6 @@ pub struct NativeFacts {
     pub remote_address: String,
     /// The key that is to follow the server's.
     pub next_key: Option<NativeNextKey>,
-    /// Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
-    pub udp: Option<String>,
 }
 
 /// A connection to a server.
@@ -176,7 +174,7 @@ impl NativeClient {
         promise(env, Client::connect_by(options), NativeClient::open)
     }
 
-    /// What else is known of the connection: all of it at once, since each crossing takes longer than what it brings.
+    /// What of the connection stays as it is: all of it at once, since each crossing takes longer than what it brings.
     #[napi(catch_unwind)]
     pub fn facts(&self) -> NativeFacts {
         let client = &self.client;
@@ -184,14 +182,19 @@ impl NativeClient {
             server_key: client.server_key().map(|key| key.to_string()).unwrap_or_default(),
             remote_address: client.address().to_owned(),
             next_key: client.announced().map(next_key),
-            udp: client.udp().map(|udp| udp.word().to_owned()),
         }
     }
 
-    /// What carries it: `quic`, `tcp` or `pipe`.
+    /// What carries it now: `quic`, `tcp` or `pipe`.
     #[napi(getter, catch_unwind)]
     pub fn transport(&self) -> &'static str {
         self.client.transport().word()
+    }
+
+    /// Why that is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
+    #[napi(getter, catch_unwind)]
+    pub fn udp(&self) -> Option<&'static str> {
+        self.client.udp().map(|udp| udp.word())
     }
 
     /// Whether the connection has ended.

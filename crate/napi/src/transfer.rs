@@ -10,8 +10,8 @@ use crate::options::{NativeRule, chmod, directories, id_map, lanes, suffix, whol
 use crate::snapshots::NativeSnapshot;
 use crate::words::{NativeChanging, NativeCompare, NativeCompression, NativeDurability, NativeMissingSources};
 
-/// The options of a run that are not merely on or off, by their places: an element is one call of Node-API, a property by its name
-/// three.
+/// The options of a run that are not merely on or off, by their places: Node-API is called once for an element, and three times for
+/// a property by its name.
 #[napi(array, object_to_js = false, use_nullable = true)]
 pub struct NativeTransfer(
     /// `filter`: Which entries belong to the run: the first rule that matches decides.

@@ -219,6 +219,15 @@ impl Listing {
         self.entries.binary_search_by(|entry| self.name(entry).cmp(name)).ok()
     }
 
+    /// The names that `other` does not have, in their order. Both listings are walked once, side by side.
+    pub fn names_beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a [u8]> {
+        let mut others = other.entries.iter().map(|entry| other.name(entry)).peekable();
+        self.entries.iter().map(|entry| self.name(entry)).filter(move |name| {
+            while others.next_if(|there| there < name).is_some() {}
+            others.next_if_eq(name).is_none()
+        })
+    }
+
     /// Adds an entry at the end, in any order; [`Listing::sort`] puts them right. `target` is a symlink's. Gives false
     /// and adds nothing when the listing cannot hold more names.
     pub fn push(&mut self, name: Name<'_>, kind: Kind, size: u64, meta: Meta, target: &[u8]) -> bool {
@@ -521,7 +530,26 @@ mod tests {
         assert_eq!(Listing::new().weight(&deep, &Xattrs::default()), 1 + 9, "an empty directory counts too");
     }
 
+    fn sorted(names: &std::collections::BTreeSet<String>) -> Listing {
+        let mut listing = Listing::new();
+        for name in names {
+            assert!(listing.push(Name::new(name.as_bytes()).unwrap(), Kind::File, 0, Meta::default(), b""));
+        }
+        listing
+    }
+
     proptest! {
+        #[test]
+        fn names_beyond_a_listing_are_those_that_it_has_not(
+            here in prop::collection::btree_set("[ab]{1,3}", 0..12),
+            there in prop::collection::btree_set("[ab]{1,3}", 0..12),
+        ) {
+            let (listing, other) = (sorted(&here), sorted(&there));
+            let beyond: Vec<&[u8]> = listing.names_beyond(&other).collect();
+            let expected: Vec<&[u8]> = here.difference(&there).map(String::as_bytes).collect();
+            prop_assert_eq!(beyond, expected);
+        }
+
         /// However alike names begin and wherever they end.
         #[test]
         fn a_sorted_listing_is_in_the_order_of_names(

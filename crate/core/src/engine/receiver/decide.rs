@@ -231,9 +231,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if !old.leaves_out || !(matcher.ends_differ() || matcher.asks_kinds()) {
             return Ok(());
         }
-        let names = listing.entries().iter().map(|entry| listing.name(entry));
         let is_hidden = |name: &[u8]| self.failed.contains_entry(&old.path, name);
-        let missing: Vec<&[u8]> = names.filter(|name| old.listing.find(name).is_none() && !is_hidden(name)).collect();
+        let missing: Vec<&[u8]> = listing.names_beyond(&old.listing).filter(|name| !is_hidden(name)).collect();
         if missing.is_empty() || self.destination.root.is_none() {
             return Ok(());
         }

@@ -12,17 +12,16 @@ use crate::storage::{Access, Directory, Scan, Status, WriteStorage};
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Takes entries of a directory by the names that the source has for them.
     pub(super) fn take_spellings(&self, old: &mut Scan, listing: &Listing) -> Result<()> {
-        let names = || old.listing.entries().iter().map(|entry| old.listing.name(entry));
-        let extra: Vec<&[u8]> = names().filter(|name| listing.find(name).is_none()).collect();
-        let missing = listing.entries().iter().map(|entry| listing.name(entry));
-        let candidates = candidates(&extra, missing.filter(|name| old.listing.find(name).is_none()));
+        let extra: Vec<&[u8]> = old.listing.names_beyond(listing).collect();
+        let candidates = candidates(&extra, listing.names_beyond(&old.listing));
         let Some(root) = self.destination.root.as_ref().filter(|_| !candidates.is_empty()) else { return Ok(()) };
         let Ok(directory) = self.within(&old.path, || root.open(&old.path, Access::Reach)) else { return Ok(()) };
         let spelled = spellings(&directory, &extra, &candidates);
         if spelled.is_empty() {
             return Ok(());
         }
-        let names: Vec<&[u8]> = names().map(|name| spelled.get(name).copied().unwrap_or(name)).collect();
+        let names = old.listing.entries().iter().map(|entry| old.listing.name(entry));
+        let names: Vec<&[u8]> = names.map(|name| spelled.get(name).copied().unwrap_or(name)).collect();
         old.listing = self.look_at_names(&old.path, &names)?.listing;
         Ok(())
     }
