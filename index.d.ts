@@ -15,10 +15,12 @@ export declare class NativeClient {
   static connect(options: NativeConnectOptions): Promise<NativeClient>
   /** Connects to what a command leads to, unless `dial` is called off. */
   static connectBy(options: NativeCommandOptions, dial: NativeDial): Promise<NativeClient>
-  /** What else is known of the connection: all of it at once, since each crossing takes longer than what it brings. */
+  /** What of the connection stays as it is: all of it at once, since each crossing takes longer than what it brings. */
   facts(): NativeFacts
-  /** What carries it: `quic`, `tcp` or `pipe`. */
+  /** What carries it now: `quic`, `tcp` or `pipe`. */
   get transport(): string
+  /** Why that is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
+  get udp(): string | null
   /** Whether the connection has ended. */
   get closed(): boolean
   /** Starts a run. */
@@ -277,7 +279,7 @@ export interface NativeExplanation {
   cvs: boolean
 }
 
-/** What is known of a connection. */
+/** What of a connection stays as it is. */
 export interface NativeFacts {
   /** The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key. */
   serverKey: string
@@ -285,8 +287,6 @@ export interface NativeFacts {
   remoteAddress: string
   /** The key that is to follow the server's. */
   nextKey?: NativeNextKey
-  /** Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
-  udp?: string
 }
 
 /** Who this side is. */
@@ -739,8 +739,8 @@ export interface NativeStat {
 }
 
 /**
- * The options of a run that are not merely on or off, by their places: an element is one call of Node-API, a property by its name
- * three.
+ * The options of a run that are not merely on or off, by their places: Node-API is called once for an element, and three times for
+ * a property by its name.
  */
 export type NativeTransfer =
   [/** `filter`: Which entries belong to the run: the first rule that matches decides. */

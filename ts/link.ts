@@ -177,7 +177,7 @@ export function connectedEvent(client: NativeClient, attempt: number): () => Con
       ...(nextKey === undefined ? {} : { nextKey }),
       remoteAddress,
       transport: transportOf(transport),
-      ...udpOutcomeOf(udp ?? undefined),
+      ...udpOutcomeOf(udp),
       attempt,
     };
   };

@@ -16,8 +16,8 @@ export type UdpOutcome = 'silent' | 'silent-lately' | 'refused' | 'proxy';
 const UDP_OUTCOMES: readonly UdpOutcome[] = ['silent', 'silent-lately', 'refused', 'proxy'];
 
 /** The outcome of a word of the native core, which has none where UDP was not tried in vain. */
-export function udpOutcomeOf(word: string | undefined): { udp?: UdpOutcome } {
-  return word === undefined ? {} : { udp: known('outcome of UDP', word, UDP_OUTCOMES) };
+export function udpOutcomeOf(word: string | null | undefined): { udp?: UdpOutcome } {
+  return word === undefined || word === null ? {} : { udp: known('outcome of UDP', word, UDP_OUTCOMES) };
 }
 
 /** The transport of a word of the native core; without a connection there is none. */
