@@ -17,7 +17,7 @@ import {
 } from '../dist/index.js';
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
-import { NO_PROXIES, connectProxy, narrowPath, wall } from './helpers/front.js';
+import { NO_PROXIES, connectProxy, forgetfulPort, narrowPath, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { serveInside, wired } from './helpers/networks.js';
 import { type Ended, start, until } from './helpers/process.js';
@@ -231,6 +231,15 @@ judged('where UDP is swallowed a sync goes over TCP, and the next one does not w
   t.regex(doctor.stdout, /^warning +UDP: cannot connect .*no answer: runs go over TCP/m);
   t.regex(doctor.stdout, /^ok +TCP: gets through$/m);
   t.regex((await looks(server.port)).stdout, /^ok +UDP: gets through\nok +MTU: .*\nok +TCP: gets through$/m);
+});
+
+test('a packet of the handshake that is lost is no silence: QUIC is taken although TCP is ready', async (t) => {
+  const { work, access, server } = await setup(t);
+  const source = tree(`${work}/source`);
+  const port = await forgetfulPort(t, server.port);
+  const { connected, result } = await told(sync(`${source}/`, urlAt(`127.0.0.1:${port}`, 'root', 'tree'), access));
+  t.is(result.transport, 'quic');
+  t.is(connected.udp, undefined);
 });
 
 judgedWhere(canMount)('two machines between which a rule drops UDP sync over TCP', async (t) => {

@@ -40,6 +40,34 @@ export async function wall(t: ExecutionContext, to: number, change?: (data: Buff
   return port;
 }
 
+/** A port of loopback in front of a server's, at which the first datagram of a client and the first answer to it are lost. */
+export async function forgetfulPort(t: ExecutionContext, to: number): Promise<number> {
+  const udp = createSocket('udp4');
+  udp.bind(0, '127.0.0.1');
+  await once(udp, 'listening');
+  const { port } = udp.address();
+  const inside = createSocket('udp4');
+  let client: number | undefined;
+  let answers = 0;
+  udp.on('message', (data, { port: from }) => {
+    if (client === from) inside.send(data, to, '127.0.0.1');
+    client = from;
+  });
+  inside.on('message', (data) => {
+    answers += 1;
+    if (client !== undefined && answers > 1) udp.send(data, client, '127.0.0.1');
+  });
+  const tcp = createServer((socket) => join(socket, connect(to, '127.0.0.1')));
+  tcp.listen(port, '127.0.0.1');
+  await once(tcp, 'listening');
+  t.teardown(() => {
+    udp.close();
+    inside.close();
+    tcp.close();
+  });
+  return port;
+}
+
 /** Lets through so many bytes every 5 ms, each of them 5 ms late; `seen` is told what has come. */
 async function* slowly(
   from: AsyncIterable<Buffer>,
