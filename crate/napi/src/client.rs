@@ -194,7 +194,7 @@ impl NativeClient {
     /// Why that is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
     #[napi(getter, catch_unwind)]
     pub fn udp(&self) -> Option<&'static str> {
-        self.client.udp().map(|udp| udp.word())
+        self.client.udp().map(sparsync_core::net::Udp::word)
     }
 
     /// Whether the connection has ended.

@@ -76,8 +76,8 @@ pub(super) struct Patience {
     pub(super) before_look: Duration,
     /// Besides, before TCP is tried beside it.
     pub(super) before_tcp: Duration,
-    /// Time from the beginning in which QUIC may answer although TCP is ready. Within it QUIC sends its first packet three times, so
-    /// that a loss is not taken for silence.
+    /// Time from the beginning in which QUIC may answer although TCP is ready. Within it QUIC sends its first packet
+    /// three times, so that a loss is not taken for silence.
     pub(super) for_answer: Duration,
     /// Time from the beginning in which QUIC may connect, although TCP is ready, where the server has answered over it.
     pub(super) for_handshake: Duration,
@@ -94,8 +94,8 @@ const PATIENCE: Patience = Patience {
 };
 
 impl Patience {
-    /// The result of QUIC, for which a connection over TCP waits; none when there is no answer. A server of which it is known that
-    /// it gave none lately is waited for only if it has answered by now.
+    /// The result of QUIC, for which a connection over TCP waits; none when there is no answer. A server of which it is
+    /// known that it gave none lately is waited for only if it has answered by now.
     async fn wait<T>(
         self,
         quic: &mut (impl Future<Output = T> + Unpin),
@@ -204,26 +204,32 @@ async fn over_either(target: &Target, patience: Patience, state: impl FnOnce() -
                         return Ok(over_tcp);
                     }
                     let is_known = why == Udp::SilentLately;
-                    return match patience.wait(&mut quic, begun, &target.answers_quic, is_known).await {
-                        Some(Ok(connected)) => {
-                            known.forget();
-                            Ok(over_quic(connected))
-                        }
-                        Some(Err(error)) if decides(&error) => Err(error),
-                        Some(Err(_)) => Ok(over_tcp),
-                        None => {
-                            if !target.answers_quic.load(Ordering::Relaxed) {
-                                known.remember();
-                            }
-                            Ok(over_tcp)
-                        }
-                    };
+                    let waited = patience.wait(&mut quic, begun, &target.answers_quic, is_known).await;
+                    if let Some(ended) = waited {
+                        return settled(ended, &known, over_tcp);
+                    }
+                    if !target.answers_quic.load(Ordering::Relaxed) {
+                        known.remember();
+                    }
+                    return Ok(over_tcp);
                 }
                 Err(error) if decides_over_tcp(&error) => return Err(error),
                 Err(error) => tcp_failed = Some(error),
             },
             else => return Err(neither(quic_failed, tcp_failed)),
         }
+    }
+}
+
+/// QUIC has ended where TCP is ready.
+fn settled(quic: Result<connect::Connected>, known: &Unanswered, over_tcp: Dialed) -> Result<Dialed> {
+    match quic {
+        Ok(connected) => {
+            known.forget();
+            Ok(over_quic(connected))
+        }
+        Err(error) if decides(&error) => Err(error),
+        Err(_) => Ok(over_tcp),
     }
 }
 

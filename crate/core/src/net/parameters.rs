@@ -46,9 +46,9 @@ const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// three of RFC 9002, section 6.1.1, overtaken packets count as lost, and the controller sends less and less.
 const PACKET_THRESHOLD: u32 = u32::MAX;
 
-/// The round trip that is taken for true until one was measured, as in Chromium (`kInitialRttMs`). It sets when a lost packet of the
-/// handshake is sent again: after three of them, and with the 333 ms of RFC 9002, section 6.2.2, after a whole second. On a path
-/// with a longer round trip than that the first packet is sent twice.
+/// The round trip that is taken for true until one was measured, as in Chromium (`kInitialRttMs`). It sets when a lost
+/// packet of the handshake is sent again: after three of them, and with the 333 ms of RFC 9002, section 6.2.2, after a
+/// whole second. On a path with a round trip of more than 300 ms the first packet is sent twice.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
 const MAX_BIDI_STREAMS: u32 = 16;
