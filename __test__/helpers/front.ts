@@ -40,7 +40,7 @@ export async function wall(t: ExecutionContext, to: number, change?: (data: Buff
   return port;
 }
 
-/** A port of loopback in front of a server's, at which the first datagram of a client and the first answer to it are lost. */
+/** A port of loopback in front of a server's, at which the first packet of a client's handshake is lost. */
 export async function forgetfulPort(t: ExecutionContext, to: number): Promise<number> {
   const udp = createSocket('udp4');
   udp.bind(0, '127.0.0.1');
@@ -48,14 +48,14 @@ export async function forgetfulPort(t: ExecutionContext, to: number): Promise<nu
   const { port } = udp.address();
   const inside = createSocket('udp4');
   let client: number | undefined;
-  let answers = 0;
   udp.on('message', (data, { port: from }) => {
+    // Smaller datagrams look at the path, and are none of a handshake's first.
+    const isFirst = client === undefined && data.length >= 1200;
     if (client === from) inside.send(data, to, '127.0.0.1');
-    client = from;
+    if (isFirst) client = from;
   });
   inside.on('message', (data) => {
-    answers += 1;
-    if (client !== undefined && answers > 1) udp.send(data, client, '127.0.0.1');
+    if (client !== undefined) udp.send(data, client, '127.0.0.1');
   });
   const tcp = createServer((socket) => join(socket, connect(to, '127.0.0.1')));
   tcp.listen(port, '127.0.0.1');

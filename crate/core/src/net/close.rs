@@ -56,7 +56,7 @@ pub fn close_with(connection: &Connection, error: &Error) {
 ///
 /// A process that ends, or a runtime that is dropped, straight after closing would leave the peer to wait for its idle
 /// timeout. Waiting for the endpoint to be idle does that too, but for three probe timeouts more: 90 ms on loopback,
-/// 3 s when the handshake failed.
+/// 0.9 s when the handshake failed.
 pub async fn close_sent(connection: &Connection) {
     close_sent_behind(connection, connection.stats().udp_tx.datagrams, CLOSE_SENT_WITHIN).await;
 }

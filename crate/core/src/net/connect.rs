@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
@@ -237,24 +236,13 @@ pub(super) struct Target {
     /// The proxy's where one leads there.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) deadline: Instant,
-    /// The server has answered over QUIC, if only with a part of its handshake.
-    pub(super) answers_quic: Answered,
     /// No key is on record, and the one that it shows is to be.
     is_new: bool,
 }
 
-/// Whether a server has answered.
-pub(super) type Answered = Arc<AtomicBool>;
-
 impl Target {
     pub(super) async fn over_quic(&self) -> Result<Connected> {
-        let attempt = |remote| {
-            let (options, expected) = (Arc::clone(&self.options), self.expected.clone());
-            let answered = Arc::clone(&self.answers_quic);
-            async move { attempt(&options, expected, remote, &answered).await }
-        };
-        let attempts = Attempts { options: &self.options, what: "connect to", deadline: self.deadline };
-        attempts.first(self.addresses.clone(), attempt).await
+        first_to_answer(&self.options, &self.expected, self.addresses.clone(), self.deadline).await
     }
 
     pub(super) async fn over_tcp(&self) -> Result<tcp::Connected> {
@@ -336,7 +324,7 @@ pub(super) async fn prepare(options: ConnectOptions) -> Result<Target> {
             return Err(Error::new(ErrorKind::Timeout, message).with("reason", "unresolved".to_owned()));
         }
     };
-    Ok(Target { options, expected, addresses, deadline, answers_quic: Answered::default(), is_new })
+    Ok(Target { options, expected, addresses, deadline, is_new })
 }
 
 fn unresolved((host, port): (&str, u16), why: &str) -> Error {
@@ -372,7 +360,7 @@ pub(super) async fn first_to_answer(
 ) -> Result<Connected> {
     let attempt = |remote| {
         let (options, expected) = (Arc::clone(options), expected.to_vec());
-        async move { attempt(&options, expected, remote, &Answered::default()).await }
+        async move { attempt(&options, expected, remote).await }
     };
     Attempts { options, what: "connect to", deadline }.first(addresses, attempt).await
 }
@@ -467,12 +455,7 @@ pub(super) fn demand(options: &ConnectOptions, expected: Vec<KnownKey>) -> Serve
     }
 }
 
-async fn attempt(
-    options: &ConnectOptions,
-    expected: Vec<KnownKey>,
-    remote: SocketAddr,
-    answered: &AtomicBool,
-) -> Result<Connected> {
+async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: SocketAddr) -> Result<Connected> {
     let (tls, refusal) = client_config(&options.identity, demand(options, expected))?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
@@ -489,17 +472,11 @@ async fn attempt(
     })?);
     let endpoint =
         Endpoint::new(parameters::endpoint(None)?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;
-    let mut connecting = endpoint
+    let connecting = endpoint
         .connect_with(config, remote, &server_name(options)?)
         .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
-    let connected = async {
-        if connecting.handshake_data().await.is_ok() {
-            answered.store(true, Ordering::Relaxed);
-        }
-        connecting.await
-    };
     let connection = tokio::select! {
-        connection = connected => connection.map_err(|error| handshake_error(&error, &refusal))?,
+        connection = connecting => connection.map_err(|error| handshake_error(&error, &refusal))?,
         error = refused(remote) => return Err(unreachable(error)),
         sizes = too_narrow(remote) => return Err(narrow(sizes)),
     };

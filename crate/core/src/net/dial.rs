@@ -2,10 +2,9 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 use super::connect::{Target, decides, in_phase, prepare, unrecorded};
 use super::unanswered::Unanswered;
@@ -74,44 +73,18 @@ pub(super) struct Patience {
     /// How long QUIC is waited for before the record of unanswered servers is read. A server that answers within that
     /// costs no read.
     pub(super) before_look: Duration,
-    /// Besides, before TCP is tried beside it.
+    /// Besides, before TCP is tried beside it. A packet of the handshake that is lost is sent again 300 ms later, and
+    /// 600 ms after that: within this time one loss is answered, and is not taken for silence.
     pub(super) before_tcp: Duration,
-    /// Time from the beginning in which QUIC may answer although TCP is ready. Within it QUIC sends its first packet
-    /// three times, so that a loss is not taken for silence.
-    pub(super) for_answer: Duration,
-    /// Time from the beginning in which QUIC may connect, although TCP is ready, where the server has answered over it.
-    pub(super) for_handshake: Duration,
     /// How long TCP may take where UDP was refused: most likely nothing listens there at all.
     pub(super) once_refused: Duration,
 }
 
 const PATIENCE: Patience = Patience {
     before_look: Duration::from_millis(50),
-    before_tcp: Duration::from_millis(250),
-    for_answer: Duration::from_millis(950),
-    for_handshake: Duration::from_secs(3),
+    before_tcp: Duration::from_millis(900),
     once_refused: Duration::from_secs(2),
 };
-
-impl Patience {
-    /// The result of QUIC, for which a connection over TCP waits; none when there is no answer. A server of which it is
-    /// known that it gave none lately is waited for only if it has answered by now.
-    async fn wait<T>(
-        self,
-        quic: &mut (impl Future<Output = T> + Unpin),
-        begun: Instant,
-        answered: &AtomicBool,
-        is_known: bool,
-    ) -> Option<T> {
-        if !is_known && let Ok(ended) = timeout_at(begun + self.for_answer, &mut *quic).await {
-            return Some(ended);
-        }
-        if !answered.load(Ordering::Relaxed) {
-            return None;
-        }
-        timeout_at(begun + self.for_handshake, quic).await.ok()
-    }
-}
 
 /// Connects to the server that the options name. Fails as [`super::connect`].
 pub(crate) async fn dial(options: ConnectOptions) -> Result<Dialed> {
@@ -165,7 +138,6 @@ fn decides_over_tcp(error: &Error) -> bool {
 /// Tries QUIC, and TCP beside it when QUIC does not answer. The first that proves the server's key is taken, and a
 /// refusal over either is final.
 async fn over_either(target: &Target, patience: Patience, state: impl FnOnce() -> Option<StateDir>) -> Result<Dialed> {
-    let begun = Instant::now();
     let mut quic = pin!(target.over_quic());
     let silence = async {
         sleep(patience.before_look).await;
@@ -199,37 +171,16 @@ async fn over_either(target: &Target, patience: Patience, state: impl FnOnce() -
             },
             connected = &mut tcp, if tcp_failed.is_none() => match connected {
                 Ok(connected) => {
-                    let over_tcp = over_tcp(connected, Some(why));
-                    if quic_failed.is_some() {
-                        return Ok(over_tcp);
-                    }
-                    let is_known = why == Udp::SilentLately;
-                    let waited = patience.wait(&mut quic, begun, &target.answers_quic, is_known).await;
-                    if let Some(ended) = waited {
-                        return settled(ended, &known, over_tcp);
-                    }
-                    if !target.answers_quic.load(Ordering::Relaxed) {
+                    if quic_failed.is_none() {
                         known.remember();
                     }
-                    return Ok(over_tcp);
+                    return Ok(over_tcp(connected, Some(why)));
                 }
                 Err(error) if decides_over_tcp(&error) => return Err(error),
                 Err(error) => tcp_failed = Some(error),
             },
             else => return Err(neither(quic_failed, tcp_failed)),
         }
-    }
-}
-
-/// QUIC has ended where TCP is ready.
-fn settled(quic: Result<connect::Connected>, known: &Unanswered, over_tcp: Dialed) -> Result<Dialed> {
-    match quic {
-        Ok(connected) => {
-            known.forget();
-            Ok(over_quic(connected))
-        }
-        Err(error) if decides(&error) => Err(error),
-        Err(_) => Ok(over_tcp),
     }
 }
 
@@ -249,29 +200,5 @@ fn neither(quic: Option<Error>, tcp: Option<Error>) -> Error {
         (Some(quic), Some(tcp)) => quic.during(tcp.message()),
         (Some(error), None) | (None, Some(error)) => error,
         (None, None) => Error::internal("no way to a server was tried"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The result of QUIC that connects so many milliseconds after the beginning.
-    async fn waited(connects_ms: u64, answers: bool, is_known: bool) -> Option<u64> {
-        let quic = async {
-            sleep(Duration::from_millis(connects_ms)).await;
-            connects_ms
-        };
-        PATIENCE.wait(&mut pin!(quic), Instant::now(), &AtomicBool::new(answers), is_known).await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn quic_is_waited_for_as_long_as_it_may_have_lost_packets() {
-        assert_eq!(waited(900, false, false).await, Some(900), "the third packet is answered");
-        assert_eq!(waited(1000, false, false).await, None, "nothing is");
-        assert_eq!(waited(2900, true, false).await, Some(2900), "the rest of the handshake");
-        assert_eq!(waited(3100, true, false).await, None, "the rest never comes");
-        assert_eq!(waited(10, false, true).await, None, "it was silent lately");
-        assert_eq!(waited(10, true, true).await, Some(10), "and is not now");
     }
 }

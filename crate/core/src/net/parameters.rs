@@ -48,7 +48,7 @@ const PACKET_THRESHOLD: u32 = u32::MAX;
 
 /// The round trip that is taken for true until one was measured, as in Chromium (`kInitialRttMs`). It sets when a lost
 /// packet of the handshake is sent again: after three of them, and with the 333 ms of RFC 9002, section 6.2.2, after a
-/// whole second. On a path with a round trip of more than 300 ms the first packet is sent twice.
+/// whole second. On a path with a longer round trip than 300 ms the first packets are sent again for nothing.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
 const MAX_BIDI_STREAMS: u32 = 16;

@@ -29,13 +29,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Nothing here waits so long.
 const NEVER: Duration = Duration::from_secs(3600);
 
-const HASTE: Patience = Patience {
-    before_look: Duration::ZERO,
-    before_tcp: Duration::ZERO,
-    for_answer: Duration::ZERO,
-    for_handshake: Duration::ZERO,
-    once_refused: IDLE,
-};
+const HASTE: Patience = Patience { before_look: Duration::ZERO, before_tcp: Duration::ZERO, once_refused: IDLE };
 
 /// A server that has TCP alone, and greets whoever comes.
 struct Server {
