@@ -146,10 +146,6 @@ export function namesContent(bytes: Uint8Array): boolean {
   return last.length === 0 || isDots(last);
 }
 
-function isDots(name: Uint8Array): boolean {
-  return isDot(name) || isDotDot(name);
-}
-
 /** Whether a component means the directory that it is in. */
 export function isDot(name: Uint8Array): boolean {
   return name.length === 1 && name[0] === DOT;
@@ -158,6 +154,11 @@ export function isDot(name: Uint8Array): boolean {
 /** Whether a component means the directory above. */
 export function isDotDot(name: Uint8Array): boolean {
   return name.length === 2 && name[0] === DOT && name[1] === DOT;
+}
+
+/** Whether a component means one of the two. */
+export function isDots(name: Uint8Array): boolean {
+  return isDot(name) || isDotDot(name);
 }
 
 /** The last component; slashes at the end do not count. */

@@ -1,5 +1,15 @@
 import { ConfigError } from './errors.js';
-import { joinBytes, joinNames, namesOf, pathBytes, textOf, workingDirectory } from './paths.js';
+import {
+  isDot,
+  isDotDot,
+  isDots,
+  joinBytes,
+  joinNames,
+  namesOf,
+  pathBytes,
+  textOf,
+  workingDirectory,
+} from './paths.js';
 import type { PathLike } from './paths.js';
 
 /** What an entry of a list names. */
@@ -35,7 +45,6 @@ export interface RelativeSource {
 }
 
 const SLASH = 0x2f;
-const DOT = 0x2e;
 
 /**
  * Reads the paths of a list. All are relative to the source, even with a slash in front; with `relative` `/./` has its
@@ -53,7 +62,7 @@ export function listedPaths(paths: readonly PathLike[], relative: boolean): List
     return {
       anchor: anchor === undefined ? new Uint8Array() : withoutDots(path.subarray(0, anchor.before)),
       path: withoutDots(rest),
-      isContents: path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last)),
+      isContents: path.at(-1) === SLASH || last === undefined || isDots(last),
       hasTop: beginsWithTop(rest),
     };
   });
@@ -76,16 +85,15 @@ export function withTop({ selected, listed }: FileList, recursive: boolean): Fil
 /** Whether a path begins with `./`, and does not lead back from there. */
 function beginsWithTop(path: Uint8Array): boolean {
   const [first, second] = namesOf(path);
-  return path[0] === DOT && first?.length === 1 && second !== undefined && textOf(second) !== '..';
+  return path[0] !== SLASH && first !== undefined && isDot(first) && second !== undefined && !isDotDot(second);
 }
 
 /** The path without names that lead nowhere or back. As in rsync, none leads higher than where it begins. */
 function withoutDots(path: Uint8Array): Uint8Array {
   const names: Uint8Array[] = [];
   for (const name of namesOf(path)) {
-    const text = textOf(name);
-    if (text === '..') names.pop();
-    else if (text !== '.') names.push(name);
+    if (isDotDot(name)) names.pop();
+    else if (!isDot(name)) names.push(name);
   }
   return joinNames(names);
 }
@@ -98,8 +106,8 @@ export function relativeSource(path: Uint8Array): RelativeSource {
   const base = before ?? start;
   const rest = anchor === undefined ? path : path.subarray(anchor.after);
   const given = namesOf(rest);
-  const names = given.filter((name) => textOf(name) !== '.');
-  if (names.some((name) => textOf(name) === '..')) {
+  const names = given.filter((name) => !isDot(name));
+  if (names.some(isDotDot)) {
     throw new ConfigError(`with relative, a source cannot contain "..": ${textOf(path)}`);
   }
   const last = given.at(-1);
@@ -107,7 +115,7 @@ export function relativeSource(path: Uint8Array): RelativeSource {
     anchor: before,
     path: base[0] === SLASH ? base : joinBytes(workingDirectory(), base),
     below: joinNames(names),
-    isDirectory: rest.at(-1) === SLASH || (last !== undefined && textOf(last) === '.'),
+    isDirectory: rest.at(-1) === SLASH || (last !== undefined && isDot(last)),
     hasTop: beginsWithTop(rest),
   };
 }

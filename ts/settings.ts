@@ -257,7 +257,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   mapOwners(settings, given);
   // A batch has the paths under which its entries arrive.
   settings.relative = given.readBatch === undefined && (given.relative ?? given.filesFrom !== undefined);
-  settings.filesFrom = given.filesFrom === undefined ? undefined : listedPaths(given.filesFrom, settings.relative);
+  if (given.filesFrom !== undefined) settings.filesFrom = listedPaths(given.filesFrom, settings.relative);
   if (given.events !== undefined) {
     settings.items = given.events.items;
     settings.filterEvents = given.events.filter ?? false;

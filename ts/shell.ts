@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 import { ConfigError } from './errors.js';
-import { bytesOf, describe, joinNames, namesOf, percentDecoded, textOf } from './paths.js';
+import { bytesOf, describe, isDot, isDotDot, joinNames, namesOf, percentDecoded, textOf } from './paths.js';
 
 /** How a place is reached that has no address of a server. */
 export type Via =
@@ -100,8 +100,8 @@ export function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' 
     throw new ConfigError(`${what} names the home folder of another user: give its absolute path`);
   }
   const rest = isHome ? path.subarray(2) : path;
-  const names = (part: Uint8Array): Uint8Array[] => namesOf(part).filter((name) => textOf(name) !== '.');
-  if (names(rest).some((name) => textOf(name) === '..')) {
+  const names = (part: Uint8Array): Uint8Array[] => namesOf(part).filter((name) => !isDot(name));
+  if (names(rest).some(isDotDot)) {
     throw new ConfigError(`${what} cannot contain "..": give the absolute path`, { path: textOf(path) });
   }
   const anchor = Buffer.from(rest).indexOf('/./');
@@ -110,7 +110,7 @@ export function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' 
     root: isHome ? TILDE : rest[0] === 0x2f ? FILES : HOME,
     path: joinNames(names(rest)),
     anchor: anchor === -1 ? 0 : joinNames(names(rest.subarray(0, anchor))).length,
-    trailingSlash: rest.length === 0 || end.endsWith('/') || end === '/.' || textOf(rest) === '.',
+    trailingSlash: rest.length === 0 || end.endsWith('/') || end === '/.' || isDot(rest),
   };
 }
 

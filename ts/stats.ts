@@ -155,8 +155,8 @@ export class CounterReader {
 export function addAttempt(before: Counters, attempt: Counters): Counters {
   if (before === NO_COUNTERS) return attempt;
   return attempt.map((name) => {
-    const [earlier, value] = [before.of(name), attempt.of(name)];
     if (name === 'bytes_to_transfer') return totalOf(before, attempt);
+    const [earlier, value] = [before.of(name), attempt.of(name)];
     return SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
   });
 }

@@ -136,7 +136,7 @@ function decodeSegment(segment: string, fail: (why: string) => never): Uint8Arra
   );
   if (bytes.includes(0)) fail('a path cannot contain a NUL byte');
   if (bytes.includes(0x2f)) fail('a name cannot contain a slash (%2F)');
-  if (textOf(bytes) === '..') fail('a path cannot contain ".."');
+  if (isDotDot(bytes)) fail('a path cannot contain ".."');
   return bytes;
 }
 

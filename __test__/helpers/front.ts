@@ -1,4 +1,4 @@
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { Transform, pipeline } from 'node:stream';
@@ -21,11 +21,12 @@ function join(one: Socket, other: Socket, change = (data: Buffer): Buffer => dat
   other.pipe(one);
 }
 
-/**
- * A port of loopback in front of a server's, at which TCP goes through and UDP is swallowed, as by a firewall; with `change`
- * somebody is there who sees and changes what clients send.
- */
-export async function wall(t: ExecutionContext, to: number, change?: (data: Buffer) => Buffer): Promise<number> {
+/** A port of loopback in front of a server's, at which TCP goes through, and UDP as its socket is told to. */
+async function frontOf(
+  t: ExecutionContext,
+  to: number,
+  change?: (data: Buffer) => Buffer,
+): Promise<{ readonly port: number; readonly udp: UdpSocket }> {
   const udp = createSocket('udp4');
   udp.bind(0, '127.0.0.1');
   await once(udp, 'listening');
@@ -37,16 +38,23 @@ export async function wall(t: ExecutionContext, to: number, change?: (data: Buff
     udp.close();
     tcp.close();
   });
+  return { port, udp };
+}
+
+/**
+ * A port of loopback in front of a server's, at which TCP goes through and UDP is swallowed, as by a firewall; with `change`
+ * somebody is there who sees and changes what clients send.
+ */
+export async function wall(t: ExecutionContext, to: number, change?: (data: Buffer) => Buffer): Promise<number> {
+  const { port } = await frontOf(t, to, change);
   return port;
 }
 
 /** A port of loopback in front of a server's, at which the first packet of a client's handshake is lost. */
 export async function forgetfulPort(t: ExecutionContext, to: number): Promise<number> {
-  const udp = createSocket('udp4');
-  udp.bind(0, '127.0.0.1');
-  await once(udp, 'listening');
-  const { port } = udp.address();
+  const { port, udp } = await frontOf(t, to);
   const inside = createSocket('udp4');
+  udp.once('close', () => inside.close());
   let client: number | undefined;
   udp.on('message', (data, { port: from }) => {
     // Smaller datagrams look at the path, and are none of a handshake's first.
@@ -56,14 +64,6 @@ export async function forgetfulPort(t: ExecutionContext, to: number): Promise<nu
   });
   inside.on('message', (data) => {
     if (client !== undefined) udp.send(data, client, '127.0.0.1');
-  });
-  const tcp = createServer((socket) => join(socket, connect(to, '127.0.0.1')));
-  tcp.listen(port, '127.0.0.1');
-  await once(tcp, 'listening');
-  t.teardown(() => {
-    udp.close();
-    inside.close();
-    tcp.close();
   });
   return port;
 }

@@ -101,8 +101,8 @@ export function engineModule() {
   const handed = requested
     .filter(({ kind }) => kind.api.isSwitch !== true)
     .map(({ name, kind }) => {
-      const handed = kind.binding.handed ?? (kind.api.standard === 'undefined' ? orNull : String);
-      return handed(`options.${name}`);
+      const expression = kind.binding.handed ?? (kind.api.standard === 'undefined' ? orNull : String);
+      return expression(`options.${name}`);
     });
   return module(
     { './native.js': ['type NativeRequest'] },
