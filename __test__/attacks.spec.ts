@@ -259,8 +259,7 @@ const ATTACKS: Readonly<Record<string, (t: ExecutionContext, scene: Scene) => Pr
     const { work, server, served, access, keys } = at;
     const large = dir(work, 'large');
     writeFileSync(`${large}/large`, certify('large', 1, 32 << 20));
-    const relay = await Relay.start({ to: server.port });
-    t.teardown(() => relay.close());
+    await using relay = await Relay.start({ to: server.port });
     // Left alone it would take half a minute.
     const slowly = { ...access, trust: { pin: server.publicKey }, bwlimit: 1 << 20 };
     const push = sync(large, relay.url('root', 'alice', 'new'), slowly);

@@ -170,6 +170,7 @@ test.serial('clients that stall in each phase', async (t) => {
     for (const bytes of phases) {
       const relay = await Relay.start({ to: server.port });
       relays.push(relay);
+      t.teardown(() => relay.close());
       stalled.push(relay.passed('up', bytes).then(() => void (relay.cut = true)));
       const to = relay.url('root', `stalled${relays.length}`);
       const job = sync(large, to, { ...crowd, transport: 'quic', idleTimeoutMs: 60_000, compression: 'never' });
@@ -182,7 +183,6 @@ test.serial('clients that stall in each phase', async (t) => {
   ratio('beside them', await goesOn(), alone);
   for (const relay of relays) relay.cut = false;
   await Promise.all(jobs);
-  for (const relay of relays) await relay.close();
   within(t, server, 'when they have gone on');
   t.true(held(server).descriptors <= before + relays.length * 4, 'nothing is left open for ever');
   await goesOn();

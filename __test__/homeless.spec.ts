@@ -9,7 +9,7 @@ import { certify } from './helpers/certified.js';
 import { client, program } from './helpers/product.js';
 import { exit } from './helpers/cli.js';
 import { judgedWhere } from './helpers/judge.js';
-import { type Ended, start, until } from './helpers/process.js';
+import { type Ended, type Running, start, until } from './helpers/process.js';
 import { Relay } from './helpers/relay.js';
 import { startServer } from './helpers/server.js';
 import { isRoot } from './helpers/setup.js';
@@ -155,22 +155,24 @@ judgedWhere(isRoot)(
       clients: [user],
       under: ['env', '-u', 'HOME', ...asNobody],
     });
-    const relay = await Relay.start({ to: server.port });
+    await using relay = await Relay.start({ to: server.port });
     user.trust(relay.port, server.pin);
     const root = (args: readonly string[]): Promise<Ended> =>
       start(t, process.execPath, [program, ...args], { env: { HOME: work, SPARSYNC_STATE_DIR: undefined } }).ended;
-    const begun = async (...to: readonly string[]): Promise<Ended> => {
+    /** Begins a push that stands still at a quarter, until the relay lets it go on. */
+    const stalled = async (...to: readonly string[]): Promise<Running> => {
       relay.cut = false;
       const running = start(t, process.execPath, [program, '-a', `${source}/`, relay.url(...to)], { env: user.env });
-      await relay.passed('up', 8 << 20);
+      await Promise.race([relay.passed('up', 8 << 20), running.ended]);
       relay.cut = true;
-      return running.ended;
+      t.false(running.over(), running.stderr());
+      return running;
     };
     const unfinished = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith('.sps-'));
 
     const small = dir(work, 'small');
     writeFileSync(`${small}/file`, 'small');
-    let first = begun('open', 'tree');
+    let first = await stalled('open', 'tree');
     await until(
       'the first file',
       () => readdirSync(served).includes('tree') && unfinished(`${served}/tree`).length > 0,
@@ -186,11 +188,11 @@ judgedWhere(isRoot)(
     }
     t.is(unfinished(`${served}/tree`).length, 1);
     relay.cut = false;
-    t.is((await first).code, 0);
+    t.is((await first.ended).code, 0);
     t.is((await root(['-a', `${small}/`, `${served}/tree`])).code, 0);
 
     // Here the lock above could not be taken. What is alive below is seen on the way down to it.
-    first = begun('mine');
+    first = await stalled('mine');
     await until('the second file', () => unfinished(mine).length > 0);
     mkdirSync(`${small}/mine`);
     writeFileSync(`${small}/mine/beside`, 'beside');
@@ -198,9 +200,8 @@ judgedWhere(isRoot)(
     t.deepEqual([over.code, over.stderr], [0, '']);
     t.is(unfinished(mine).length, 1);
     relay.cut = false;
-    t.is((await first).code, 0);
+    t.is((await first.ended).code, 0);
     t.true(readFileSync(`${mine}/large`).equals(readFileSync(`${source}/large`)));
     t.deepEqual(unfinished(mine), []);
-    await relay.close();
   },
 );

@@ -173,14 +173,13 @@ judged('a large file goes on from what is there, and what is there is not truste
 
   // A relay tells how far the transfer is: it is cut at three quarters.
   const interrupt = async (): Promise<void> => {
-    const relay = await Relay.start({ to: server.port });
+    await using relay = await Relay.start({ to: server.port });
     user.trust(relay.port, server.pin);
     const running = startCli(t, user, ['-a', `${source}/`, relay.url('root', 'tree')]);
     await Promise.race([relay.passed('up', (size * 3) / 4), running.ended]);
     running.kill('SIGKILL');
     const { signal } = await running.ended;
     t.is(signal, 'SIGKILL', 'the run was over before it was killed');
-    await relay.close();
   };
 
   await interrupt();
@@ -207,7 +206,7 @@ judged('a run that was killed does not block the next one from another client wi
   const { work, served, server, client: user, access, url } = await setup(t);
   const source = dir(work, 'source');
   writeFileSync(`${source}/large`, certify('large', 1, 64 << 20));
-  const relay = await Relay.start({ to: server.port });
+  await using relay = await Relay.start({ to: server.port });
   user.trust(relay.port, server.pin);
   const running = startCli(t, user, ['-a', `${source}/`, relay.url('root', 'tree')]);
   await relay.passed('up', 8 << 20);
@@ -217,7 +216,6 @@ judged('a run that was killed does not block the next one from another client wi
   relay.cut = true;
   await sync(source, url('tree'), access);
   assertEqual(t, source, `${served}/tree`);
-  await relay.close();
 });
 
 judged('a second writer to the same destination is told who holds it, or waits', async (t) => {
@@ -227,7 +225,7 @@ judged('a second writer to the same destination is told who holds it, or waits',
   const server = await startServer(t, { home: work, roots: { root: served }, clients: [user, other] });
   const source = dir(work, 'source');
   writeFileSync(`${source}/large`, certify('large', 1, 32 << 20));
-  const relay = await Relay.start({ to: server.port });
+  await using relay = await Relay.start({ to: server.port });
   user.trust(relay.port, server.pin);
   const first = startCli(t, user, ['-a', `${source}/`, relay.url('root', 'tree')]);
   await relay.passed('up', 1 << 20);
@@ -247,5 +245,4 @@ judged('a second writer to the same destination is told who holds it, or waits',
   t.is((await first.ended).code, 0);
   await waiting;
   assertEqual(t, source, `${served}/tree`);
-  await relay.close();
 });
