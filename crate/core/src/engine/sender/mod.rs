@@ -215,6 +215,11 @@ pub(crate) fn run_sender(
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
         let (shared, answers, freezer) = (&shared, &answers, freezer.as_ref());
+        // The walk begins first: all others wait for what it finds. Behind the readers it made a run of 1,000 files without
+        // changes take 5.3 ms in place of 4.3.
+        let (to_walk, to_send) = (to_list.clone(), jobs.clone());
+        spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk, freezer));
+        spawn(scope, session, "sparsync-list", move || list::list(shared, &list_queue, &to_send));
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
             let waiting = jobs.waiting();
             spawn(scope, session, "sparsync-read", move || {
@@ -227,9 +232,6 @@ pub(crate) fn run_sender(
                 LaneReader::new(session, &shared.source.root, lane, pays, taken, answers, how).run(&queue, &waiting)
             });
         }
-        let (to_walk, to_send) = (to_list.clone(), jobs.clone());
-        spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk, freezer));
-        spawn(scope, session, "sparsync-list", move || list::list(shared, &list_queue, &to_send));
         end = caught(|| dispatch::dispatch(shared, &mut rx, (to_list, jobs, answers), &mut clock));
         if let Err(error) = &end {
             session.fail(error.clone());

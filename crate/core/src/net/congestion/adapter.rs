@@ -31,7 +31,7 @@ impl ControllerFactory for BbrFactory {
             // Only so that flows do not keep step.
             seed: RandomState::new().hash_one(self.window),
         };
-        Box::new(BbrController { began: now, bbr: Bbr::new(beginning) })
+        Box::new(BbrController::new(now, Bbr::new(beginning)))
     }
 }
 
@@ -39,11 +39,29 @@ impl ControllerFactory for BbrFactory {
 struct BbrController {
     began: Instant,
     bbr: Bbr,
+    /// As [`Bbr::window`]. quinn asks for it with each packet; acknowledgements, losses and the size of packets alone
+    /// change it.
+    window: u64,
+    /// What the batch that goes on has acknowledged: bytes, and when the newest of its packets was sent.
+    acked: Option<(u64, Instant)>,
 }
 
 impl BbrController {
+    fn new(began: Instant, bbr: Bbr) -> Self {
+        Self { began, window: bbr.window(), bbr, acked: None }
+    }
+
     fn since(&self, when: Instant) -> Duration {
         when.saturating_duration_since(self.began)
+    }
+
+    fn see_acked(&mut self, sent: Instant, bytes: u64) {
+        self.acked = Some(self.acked.map_or((bytes, sent), |(before, newest)| (before + bytes, newest.max(sent))));
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Bbr)) {
+        change(&mut self.bbr);
+        self.window = self.bbr.window();
     }
 }
 
@@ -53,28 +71,36 @@ impl Controller for BbrController {
     }
 
     fn on_ack(&mut self, _now: Instant, sent: Instant, bytes: u64, _app_limited: bool, _rtt: &RttEstimator) {
-        self.bbr.on_acked(self.since(sent), bytes);
+        self.see_acked(sent, bytes);
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, _largest_packet_num_acked: Option<u64>) {
-        self.bbr.on_acks_end(self.since(now), in_flight, app_limited);
+        let now = self.since(now);
+        let acked = self.acked.take().map(|(bytes, sent)| (bytes, self.since(sent)));
+        self.change(|bbr| {
+            if let Some((bytes, sent)) = acked {
+                bbr.on_acked(sent, bytes);
+            }
+            bbr.on_acks_end(now, in_flight, app_limited);
+        });
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent_congestion: bool, lost_bytes: u64) {
-        self.bbr.on_lost(self.since(now), self.since(sent), lost_bytes, is_persistent_congestion);
+        let (now, sent) = (self.since(now), self.since(sent));
+        self.change(|bbr| bbr.on_lost(now, sent, lost_bytes, is_persistent_congestion));
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
-        self.bbr.on_mtu(new_mtu.into());
+        self.change(|bbr| bbr.on_mtu(new_mtu.into()));
     }
 
     fn window(&self) -> u64 {
-        self.bbr.window()
+        self.window
     }
 
     fn metrics(&self) -> ControllerMetrics {
         let mut metrics = ControllerMetrics::default();
-        metrics.congestion_window = self.bbr.window();
+        metrics.congestion_window = self.window;
         metrics.pacing_rate = self.bbr.pacing_rate().map(|bytes| bytes.saturating_mul(8));
         metrics
     }
@@ -89,5 +115,88 @@ impl Controller for BbrController {
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+    use quinn::congestion::Controller;
+
+    use super::super::bbr::{Bbr, Beginning};
+    use super::BbrController;
+
+    const MTU: u64 = 1452;
+
+    /// What quinn tells of.
+    #[derive(Clone, Debug)]
+    enum Told {
+        Sent {
+            packets: u64,
+        },
+        /// So many of the oldest packets.
+        Acked {
+            packets: usize,
+            app_limited: bool,
+        },
+        Lost {
+            after_silence: bool,
+        },
+        Mtu(u16),
+    }
+
+    fn told() -> impl Strategy<Value = Told> {
+        prop_oneof![
+            8 => (1_u64..12).prop_map(|packets| Told::Sent { packets }),
+            8 => (0_usize..12, any::<bool>()).prop_map(|(packets, app_limited)| Told::Acked { packets, app_limited }),
+            2 => any::<bool>().prop_map(|after_silence| Told::Lost { after_silence }),
+            1 => (1200_u16..6500).prop_map(Told::Mtu),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_counts_as_its_packets_one_by_one(steps in proptest::collection::vec((told(), 0_u64..40), 1..200)) {
+            let bbr = Bbr::new(Beginning { window: 14_720, rate: 1e6, mtu: MTU, seed: 1 });
+            let began = Instant::now();
+            let (mut controller, mut plain) = (BbrController::new(began, bbr.clone()), bbr);
+            let mut under_way: Vec<Duration> = Vec::new();
+            let mut now = Duration::ZERO;
+            for (told, wait_ms) in steps {
+                now += Duration::from_millis(wait_ms);
+                match told {
+                    Told::Sent { packets } => {
+                        for _ in 0..packets {
+                            controller.on_sent(began + now, MTU, 0);
+                            plain.on_sent(now, MTU);
+                            under_way.push(now);
+                        }
+                    }
+                    Told::Acked { packets, app_limited } => {
+                        for sent in under_way.drain(..packets.min(under_way.len())) {
+                            controller.see_acked(began + sent, MTU);
+                            plain.on_acked(sent, MTU);
+                        }
+                        let in_flight = MTU * u64::try_from(under_way.len())?;
+                        controller.on_end_acks(began + now, in_flight, app_limited, None);
+                        plain.on_acks_end(now, in_flight, app_limited);
+                    }
+                    Told::Lost { after_silence } => {
+                        if let Some(sent) = under_way.pop() {
+                            controller.on_congestion_event(began + now, began + sent, after_silence, MTU);
+                            plain.on_lost(now, sent, MTU, after_silence);
+                        }
+                    }
+                    Told::Mtu(mtu) => {
+                        controller.on_mtu_update(mtu);
+                        plain.on_mtu(mtu.into());
+                    }
+                }
+                prop_assert_eq!(controller.window(), plain.window());
+                prop_assert_eq!(controller.metrics().pacing_rate, plain.pacing_rate().map(|rate| rate * 8));
+            }
+        }
     }
 }
