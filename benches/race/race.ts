@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Contender, Entrant, Measured, Phase, Stage, Turn } from './contender.js';
 import { inPath } from './links.js';
 import { mustRun, reasonOf, start } from './processes.js';
+import { median } from './results.js';
 import { touchPages } from './trees.js';
 
 /** Where destinations are. */
@@ -103,6 +104,7 @@ async function oneRun(stage: Stage, { contender, entrant }: Runner, number: numb
       const crossed = stage.link.bytes?.();
       const measured = await entrant.sync(turn);
       if (crossed !== undefined) measured.wireBytes = (stage.link.bytes?.() ?? crossed) - crossed;
+      if (phase === 'second' && !warmUp) await repeat(entrant, turn, measured);
       if (contender.makesTree) {
         const found = await differences(contender, stage.tree.path, destination);
         if (found.length > 0) {
@@ -115,6 +117,21 @@ async function oneRun(stage: Stage, { contender, entrant }: Runner, number: numb
     if (changed) stage.tree.restore();
     await entrant.finish?.();
   }
+}
+
+/** A run without changes that takes less is repeated: it takes half as long again where the kernel puts its threads on one core. */
+const REPEATED_BELOW_MS = 50;
+
+/** How often such a run is measured in all. */
+const TIMES = 5;
+
+/** Gives what was measured of a run without changes the medians of several. */
+async function repeat(entrant: Entrant, turn: Turn, measured: Measured): Promise<void> {
+  const all = [{ ...measured }];
+  while (measured.wallMs < REPEATED_BELOW_MS && all.length < TIMES) all.push(await entrant.sync(turn));
+  measured.wallMs = median(all.map(({ wallMs }) => wallMs));
+  measured.nearCpuMs = median(all.map(({ nearCpuMs }) => nearCpuMs));
+  if (measured.farCpuMs !== undefined) measured.farCpuMs = median(all.map(({ farCpuMs }) => farCpuMs ?? 0));
 }
 
 class Difference extends Error {

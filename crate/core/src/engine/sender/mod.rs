@@ -215,8 +215,7 @@ pub(crate) fn run_sender(
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
         let (shared, answers, freezer) = (&shared, &answers, freezer.as_ref());
-        // The walk begins first: all others wait for what it finds. Behind the readers it made a run of 1,000 files without
-        // changes take 5.3 ms in place of 4.3.
+        // The walk begins first: all others wait for what it finds.
         let (to_walk, to_send) = (to_list.clone(), jobs.clone());
         spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk, freezer));
         spawn(scope, session, "sparsync-list", move || list::list(shared, &list_queue, &to_send));
