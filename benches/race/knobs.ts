@@ -18,6 +18,12 @@ export type SetName = (typeof SETS)[number] | (typeof LINK_SETS)[number];
 
 export const LINKS = ['loopback', 'veth'] as const;
 
+/**
+ * veth, with half of the cores for each end, as two machines have their own: what builds differ by is not hidden by where
+ * the kernel puts the threads of both. Raced when it is asked for.
+ */
+export const APART = 'veth-apart';
+
 /** Links that lose, delay or hold up what they carry, by what `shaped-link` is told; raced when they are asked for. */
 export const SHAPED = {
   '50ms': 'delay=25',
@@ -31,10 +37,11 @@ export const SHAPED = {
 } as const;
 export type ShapedName = keyof typeof SHAPED;
 /** With `+bbr` the kernel uses BBR on it, for what goes over TCP; else Cubic. */
-export type LinkName = (typeof LINKS)[number] | ShapedName | `${ShapedName}+bbr`;
+export type LinkName = (typeof LINKS)[number] | typeof APART | ShapedName | `${ShapedName}+bbr`;
 
 const ALL_LINKS: readonly LinkName[] = [
   ...LINKS,
+  APART,
   ...(Object.keys(SHAPED) as ShapedName[]).flatMap((name) => [name, `${name}+bbr`] as const),
 ];
 
@@ -77,7 +84,8 @@ export interface Selection {
 
 export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/README.md
   --sets LIST        of ${SETS.join(',')} (default: all), or of ${LINK_SETS.join(',')}
-  --links LIST       of ${LINKS.join(',')} (default: all), or of ${Object.keys(SHAPED).join(',')}, where +bbr behind
+  --links LIST       of ${LINKS.join(',')} (default: all), or of ${APART}, where each end has half of the cores,
+                     ${Object.keys(SHAPED).join(',')}, where +bbr behind
                      a name lets the kernel use BBR instead of Cubic
   --runs N           counted runs for each set (default: RUNS, else 5; the large sets 3)
   --contenders LIST  names or parts of names, e.g. sparsync_api,rsync (default: all; rsync_remote is what ratios refer to)

@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { cpus } from 'node:os';
 
-import { shaped } from './knobs.js';
+import { APART, shaped } from './knobs.js';
 import type { LinkName } from './knobs.js';
 import { atEnd, mustRun, startService } from './processes.js';
 import type { Service } from './processes.js';
@@ -12,6 +13,8 @@ import type { Service } from './processes.js';
 export interface Namespace {
   name: string;
   path: string;
+  /** The cores of what runs there, as `taskset` takes them; all without. */
+  cores?: string;
 }
 
 /** How the two ends reach each other. */
@@ -41,9 +44,22 @@ export interface Sent {
 
 /** Puts a namespace before a command, for what stays or is not measured. */
 export function within(namespace: Namespace | undefined, command: readonly string[]): [string, string[]] {
-  const [program = '', ...args] =
-    namespace === undefined ? command : ['ip', 'netns', 'exec', namespace.name, ...command];
+  return onCores(namespace, namespace === undefined ? command : ['ip', 'netns', 'exec', namespace.name, ...command]);
+}
+
+/** Keeps a command on the cores of a namespace. */
+export function onCores(namespace: Namespace | undefined, command: readonly string[]): [string, string[]] {
+  const cores = namespace?.cores;
+  const [program = '', ...args] = cores === undefined ? command : ['taskset', '--cpu-list', cores, ...command];
   return [program, args];
+}
+
+/** The cores of either end, half of them each. */
+function halves(): { near: string; far: string } {
+  const all = cpus().length;
+  if (all < 2) throw new Error(`${APART} needs a core for each end`);
+  const half = Math.floor(all / 2);
+  return { near: `0-${half - 1}`, far: `${half}-${all - 1}` };
 }
 
 /** A TCP port that nobody has; in a namespace of our own any is. */
@@ -98,12 +114,17 @@ export async function openLink(name: LinkName, programs: string): Promise<Link> 
       await ip('-n', namespace, ...route.split(' '));
     }
   }
-  const namespace = (of: string): Namespace => ({ name: of, path: `/run/netns/${of}` });
+  const cores = name === APART ? halves() : undefined;
+  const namespace = (of: string, its?: string): Namespace => ({
+    name: of,
+    path: `/run/netns/${of}`,
+    ...(its === undefined ? {} : { cores: its }),
+  });
   return {
     name,
     address: '10.213.7.2',
-    near: namespace(near),
-    far: namespace(far),
+    near: namespace(near, cores?.near),
+    far: namespace(far, cores?.far),
     bytes: () => countedBytes(near, device),
     ...(shaper === undefined ? {} : { look: async () => JSON.parse(await shaper.ask('look')) as Sent }),
   };

@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { cleanEnvironment, mustRun, run } from './processes.js';
+import { onCores } from './links.js';
 import type { Link } from './links.js';
 
 /** What one program took. */
@@ -51,7 +52,9 @@ export class Timer {
       ...clocks.flatMap((pid) => ['--clock', String(pid)]),
       ...['--out', out, '--', program, ...args],
     ];
-    const { code, stdout, stderr } = await run(this.#program, options, { env: cleanEnvironment(env) });
+    const { code, stdout, stderr } = await run(...onCores(link.near, [this.#program, ...options]), {
+      env: cleanEnvironment(env),
+    });
     if (code !== 0) throw new Error(`${this.#program} exited ${code}\n${stderr}`);
     const said = JSON.parse(readFileSync(out, 'utf8')) as Record<string, number> & { clocksUs: Record<string, number> };
     rmSync(out);
