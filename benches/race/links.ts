@@ -13,8 +13,8 @@ import type { Service } from './processes.js';
 export interface Namespace {
   name: string;
   path: string;
-  /** The cores of what runs there, as `taskset` takes them; all without. */
-  cores?: string;
+  /** The cores of what runs there, as `taskset` takes them; undefined for all. */
+  cores: string | undefined;
 }
 
 /** How the two ends reach each other. */
@@ -115,10 +115,10 @@ export async function openLink(name: LinkName, programs: string): Promise<Link> 
     }
   }
   const cores = name === APART ? halves() : undefined;
-  const namespace = (of: string, its?: string): Namespace => ({
+  const namespace = (of: string, its: string | undefined): Namespace => ({
     name: of,
     path: `/run/netns/${of}`,
-    ...(its === undefined ? {} : { cores: its }),
+    cores: its,
   });
   return {
     name,

@@ -192,7 +192,7 @@ impl Bbr {
         }
     }
 
-    /// Packets have arrived, the newest of which left at `sent`. [`Bbr::on_acks_end`] follows the last of a batch.
+    /// A packet that left at `sent` has arrived. [`Bbr::on_acks_end`] follows the last of a batch.
     pub(super) fn on_acked(&mut self, sent: Duration, bytes: u64) {
         self.deliveries.on_acked(sent, bytes);
     }
