@@ -1,6 +1,6 @@
 // Options as people combine them: random trees with everything, random options, and what rsync makes of both.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, lstatSync, lutimesSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, lutimesSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { inspect } from 'node:util';
 
@@ -144,6 +144,7 @@ class Trial {
     };
     for (const name of ['src', 'other']) new RichTree(`${this.#work}/${name}`, random, riches).grow();
     this.#plant('src');
+    if (flags.has('--copy-unsafe-links')) this.#leadOut();
     mkdirSync(`${this.#work}/start`);
     // Which of several names is the first that is there already, rsync decides otherwise.
     const changed = { ...riches, links: !flags.has('-H') };
@@ -155,6 +156,7 @@ class Trial {
       new RichTree(`${this.#work}/${name}`, random, changed).change();
       this.#plant(name);
     }
+    if (flags.has('-K')) this.#leadAside();
     lutimesSync(`${this.#work}/start`, 1_200_000_000, 1_200_000_000);
     for (const [name, text] of Object.entries(FILES)) writeFileSync(`${this.#work}/${name}`, text);
     if (this.#removes) {
@@ -187,6 +189,27 @@ class Trial {
       writeFileSync(file, `${random.pick(rules)}\n${random.pick(rules)}\n`);
       lutimesSync(file, 1_600_000_000, 1_600_000_000);
       lutimesSync(folder, atime, mtime);
+    }
+  }
+
+  #directories(root: string): string[] {
+    return [...walk(`${this.#work}/${root}`)].flatMap(([path, { kind }]) => (kind === 'directory' ? path : []));
+  }
+
+  /** Symlinks of the source lead out of it, to a file. */
+  #leadOut(): void {
+    for (const path of this.#directories('src')) {
+      const target = `${path === '' ? '' : path.replaceAll(/[^/]+/g, '..')}/../names`.replace(/^\//, '');
+      if (this.#random.oneIn(2)) symlinkSync(target, at(`${this.#work}/src`, `${path}/leads out`.replace(/^\//, '')));
+    }
+  }
+
+  /** Directories at the top of the destination are behind symlinks of their names, but for those that sources are. */
+  #leadAside(): void {
+    const ofSources = new Set(['', ...this.#case.sources.map((source) => basename(source))]);
+    for (const path of this.#directories('start').filter((path) => !ofSources.has(path) && !path.includes('/'))) {
+      renameSync(at(`${this.#work}/start`, path), at(`${this.#work}/start`, `${path} aside`));
+      symlinkSync(Buffer.from(`${path} aside`, 'latin1'), at(`${this.#work}/start`, path));
     }
   }
 

@@ -138,6 +138,34 @@ judged('a run of several sources without a change takes one round trip, by name 
   await connection.close();
 });
 
+// Seen red with directories before files whatever rules say.
+judgedEachWay(
+  'a directory that rules leave out gives its name to a file or symlink of another source',
+  async (t, { work, served, client: user, url }) => {
+    for (const [at, below] of ['', 'deep/'].entries()) {
+      mkdirSync(`${served}/s/with/${below}file/in`, { recursive: true });
+      mkdirSync(`${served}/s/with/${below}link`, { recursive: true });
+      mkdirSync(`${served}/s/without/${below}`, { recursive: true });
+      writeFileSync(`${served}/s/without/${below}file`, `${at}`);
+      symlinkSync('file', `${served}/s/without/${below}link`);
+    }
+    for (const [round, names] of [
+      ['with/', 'without/'],
+      ['without/', 'with/'],
+    ].entries()) {
+      const options = ['-a', '--exclude=file/', '--exclude=link/'];
+      const here = names.map((name) => `${served}/s/${name}`);
+      const [judge, local, pulled] = [`${work}/judge${round}`, `${work}/local${round}`, `${work}/pulled${round}`];
+      rsync(...options, ...here, `${judge}/`);
+      t.deepEqual(readdirSync(judge).sort(), ['deep', 'file', 'link']);
+      await quietly(t, user, [...options, ...here, `${local}/`]);
+      await quietly(t, user, [...options, ...here, url(`pushed${round}/`)]);
+      await quietly(t, user, [...options, ...names.map((name) => url(`s/${name}`)), `${pulled}/`]);
+      for (const tree of [local, pulled, `${served}/pushed${round}`]) assertAlike(t, judge, tree, names.join(' '));
+    }
+  },
+);
+
 judgedEachWay(
   'what lies beside named sources at the destination stays, whatever is deleted',
   async (t, { work, served, client: user, url }) => {

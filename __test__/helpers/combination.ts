@@ -83,7 +83,9 @@ const CHOICES: readonly Choice[] = [
     '--timeout=300',
     '--stop-after=9',
   ),
-  oneOf('--exclude=*.o', '--exclude=/a', '--exclude=a/', '--include=b', '--exclude=*'),
+  oneOf('--exclude=*.o', '--exclude=/a', '--exclude=a/', '--exclude=*'),
+  // What is taken by one rule is left out by the next one otherwise.
+  { flags: (random) => [`--include=${random.pick(['b', '*/', 'a/***', '[a-c]'])}`, '--exclude=*'] },
   oneOf('--exclude-from=words', '--include-from=words'),
   { flags: (random) => Array.from({ length: random.between(1, 4) }, () => `--filter=${random.pick(RULES)}`) },
   { flags: (random) => Array.from({ length: random.between(1, 4) }, () => `--filter=${random.pick(RULES)}`) },

@@ -258,7 +258,7 @@ impl Scan {
         if known.is_some_and(|kind| self.leaves((name, kind), options, at)) {
             return;
         }
-        let status = match look() {
+        let mut status = match look() {
             Ok(status) => status,
             Err(CallError { errno: Errno::NOENT, .. }) => return,
             // A symlink that does not belong to the run may lead anywhere, so it is no error that its target cannot be
@@ -267,7 +267,11 @@ impl Scan {
             Err(error) => return self.issues.push(unseen(&self.path, name, error)),
         };
         if known.is_none() && self.leaves((name, status.kind), options, at) {
-            return;
+            let other = (status.kind == Kind::Directory).then(|| directory.instead_of_directory(name));
+            match other {
+                Some(Ok(other)) if !self.leaves((name, other.kind), options, at) => status = other,
+                _ => return,
+            }
         }
         let kind = carried_kind(status.kind, &options.attributes);
         if options.one_file_system && kind == Kind::Directory && directory.is_boundary(name, &status) {

@@ -1,13 +1,13 @@
 //! Several trees seen as one, for reading: the sources of a run.
 //!
 //! A name is what the first tree that has it says, except that a directory comes before everything else; directories of
-//! the same path are one. That is rsync's rule for several sources.
+//! the same path are one. That is rsync's rule for several sources. A directory that does not belong to the run comes before nothing.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
@@ -84,12 +84,28 @@ enum Reached<'a, S> {
 #[derive(Debug)]
 pub(crate) struct Union<S> {
     parts: Vec<Part<S>>,
+    outside: Outside,
+}
+
+/// The paths of directories that do not belong to the run, where something else has their name as well.
+#[derive(Clone, Debug, Default)]
+struct Outside(Arc<Mutex<HashSet<Vec<u8>>>>);
+
+impl Outside {
+    fn add(&self, path: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+    }
+
+    fn has(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
+        let paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !paths.is_empty() && paths.contains(&path())
+    }
 }
 
 impl<S> Union<S> {
     /// Lays `parts` over each other.
     pub(crate) fn new(parts: Vec<Part<S>>) -> Self {
-        Self { parts }
+        Self { parts, outside: Outside::default() }
     }
 
     /// The same, with each tree changed by `change`.
@@ -98,7 +114,7 @@ impl<S> Union<S> {
         change: impl FnMut(Part<S>) -> std::result::Result<Part<S>, E>,
     ) -> std::result::Result<Self, E> {
         let parts = self.parts.into_iter().map(change).collect::<std::result::Result<_, E>>()?;
-        Ok(Self { parts })
+        Ok(Self { parts, outside: self.outside })
     }
 
     /// The trees, the uppermost first.
@@ -138,7 +154,7 @@ impl<S: WriteStorage + Send> Storage for Union<S> {
         if layers.is_empty() && !(self.parts.is_empty() && path.is_root()) {
             return Err(unread.into_iter().next().unwrap_or(absent));
         }
-        Ok(UnionDirectory { layers, unread })
+        Ok(UnionDirectory { path: path.clone(), layers, unread, outside: self.outside.clone() })
     }
 
     fn remove(&self, path: &RelPath, is_meant: &dyn Fn(&Status) -> bool) -> Result<bool> {
@@ -174,8 +190,10 @@ const EMPTY: Status = Status {
 
 /// The directories of one path, and which of them a name is looked for in.
 pub(crate) struct UnionDirectory<S: Storage> {
+    path: RelPath,
     layers: Vec<Layer<S>>,
     unread: Vec<CallError>,
+    outside: Outside,
 }
 
 /// One of the directories that lie over each other.
@@ -264,7 +282,11 @@ impl<S: Storage> UnionDirectory<S> {
         let mut first = None;
         for layer in &self.layers {
             match layer.status(name) {
-                Ok(status) if status.kind == Kind::Directory => return Ok((layer, status)),
+                Ok(status) if status.kind == Kind::Directory => {
+                    if !self.outside.has(|| self.path.join_bytes(name)) {
+                        return Ok((layer, status));
+                    }
+                }
                 Ok(status) if first.is_none() => first = Some((layer, status)),
                 Ok(_) | Err(CallError { errno: Errno::NOENT, .. }) => {}
                 Err(error) => return Err(error),
@@ -349,6 +371,14 @@ impl<S: Storage + Send> Directory for UnionDirectory<S> {
             Some(directory) => directory.status_of_listed(name),
             None => self.status(name.to_bytes()),
         }
+    }
+
+    fn instead_of_directory(&self, name: &[u8]) -> Result<Status> {
+        if self.single().is_some() {
+            return Err(Errno::NOENT.into());
+        }
+        self.outside.add(self.path.join_bytes(name));
+        self.status(name)
     }
 
     fn access_time(&self, name: &[u8]) -> Result<Time> {
