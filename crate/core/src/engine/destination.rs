@@ -6,6 +6,7 @@ use sparsync_proto::{Counter, InForce, Phase, RelPath};
 
 use super::budget::{Budget, Permit};
 use super::session::Session;
+use super::steps::Steps;
 use crate::error::{Error, Result};
 use crate::storage::{
     CallError, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, Widened, WriteStorage, look_at, scan_directory,
@@ -84,13 +85,13 @@ pub(super) fn walk_destination(
         None => scan_directory(what.root, path, above, &what.options, &mut buffers),
     };
     let mut walk = Walk::new(list, what.options, what.recursive);
+    let mut steps = Steps::new(session, what.options.attributes.compares_content());
     loop {
         if let Some(low_water_mark) = low_water_mark.take() {
             walk.skip_before(&low_water_mark);
         }
         session.check()?;
-        let hashes = what.options.attributes.compares_content();
-        let Some(item) = session.walk_step(hashes, || walk.next()) else { return Ok(()) };
+        let Some(item) = steps.take(|| walk.next()) else { return Ok(()) };
         let sent = match item {
             WalkItem::Listed(mut scan) => {
                 if let Some(error) = scan.bad_rules.take() {

@@ -26,6 +26,7 @@ mod report;
 mod reserve;
 mod sender;
 mod session;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod unset;

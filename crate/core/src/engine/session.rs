@@ -273,11 +273,6 @@ impl Session {
         done
     }
 
-    /// Takes the next step of a walk, which is long work if it hashes files or looks ahead.
-    pub(crate) fn walk_step<T>(&self, is_long: bool, step: impl FnOnce() -> T) -> T {
-        if is_long { self.long_work(step) } else { step() }
-    }
-
     /// The work done so far. While long work is under way, it grows with each call.
     pub(crate) fn work(&self) -> u64 {
         if self.long.load(Ordering::Relaxed) > 0 {

@@ -11,6 +11,7 @@ use super::jobs::HeldScan;
 use super::names::NameTeller;
 use super::{Shared, queue_lists};
 use crate::engine::frozen::Freezer;
+use crate::engine::steps::Steps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{self, CallError, Errno, Scan, ScanBuffers, ScanOptions, Storage, WalkItem, scan_single};
@@ -46,8 +47,9 @@ pub(super) fn walk<S: Storage>(
     }
     out.missing()?;
     let is_long = options.attributes.compares_content() || options.judge.prunes();
-    let mut steps = storage::walk(&shared.source.root, options, shared.options.recursive);
-    while let Some(item) = shared.session.walk_step(is_long, || steps.next()) {
+    let mut walk = storage::walk(&shared.source.root, options, shared.options.recursive);
+    let mut steps = Steps::new(shared.session, is_long);
+    while let Some(item) = steps.take(|| walk.next()) {
         shared.session.check()?;
         out.clock.enter(Phase::list);
         match item {
