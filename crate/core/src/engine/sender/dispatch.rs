@@ -17,7 +17,7 @@ use crate::storage::Storage;
 pub(super) fn dispatch(
     shared: &Shared<'_, impl Storage>,
     rx: &mut FrameReceiver,
-    (to_list, jobs, answers): (mpsc::Sender<u32>, JobQueues, &Answers<'_>),
+    (to_list, jobs, answers): (mpsc::Sender<u32>, JobQueues<'_>, &Answers<'_>),
     clock: &mut ThreadClock,
 ) -> Result<SenderEnd> {
     loop {

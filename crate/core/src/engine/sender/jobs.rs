@@ -1,7 +1,7 @@
 //! Deals out the files to be sent to the lanes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use sparsync_proto::limits::WHOLE_FILE_BYTES_MAX;
 use sparsync_proto::session::Holds;
@@ -66,35 +66,52 @@ impl Drop for Load {
 
 /// The queues of the lanes.
 #[derive(Clone)]
-pub(super) struct JobQueues {
-    lanes: Vec<LaneQueue>,
+pub(super) struct JobQueues<'a> {
+    lanes: Vec<LaneQueue<'a>>,
     /// Jobs that no reader has taken yet.
     waiting: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
-struct LaneQueue {
+struct LaneQueue<'a> {
     jobs: mpsc::Sender<ContentJob>,
     /// The load of the jobs that wait there or are being read.
     load: Arc<AtomicU64>,
+    /// Begins the lane's reader, until that has begun.
+    begin: Arc<Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>>,
 }
 
 /// What a file costs besides its bytes, given as the number of bytes that take as long.
 const FILE_LOAD: u64 = 16 << 10;
 
-/// The queues of `lanes` lanes, and the ends from which their readers take jobs.
-pub(super) fn lane_queues(lanes: usize) -> (JobQueues, Vec<mpsc::Receiver<ContentJob>>) {
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..lanes).map(|_| mpsc::channel()).unzip();
-    let queue = |jobs| LaneQueue { jobs, load: Arc::default() };
-    (JobQueues { lanes: senders.into_iter().map(queue).collect(), waiting: Arc::default() }, receivers)
+/// The queues of lanes. Each has what begins its reader, which takes jobs there and notes that fewer wait. It is called with the lane's
+/// first job: most runs change nothing, and would be longer by the threads that they start.
+pub(super) fn lane_queues<'a, B>(readers: impl Iterator<Item = B>) -> JobQueues<'a>
+where
+    B: FnOnce(mpsc::Receiver<ContentJob>, Arc<AtomicU64>) + Send + 'a,
+{
+    let waiting = Arc::<AtomicU64>::default();
+    let queue = |reader: B| {
+        let (jobs, queue) = mpsc::channel();
+        let waiting = Arc::clone(&waiting);
+        let begin: Box<dyn FnOnce() + Send + 'a> = Box::new(move || reader(queue, waiting));
+        LaneQueue { jobs, load: Arc::default(), begin: Arc::new(Mutex::new(Some(begin))) }
+    };
+    JobQueues { lanes: readers.map(queue).collect(), waiting }
 }
 
-impl JobQueues {
-    /// Jobs that no reader has taken yet.
-    pub(super) fn waiting(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.waiting)
+impl LaneQueue<'_> {
+    fn push(&self, job: ContentJob) {
+        // A lane that is gone has failed the session already.
+        let _ = self.jobs.send(job);
+        let begin = self.begin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(begin) = begin {
+            begin();
+        }
     }
+}
 
+impl JobQueues<'_> {
     /// Deals the files of a directory out. The small ones all take the lane that has least to do: two writers that make
     /// files in one directory wait for each other. Each large file takes the lane that then has least to do.
     pub(super) fn push(
@@ -131,15 +148,14 @@ impl JobQueues {
             if let Some(profiler) = session.profiler() {
                 profiler.raise(Figure::job_queue_max, before + 1);
             }
-            // A lane that is gone has failed the session already.
-            let _ = self.lanes[lane].jobs.send(job);
+            self.lanes[lane].push(job);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, mpsc};
 
     use sparsync_proto::{Digest, Kind, Listing, Meta, Name, RelPath, Resume, Xattrs};
 
@@ -173,9 +189,20 @@ mod tests {
         };
         let permit = Budget::default().try_acquire(7).expect("room");
         let held = Arc::new(HeldScan::new(scan, permit));
-        let (lanes, queues) = lane_queues(2);
+        let (begun, queues) = mpsc::channel();
+        let lanes = lane_queues((0..2).map(|lane| {
+            let begun = begun.clone();
+            move |queue, _| begun.send((lane, queue)).expect("somebody waits")
+        }));
         let session = Session::default();
+        lanes.push(0, &held, Vec::new(), (&[], &[]), &session);
+        assert!(queues.try_recv().is_err(), "without a job no reader begins");
         lanes.push(0, &held, (0..7).collect(), (&[Resume { index: 2, bytes: 1, digest: [0; 32] }], &[]), &session);
+        let queues: [_; 2] = std::array::from_fn(|lane| {
+            let (begun, queue) = queues.try_recv().expect("a reader");
+            assert_eq!(begun, lane);
+            queue
+        });
         let first = queues[0].try_recv().expect("a job");
         let second = queues[1].try_recv().expect("a job");
         assert_eq!((first.files.clone(), first.resume.len()), (vec![0, 2, 3, 4, 5, 6], 1));

@@ -16,7 +16,7 @@ use crate::storage::Storage;
 const LISTS_BATCH: usize = 64;
 
 /// Sends the listings that were asked for, in that order; with everything granted, their files too.
-pub(super) fn list(shared: &Shared<'_, impl Storage>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> Result<()> {
+pub(super) fn list(shared: &Shared<'_, impl Storage>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues<'_>) -> Result<()> {
     let mut clock = shared.session.clock("list", Phase::wait_work);
     while let Ok(first) = clock.during(Phase::wait_work, || queue.recv()) {
         clock.enter(Phase::list);
@@ -71,7 +71,7 @@ fn send_batch(
 }
 
 /// Sends the content of all files of a directory.
-fn send_files(shared: &Shared<'_, impl Storage>, jobs: &JobQueues, directory: u32, held: &Arc<HeldScan>) {
+fn send_files(shared: &Shared<'_, impl Storage>, jobs: &JobQueues<'_>, directory: u32, held: &Arc<HeldScan>) {
     let entries = held.scan.listing.entries();
     let travels = |(index, entry): &(u32, &Entry)| {
         entry.kind == Kind::File && held.scan.listing.leader(*index as usize).is_none()

@@ -14,6 +14,7 @@ mod remove;
 mod walk;
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -211,26 +212,27 @@ pub(crate) fn run_sender(
     let answers = Answers::new(session, &shared.machine);
     let freezer = options.snapshot_read.then(Freezer::default);
     let (to_list, list_queue) = mpsc::channel();
-    let (jobs, job_queues) = lane_queues(lanes.len());
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
         let (shared, answers, freezer) = (&shared, &answers, freezer.as_ref());
+        let read = |lane| {
+            let (pays, chmod) = (&shared.options.pays, shared.options.chmod());
+            let open_noatime = shared.options.open_noatime;
+            let (keeps_owners, skips) = (shared.options.names.is_some(), &shared.options.skip_compress);
+            let takes_prefix = shared.options.changing == Changing::Prefix;
+            let taken = Taken { chmod, keeps_owners, open_noatime, skips, takes_prefix };
+            let how = (shared.options.in_place, shared.options.way, freezer);
+            move |queue, waiting: Arc<AtomicU64>| {
+                spawn(scope, session, "sparsync-read", move || {
+                    LaneReader::new(session, &shared.source.root, lane, pays, taken, answers, how).run(&queue, &waiting)
+                });
+            }
+        };
+        let jobs = lane_queues(lanes.into_iter().map(read));
         // The walk begins first: all others wait for what it finds.
         let (to_walk, to_send) = (to_list.clone(), jobs.clone());
         spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk, freezer));
         spawn(scope, session, "sparsync-list", move || list::list(shared, &list_queue, &to_send));
-        for (lane, queue) in lanes.into_iter().zip(job_queues) {
-            let waiting = jobs.waiting();
-            spawn(scope, session, "sparsync-read", move || {
-                let (pays, chmod) = (&shared.options.pays, shared.options.chmod());
-                let open_noatime = shared.options.open_noatime;
-                let (keeps_owners, skips) = (shared.options.names.is_some(), &shared.options.skip_compress);
-                let takes_prefix = shared.options.changing == Changing::Prefix;
-                let taken = Taken { chmod, keeps_owners, open_noatime, skips, takes_prefix };
-                let how = (shared.options.in_place, shared.options.way, freezer);
-                LaneReader::new(session, &shared.source.root, lane, pays, taken, answers, how).run(&queue, &waiting)
-            });
-        }
         end = caught(|| dispatch::dispatch(shared, &mut rx, (to_list, jobs, answers), &mut clock));
         if let Err(error) = &end {
             session.fail(error.clone());
