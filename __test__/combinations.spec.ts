@@ -156,7 +156,9 @@ class Trial {
       new RichTree(`${this.#work}/${name}`, random, changed).change();
       this.#plant(name);
     }
-    if (flags.has('-K')) this.#leadAside();
+    // What stands aside is in no source, so that a run which deletes takes it away under the symlinks.
+    const deletes = [...flags].some((flag) => flag.startsWith('--del'));
+    if (flags.has('-K') && !deletes && this.#case.sources.length === 1) this.#leadAside();
     lutimesSync(`${this.#work}/start`, 1_200_000_000, 1_200_000_000);
     for (const [name, text] of Object.entries(FILES)) writeFileSync(`${this.#work}/${name}`, text);
     if (this.#removes) {
@@ -204,10 +206,10 @@ class Trial {
     }
   }
 
-  /** Directories at the top of the destination are behind symlinks of their names, but for those that sources are. */
+  /** Directories at the top of the destination are behind symlinks of their names, but for one that is a source. */
   #leadAside(): void {
-    const ofSources = new Set(['', ...this.#case.sources.map((source) => basename(source))]);
-    for (const path of this.#directories('start').filter((path) => !ofSources.has(path) && !path.includes('/'))) {
+    const others = this.#directories('start').filter((path) => path !== '' && !path.includes('/'));
+    for (const path of others.filter((path) => !this.#case.sources.includes(path))) {
       renameSync(at(`${this.#work}/start`, path), at(`${this.#work}/start`, `${path} aside`));
       symlinkSync(Buffer.from(`${path} aside`, 'latin1'), at(`${this.#work}/start`, path));
     }

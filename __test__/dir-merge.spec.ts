@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, explain, sync } from '../dist/index.js';
 import type { PlanOptions } from '../dist/index.js';
 
+import { quietly } from './helpers/cli.js';
 import { rsync } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
 import { scaled } from './helpers/setup.js';
@@ -207,5 +208,37 @@ judgedEachWay(
     }
     t.true(decided > 3 && deleted > 3, `${decided} lists left something out, ${deleted} deleted something`);
     await connection.close();
+  },
+);
+
+// Seen red with the rules of a folder for what a source names in it.
+judgedEachWay(
+  'files of rules above a source do not decide about the entry that it names',
+  async (t, { work, served, client: user, url }) => {
+    mkdirSync(`${served}/s/a/x`, { recursive: true });
+    mkdirSync(`${served}/s/b`);
+    for (const name of ['a/a', 'a/b', 'a/q']) writeFileSync(`${served}/s/${name}`, name);
+    writeFileSync(`${served}/s/.rsync-filter`, '- a\n- /b\n- q\n');
+    for (const [round, [flag, ...names]] of [
+      ['-F', 'a'],
+      ['-F', 'a', 'b'],
+      ['-FF', 'a/q', 'b'],
+      ['-F', 'a/'],
+      ['-F', ''],
+    ].entries()) {
+      const [judge, local, pulled] = [`${work}/judge${round}`, `${work}/local${round}`, `${work}/pulled${round}`];
+      const here = names.map((name) => `${served}/s/${name}`);
+      rsync('-a', flag ?? '', ...here, `${judge}/`);
+      await quietly(t, user, ['-a', flag ?? '', ...here, `${local}/`]);
+      await quietly(t, user, ['-a', flag ?? '', ...here, url(`pushed${round}/`)]);
+      await quietly(t, user, ['-a', flag ?? '', ...names.map((name) => url(`s/${name}`)), `${pulled}/`]);
+      for (const tree of [local, pulled, `${served}/pushed${round}`]) {
+        t.deepEqual(
+          [...walk(tree).keys()].sort(),
+          [...walk(judge).keys()].sort(),
+          `${flag} ${names.join(' ')}: ${tree}`,
+        );
+      }
+    }
   },
 );

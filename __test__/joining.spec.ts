@@ -65,6 +65,14 @@ test.serial('a credential is all that a machine needs, for its scope, its server
   const pushed = await run(credential, '-rlpt', `${source(work)}/`, urlAt(address, 'root', 'web', ''));
   t.deepEqual([pushed.code, pushed.stderr], [exit.ok, '']);
   t.is(readFileSync(`${served}/web/file`, 'utf8'), 'content');
+  // The line that `invite --credential` prints, stored as it is.
+  const stored = await run(
+    `SPARSYNC_CREDENTIAL=${credential}\n`,
+    '-rlpt',
+    `${work}/source/`,
+    urlAt(address, 'root', 'web', ''),
+  );
+  t.deepEqual([stored.code, stored.stderr], [exit.ok, '']);
   for (const [args, code] of [
     [[`${work}/source/`, urlAt(address, 'root', '')], exit.unauthorized],
     [[urlAt(address, 'root', 'web', ''), `${work}/back/`], exit.unauthorized],

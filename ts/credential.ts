@@ -32,7 +32,8 @@ export function parseCredential(text: string): Credential {
   const refuse = (): never => {
     throw new ConfigError(`SPARSYNC_CREDENTIAL is not a credential: it must be one word that begins with ${PREFIX}`);
   };
-  const given = text.trim();
+  // As `invite --credential` prints it: who stores the line stores it as it is.
+  const given = text.trim().replace(/^SPARSYNC_CREDENTIAL=/, '');
   if (!given.startsWith(PREFIX)) return refuse();
   const fields = fieldsOf(given.slice(PREFIX.length));
   const { address, pin, next, key, scope } = fields ?? refuse();

@@ -388,9 +388,10 @@ impl<'a> At<'a> {
         self.in_force.0.as_ref().and_then(|trees| trees.get(self.tree.get())).map(AsRef::as_ref)
     }
 
-    /// The rules of files here.
+    /// The rules of files here. None decides about the entry that a source names, as with rsync: it was asked for.
     pub(super) fn said(&self) -> &'a [Option<Arc<Said>>] {
-        self.directory().map_or(&[], |directory| &directory.said)
+        let is_source = |directory: &Directory| directory.top.is_entry && self.path.is_root();
+        self.directory().filter(|directory| !is_source(directory)).map_or(&[], |directory| &directory.said)
     }
 
     /// Files that say what git ignores here.
