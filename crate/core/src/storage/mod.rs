@@ -253,8 +253,8 @@ pub(crate) trait Directory: Send + Sync {
         Ok((self.read_link(name)?, self.status(name)?.meta.uid))
     }
 
-    /// What has the name of a directory that does not belong to the run, and is none. Where several trees are seen as one it stands for the
-    /// name from now on.
+    /// What has the name of a directory that does not belong to the run, and is none. Where several trees are seen as
+    /// one it stands for the name from now on.
     fn instead_of_directory(&self, name: &[u8]) -> Result<Status> {
         let _ = name;
         Err(Errno::NOENT.into())

@@ -1,7 +1,8 @@
 //! Several trees seen as one, for reading: the sources of a run.
 //!
 //! A name is what the first tree that has it says, except that a directory comes before everything else; directories of
-//! the same path are one. That is rsync's rule for several sources. A directory that does not belong to the run comes before nothing.
+//! the same path are one. That is rsync's rule for several sources. A directory that does not belong to the run comes
+//! before nothing.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -72,20 +72,23 @@ pub(super) struct JobQueues<'a> {
     waiting: Arc<AtomicU64>,
 }
 
+/// Begins a lane's reader.
+type Begin<'a> = Box<dyn FnOnce() + Send + 'a>;
+
 #[derive(Clone)]
 struct LaneQueue<'a> {
     jobs: mpsc::Sender<ContentJob>,
     /// The load of the jobs that wait there or are being read.
     load: Arc<AtomicU64>,
     /// Begins the lane's reader, until that has begun.
-    begin: Arc<Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>>,
+    begin: Arc<Mutex<Option<Begin<'a>>>>,
 }
 
 /// What a file costs besides its bytes, given as the number of bytes that take as long.
 const FILE_LOAD: u64 = 16 << 10;
 
-/// The queues of lanes. Each has what begins its reader, which takes jobs there and notes that fewer wait. It is called with the lane's
-/// first job: most runs change nothing, and would be longer by the threads that they start.
+/// The queues of lanes. Each has what begins its reader, which takes jobs there and notes that fewer wait. It is called
+/// with the lane's first job: most runs change nothing, and would be longer by the threads that they start.
 pub(super) fn lane_queues<'a, B>(readers: impl Iterator<Item = B>) -> JobQueues<'a>
 where
     B: FnOnce(mpsc::Receiver<ContentJob>, Arc<AtomicU64>) + Send + 'a,
@@ -94,7 +97,7 @@ where
     let queue = |reader: B| {
         let (jobs, queue) = mpsc::channel();
         let waiting = Arc::clone(&waiting);
-        let begin: Box<dyn FnOnce() + Send + 'a> = Box::new(move || reader(queue, waiting));
+        let begin: Begin<'a> = Box::new(move || reader(queue, waiting));
         LaneQueue { jobs, load: Arc::default(), begin: Arc::new(Mutex::new(Some(begin))) }
     };
     JobQueues { lanes: readers.map(queue).collect(), waiting }
