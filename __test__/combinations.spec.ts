@@ -1,7 +1,7 @@
 // Options as people combine them: random trees with everything, random options, and what rsync makes of both.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, lstatSync, lutimesSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { inspect } from 'node:util';
 
 import type { ExecutionContext } from 'ava';
@@ -181,8 +181,8 @@ class Trial {
   /** Files of rules, of the same time everywhere. */
   #plant(root: string): void {
     const random = this.#random;
-    for (const [path, { kind }] of walk(`${this.#work}/${root}`)) {
-      if (kind !== 'directory' || !random.oneIn(3)) continue;
+    for (const path of this.#directories(root)) {
+      if (!random.oneIn(3)) continue;
       const folder = Buffer.concat([Buffer.from(`${this.#work}/${root}/`), Buffer.from(path, 'latin1')]);
       const name = random.pick(['.rules', '.rsync-filter', '.cvsignore']);
       const rules = name === '.cvsignore' ? ['*.o', 'b'] : ['- a', '- *.o', '+ b', '- b/', 'P Z', 'H -x'];
@@ -201,8 +201,8 @@ class Trial {
   /** Symlinks of the source lead out of it, to a file. */
   #leadOut(): void {
     for (const path of this.#directories('src')) {
-      const target = `${path === '' ? '' : path.replaceAll(/[^/]+/g, '..')}/../names`.replace(/^\//, '');
-      if (this.#random.oneIn(2)) symlinkSync(target, at(`${this.#work}/src`, `${path}/leads out`.replace(/^\//, '')));
+      const target = relative(`/src/${path}`, '/names');
+      if (this.#random.oneIn(2)) symlinkSync(target, at(`${this.#work}/src`, join(path, 'leads out')));
     }
   }
 

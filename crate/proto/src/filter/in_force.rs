@@ -73,8 +73,16 @@ pub struct TreeTop {
     /// How many names lead from the transfer's top to the tree. Where one of them is a symlink they are no part of
     /// `path`.
     pub inside: usize,
-    /// The tree is one entry of the top: files of rules beside it do not apply to it.
+    /// The tree is one entry of the top: files of rules beside it and above do not apply to it.
     pub is_entry: bool,
+}
+
+impl TreeTop {
+    /// Whether what is judged in the directory at `path` is the entry that a source names: it was asked for, and as
+    /// with rsync no file of rules decides about it.
+    fn is_named_in(&self, path: &RelPath) -> bool {
+        self.is_entry && path.is_root()
+    }
 }
 
 /// The rules that files have in one directory of one tree.
@@ -129,7 +137,7 @@ impl InForce {
         let Some(trees) = &self.0 else { return Ok(Self::default()) };
         let mut entered: Option<Vec<Arc<Directory>>> = None;
         for (number, tree) in trees.iter().enumerate() {
-            if path.is_root() && tree.top.is_entry {
+            if tree.top.is_named_in(path) {
                 continue;
             }
             if let Some(directory) = tree.enter(path, (number, sought.ignored), reader)? {
@@ -388,10 +396,10 @@ impl<'a> At<'a> {
         self.in_force.0.as_ref().and_then(|trees| trees.get(self.tree.get())).map(AsRef::as_ref)
     }
 
-    /// The rules of files here. None decides about the entry that a source names, as with rsync: it was asked for.
+    /// The rules of files that decide here.
     pub(super) fn said(&self) -> &'a [Option<Arc<Said>>] {
-        let is_source = |directory: &Directory| directory.top.is_entry && self.path.is_root();
-        self.directory().filter(|directory| !is_source(directory)).map_or(&[], |directory| &directory.said)
+        let directory = self.directory().filter(|directory| !directory.top.is_named_in(self.path));
+        directory.map_or(&[], |directory| &directory.said)
     }
 
     /// Files that say what git ignores here.
