@@ -111,6 +111,41 @@ judgedEachWay('rules of directories are those of what symlinks lead to', async (
   t.true(existsSync(`${ready.work}/made-local0/in/extra`));
 });
 
+test('what a symlink that is written through leads to is not deleted, nor replaced', async (t) => {
+  const { work, url, access, served } = await setup(t);
+  const source = dir(work, 'src');
+  mkdirSync(`${source}/d/sub`, { recursive: true });
+  for (const path of ['d/f', 'd/sub/g', 'file']) file(`${source}/${path}`);
+  const lead = (made: string, target: string): void => {
+    mkdirSync(`${made}/${target}/extra`, { recursive: true });
+    mkdirSync(`${made}/other`);
+    file(`${made}/${target}/gone`);
+    link(`${made}/d`, target);
+  };
+  const options = { keepDirLinks: true, delete: true, allowMassDelete: true };
+  for (const deleteAfter of [false, true]) {
+    const name = `deleted-after-${deleteAfter}`;
+    for (const [made, to] of [
+      [`${work}/${name}`, `${work}/${name}`],
+      [`${served}/${name}`, url(name)],
+    ] as const) {
+      lead(made, 'aside/deep');
+      const all = { ...options, deleteAfter, ...(to === made ? {} : access) };
+      const dry = await sync(source, to, { ...all, dryRun: true });
+      const result = await sync(source, to, all);
+      t.is(result.stats.filesDeleted, dry.stats.filesDeleted);
+      t.is(result.stats.directoriesDeleted, dry.stats.directoriesDeleted);
+      t.deepEqual([...walk(`${made}/aside`).keys()].toSorted(), ['', 'deep', 'deep/f', 'deep/sub', 'deep/sub/g']);
+      t.false(existsSync(`${made}/other`));
+      t.regex(result.warnings.map(({ message }) => message).join(), /what a symlink leads to/);
+    }
+  }
+  lead(`${work}/made`, 'file');
+  const error = await failure(t, sync(source, `${work}/made`, options), PartialSyncError);
+  t.regex(error.result.failures[0]?.message ?? '', /written to through a symlink/);
+  t.true(existsSync(`${work}/made/file/sub/g`));
+});
+
 judgedEachWay('random trees are written through symlinks as by rsync', async (t, ready) => {
   t.log(`seed ${seed}`);
   for (let round = 0; round < scaled(3, 60); round += 1) {

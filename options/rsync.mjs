@@ -119,7 +119,7 @@ const DIFFERS = {
   'fake-super': 'what is not carried is stored as the file has it',
   'copy-links': 'a name is the first source’s, also where that leads nowhere',
   'safe-links': 'munged symlinks are judged as they travel',
-  'keep-dirlinks': 'what leads out stays, and is told',
+  'keep-dirlinks': 'what leads out stays, and is told; what else they lead to is not deleted',
   acls: 'whom rules make one stands once in a list',
   super: 'a file whose owner cannot be set has the mode that it is to have',
   update: 'with `--modify-window=-1` a second counts',

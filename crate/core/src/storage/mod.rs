@@ -80,6 +80,13 @@ pub(crate) struct Stamp {
     pub(crate) may_have_holes: bool,
 }
 
+/// Which entry of this machine it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    device: u64,
+    ino: u64,
+}
+
 /// The status of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
@@ -93,7 +100,7 @@ pub(crate) struct Status {
     pub(crate) rdev: Device,
     /// What tells it from another state of itself.
     pub(crate) stamp: Stamp,
-    /// The file system that the entry is on. With the inode's number it identifies the entry.
+    /// The file system that the entry is on.
     pub(crate) device: u64,
     /// How many names it has.
     pub(crate) links: u32,
@@ -102,6 +109,10 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { device: self.device, ino: self.stamp.ino }
+    }
+
     /// The status of a device that is taken for a file with its content.
     pub(crate) fn as_file(self, bytes: u64, as_of: Option<Time>) -> Self {
         let stamp = Stamp { may_have_holes: false, ..self.stamp };

@@ -1,6 +1,7 @@
 //! Removes what the source does not have.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::mem::MaybeUninit;
 
 use sparsync_proto::{At, InForce, Issue, Kind, Name, RelPath, RuleFileError};
@@ -8,7 +9,7 @@ use sparsync_proto::{At, InForce, Issue, Kind, Name, RelPath, RuleFileError};
 use super::backup::Backups;
 use super::judge::Judge;
 use super::widen::Widened;
-use super::{Access, CallError, Directory, Errno, Result, Storage, WriteDirectory, WriteStorage};
+use super::{Access, CallError, Directory, Errno, Identity, Result, Storage, WriteDirectory, WriteStorage};
 
 /// Called for each entry that is removed.
 pub(crate) type OnRemoved<'a> = dyn FnMut(&[u8], Kind) + 'a;
@@ -42,6 +43,8 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) stop: Option<&'a (dyn Fn() -> bool + 'a)>,
     /// The place of removed entries.
     pub(crate) backups: Option<&'a Backups<'a, S>>,
+    /// Directories that stay, and so does each directory above them.
+    pub(crate) led_to: Option<&'a HashSet<Identity>>,
     /// Makes directories of the process's own user usable for the removal, or for looking at its entries.
     pub(crate) widened: Option<&'a Widened<'a, S>>,
     /// Files, symlinks and others removed.
@@ -74,6 +77,7 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
             on_removed: None,
             stop: None,
             backups: None,
+            led_to: None,
             widened: None,
             files: 0,
             directories: 0,
@@ -106,6 +110,13 @@ impl<S: WriteStorage> Removal<'_, S> {
         });
         self.protected += u64::from(!takes);
         takes
+    }
+
+    fn is_led_to(&self, directory: &S::Directory) -> bool {
+        let is_led_to = |led_to: &HashSet<Identity>| {
+            !led_to.is_empty() && directory.status(b"").is_ok_and(|status| led_to.contains(&status.identity()))
+        };
+        self.led_to.is_some_and(is_led_to)
     }
 
     /// The rules in force in a directory; none when they cannot be followed, and then the directory stays.
@@ -244,7 +255,7 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
     match removal.entries(root, path) {
         Ok((directory, mut found)) => {
             let is_foreign = |device| directory.status(b"").map_or(true, |status| status.device != device);
-            if removal.device.is_some_and(is_foreign) {
+            if removal.device.is_some_and(is_foreign) || removal.is_led_to(&directory) {
                 removal.protected += 1;
                 return;
             }

@@ -14,7 +14,11 @@ use crate::storage::{Access, Backups, CallError, Removal, WriteStorage, holds_pr
 pub(super) const PROTECTED: &str = "a directory is in its place, and holds excluded entries";
 
 /// Why a directory stays that the source does not have.
-const KEPT: &str = "the directory is not deleted: it holds excluded entries, backups or another file system";
+const KEPT: &str =
+    "the directory is not deleted: it holds excluded entries, backups, what a symlink leads to or another file system";
+
+/// Why a directory stays that something arrives in.
+const LED_TO: &str = "a directory is in its place that is written to through a symlink";
 
 /// The result for a directory that gives way.
 struct GivenWay {
@@ -82,6 +86,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.withdraw(entry, "a directory is in its place, and nothing is deleted in this run")?;
             } else if self.holds_protected(&entry.path(), &self.in_force_at(&entry.directory)) {
                 self.withdraw(entry, PROTECTED)?;
+            } else if self.is_led_to(&entry.path()) {
+                self.withdraw(entry, LED_TO)?;
             } else if self.exceeds_limit(entry, removed) {
                 self.withdraw(entry, "a directory is in its place, and no more may be deleted in this run")?;
             } else {
@@ -208,6 +214,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
             backups: self.backups(),
+            led_to: Some(&self.dir_links.led_to),
             widened: self.widened(),
             ..Removal::default()
         };

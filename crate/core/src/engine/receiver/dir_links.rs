@@ -4,12 +4,17 @@
 //! know: it lists symlinks as such and goes into none. So what they lead to is looked at when the source tells of the
 //! directory.
 
+use std::collections::HashSet;
+
 use sparsync_proto::{Digest, IssueKind, Kind, Listing, Name, RelPath, Request};
 
 use super::Receiver;
 use super::compare::as_at_the_source;
 use crate::error::{Error, Result};
-use crate::storage::{Access, CallError, Directory as _, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
+use crate::storage::{
+    Access, CallError, Directory as _, Errno, Identity, Removal, Scan, ScanBuffers, WriteStorage, remove_tree,
+    scan_directory,
+};
 
 /// The most symlinks of one directory of which every combination is tried; with more, its listing is asked for.
 const COMBINED_MAX: usize = 4;
@@ -38,11 +43,20 @@ impl DirLinks {
     }
 }
 
+/// The symlinks that were taken for directories.
+#[derive(Debug, Default)]
+pub(super) struct TakenLinks {
+    /// Their paths, and those of directories below them.
+    paths: HashSet<RelPath>,
+    /// What they lead to, which is not deleted: it would go with what has arrived through them.
+    pub(super) led_to: HashSet<Identity>,
+}
+
 /// What a symlink of the destination leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Led {
-    /// A directory that may be written to.
-    Directory,
+    /// A directory that may be written to, where it can be looked at.
+    Directory(Option<Identity>),
     /// Out of the tree that may be written to; its target is not looked at.
     Out,
     /// To no entry that could be a directory.
@@ -62,7 +76,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn led(&self, path: &RelPath) -> Led {
         let opened = self.destination.root.as_ref().map(|root| root.open(path, Access::Reach));
         match opened {
-            Some(Ok(_) | Err(CallError { errno: Errno::ACCESS, .. })) => Led::Directory,
+            Some(Ok(directory)) => Led::Directory(directory.status(b"").ok().map(|status| status.identity())),
+            Some(Err(CallError { errno: Errno::ACCESS, .. })) => Led::Directory(None),
             Some(Err(CallError { errno: Errno::XDEV, .. })) => Led::Out,
             Some(Err(_)) | None => Led::Other,
         }
@@ -81,7 +96,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             Ok(Kind::Directory) if self.is_below_link(&parent) => {}
             Ok(_) | Err(_) => return Ok(None),
         }
-        self.dir_links.insert(path.clone());
+        self.dir_links.paths.insert(path.clone());
         let Some(root) = &self.destination.root else { return Ok(None) };
         let above = self.options.judge.in_force_in(root, &parent).map_err(|error| Error::bad_rules(&error))?;
         let (options, mut buffers) = (self.options.scan(), ScanBuffers::default());
@@ -104,7 +119,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// left alone and told, and nothing arrives below it.
     fn takes_for_directory(&mut self, path: &RelPath) -> Result<bool> {
         match self.led(path) {
-            Led::Directory => Ok(true),
+            Led::Directory(identity) => {
+                self.dir_links.led_to.extend(identity);
+                Ok(true)
+            }
             Led::Other => Ok(false),
             Led::Out => {
                 if self.failed.covering(path).is_none() {
@@ -117,7 +135,19 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn is_below_link(&self, path: &RelPath) -> bool {
-        !self.dir_links.is_empty() && path.up().any(|path| self.dir_links.contains(&path))
+        !self.dir_links.paths.is_empty() && path.up().any(|path| self.dir_links.paths.contains(&path))
+    }
+
+    /// Whether the directory at `path`, or one in it, is what a symlink that was taken for a directory leads to.
+    pub(super) fn is_led_to(&self, path: &[u8]) -> bool {
+        let led_to = &self.dir_links.led_to;
+        let (Some(root), Ok(path), false) = (&self.destination.root, RelPath::new(path), led_to.is_empty()) else {
+            return false;
+        };
+        let mut looked = Removal { dry_run: true, led_to: Some(led_to), widened: self.widened(), ..Removal::default() };
+        // An entry that cannot be looked at cannot be removed either.
+        let _ = remove_tree(root, &path, &mut looked);
+        looked.protected > 0
     }
 
     /// Takes the symlinks of a directory for directories where the source has some.
@@ -148,7 +178,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let leads = |(_, entry): &(usize, &sparsync_proto::Entry)| {
             let name = Name::new(old.listing.name(entry)).ok().filter(|_| entry.kind == Kind::Symlink);
             let path = name.map(|name| old.path.join(name)).filter(|path| self.keeps_dir_link(path));
-            path.is_some_and(|path| self.led(&path) == Led::Directory)
+            path.is_some_and(|path| matches!(self.led(&path), Led::Directory(_)))
         };
         let links = old.listing.entries().iter().enumerate().filter(leads).map(|(at, _)| at).collect::<Vec<_>>();
         let all = (1usize << links.len().min(COMBINED_MAX)) - 1;

@@ -32,7 +32,7 @@ mod put;
 mod spelling;
 mod told_first;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -67,6 +67,7 @@ use crate::storage::{
 use arrived::Arriving;
 pub(crate) use basis::{Basis, BasisUse, HidesBasis};
 pub(crate) use dir_links::DirLinks;
+use dir_links::TakenLinks;
 use links::Links;
 use moves::Moves;
 pub(crate) use planned::Stamps;
@@ -460,8 +461,8 @@ struct Receiver<'a, S: WriteStorage> {
     top_device: Option<u64>,
     /// A directory on each other file system that the run writes to.
     elsewhere: HashMap<u64, S::Directory>,
-    /// Symlinks that were taken for directories, and directories below them.
-    dir_links: HashSet<RelPath>,
+    /// Symlinks that were taken for directories.
+    dir_links: TakenLinks,
     /// The last directory that the source does not enter: it says nothing about the entries below it.
     unlisted: Option<RelPath>,
     /// Directories of the source that could not be read.
@@ -530,7 +531,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             old: HashMap::new(),
             failed: FailedPaths::default(),
             elsewhere: HashMap::new(),
-            dir_links: HashSet::new(),
+            dir_links: TakenLinks::default(),
             top_device: None,
             unlisted: None,
             source_errors: 0,

@@ -85,6 +85,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             device: self.top_device.filter(|_| options.one_file_system),
             on_removed: Some(&mut tell),
             backups: self.backups(),
+            led_to: Some(&self.dir_links.led_to),
             widened: self.widened(),
             ..Removal::default()
         };
