@@ -1,6 +1,6 @@
 // Backups as rsync keeps them: what is replaced or deleted is still there, beside its original or in a directory, and on a server
 // never anywhere else.
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -96,6 +96,24 @@ judgedEachWay('--backup-dir keeps it under its path, and a directory that is rep
   for (const flags of [['--delete'], ['--delete', '--suffix=.o'], ['--force'], ['-n', '--delete']])
     await besideRsync(t, set, { model, flags: ['-ai', '--backup-dir=../kept/today', ...flags] });
   await besideRsync(t, set, { model, flags: ['-ai', '--backup-dir=kept', '--delete'] });
+});
+
+// Seen red without them, and with what a directory takes over from the one above.
+judgedEachWay('with ACLs, directories of backups have those of the directories that they stand for', async (t, set) => {
+  const { work, served, url, client: user } = set;
+  const model = make(`${work}/model`, { 's/acl/in/f': 'new', 'd/acl/in/f@1500000000': 'old' });
+  for (const top of ['s', 'd']) execFileSync('setfacl', ['-m', 'u:1234:rwx,d:u:77:rx', `${model}/${top}/acl`]);
+  const acls = (top: string): string => execFileSync('getfacl', ['-R', '-n', 'kept'], { cwd: top, encoding: 'utf8' });
+  for (const flags of ['-aA', '-aX']) {
+    const [judge, here, there] = [`${served}/judge${flags}`, `${served}/here${flags}`, `${served}/there${flags}`];
+    for (const top of [judge, here, there]) copied(model, top);
+    const all = [flags, '--backup-dir=../kept'];
+    execFileSync('rsync', [...all, `${judge}/s/`, `${judge}/d/`]);
+    t.is((await cli(t, user, [...all, `${here}/s/`, `${here}/d/`])).code, exit.ok);
+    t.is((await cli(t, user, [...all, `${there}/s/`, url(`there${flags}/d/`)])).code, exit.ok);
+    t.is(acls(here), acls(judge), flags);
+    t.is(acls(there), acls(judge), flags);
+  }
 });
 
 judgedEachWay('random trees with backups are as rsync leaves them', async (t, set) => {

@@ -75,7 +75,8 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
     };
     let suffix = request.suffix.clone().unwrap_or_else(|| if aside.is_none() { SUFFIX.to_vec() } else { Vec::new() });
     let deletes_backups = request.deletion.excluded;
-    destination.aside.backups = Some(BackupPlace { aside, inside, suffix, deletes_backups });
+    let keeps_acls = request.attributes.acls;
+    destination.aside.backups = Some(BackupPlace { aside, inside, suffix, deletes_backups, keeps_acls });
     Ok(())
 }
 

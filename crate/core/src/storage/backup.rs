@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sparsync_proto::{At, Durability, End, Kind, Name, RelPath};
 
-use super::copy::copy_entry;
+use super::copy::{copy_acls, copy_entry};
 use super::widen::Widened;
 use super::{
     Access, Adjust, CallError, Directory, Errno, Judge, Removal, Result, TempNames, WriteDirectory, WriteStorage,
@@ -25,6 +25,8 @@ pub(crate) struct BackupPlace<S> {
     pub(crate) suffix: Vec<u8>,
     /// Backups from earlier runs are deleted like everything else.
     pub(crate) deletes_backups: bool,
+    /// Directories of backups have the ACLs of those that they stand for.
+    pub(crate) keeps_acls: bool,
 }
 
 /// The backups of a run.
@@ -307,8 +309,8 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         Ok(directory)
     }
 
-    /// Makes the directories on the way to backups, with owner and mode of those of the destination that they stand
-    /// for.
+    /// Makes the directories on the way to backups, with owner, mode and, in a run with ACLs, those of the directories
+    /// of the destination that they stand for.
     fn make(&self, top: &S, base: &RelPath, path: &RelPath) -> Result<()> {
         let make = |at: &RelPath, name: Name<'_>, bits| {
             let above = top.open(at, Access::Reach)?;
@@ -329,16 +331,21 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
             make(&at, name, 0o777)?;
             at = at.join(name);
         }
-        let mut original = RelPath::root();
+        let mut stands_for = RelPath::root();
         for name in path.components() {
-            original = original.join(name);
+            stands_for = stands_for.join(name);
             let is_new = make(&at, name, 0o700)?;
             at = at.join(name);
-            if is_new && let Ok(like) = self.root.open(&original, Access::Reach).and_then(|found| found.status(b"")) {
+            let original = self.root.open(&stands_for, Access::Reach);
+            if is_new && let Ok((found, like)) = original.and_then(|found| found.status(b"").map(|like| (found, like)))
+            {
                 let copy = top.open(&at, Access::Read)?;
                 let handle = copy.handle();
                 let _ = handle.set_owner(Some(like.meta.uid), Some(like.meta.gid));
                 let _ = handle.set_mode(like.meta.mode);
+                if self.place.keeps_acls {
+                    copy_acls(&handle, (&found, b""));
+                }
             }
         }
         Ok(())
@@ -374,7 +381,8 @@ mod tests {
             (Call { operation, path: path.to_vec(), nth: 0 }, Strike::Fail(error))
         };
         storage.faults.begin(fails.map(call));
-        let place = BackupPlace { aside: None, inside: None, suffix: b"~".to_vec(), deletes_backups: false };
+        let place =
+            BackupPlace { aside: None, inside: None, suffix: b"~".to_vec(), deletes_backups: false, keeps_acls: false };
         let backups = Backups::new(&storage, &names, (&place, Durability::None), None);
         let at = storage.open(&RelPath::root(), Access::Read).expect("the top");
         let made = backups.exchange_beside((&RelPath::root(), Kind::File), &at, &temp_name, b"conf");

@@ -1,6 +1,6 @@
 //! Copies an entry from one directory of this end to another.
 
-use sparsync_proto::{ACL_ACCESS, CAPABILITY, Durability, Kind, kept_mode, mode_without_acl};
+use sparsync_proto::{ACL_ACCESS, ACL_DEFAULT, CAPABILITY, Durability, Kind, kept_mode, mode_without_acl};
 
 use super::write::end_in_hole;
 use super::{Adjust, CallError, Directory, Errno, File, Lent, Result, Status, WriteDirectory, WriteFile};
@@ -190,6 +190,18 @@ pub(crate) fn set_like(entry: &impl Adjust, status: &Status, like: (&impl Direct
         let _ = entry.set_mode(unset_acl.map_or(mode, |acl| mode_without_acl(&acl, mode)));
     }
     let _ = entry.set_times(None, Some(status.meta.mtime));
+}
+
+/// Gives an entry the ACLs of another one, as far as that is possible. One that it has taken over from its directory
+/// goes.
+pub(crate) fn copy_acls(entry: &impl Adjust, (from, name): (&impl Directory, &[u8])) {
+    let mut value = vec![0; sparsync_proto::limits::XATTR_VALUE_BYTES_MAX];
+    for attribute in [ACL_ACCESS, ACL_DEFAULT] {
+        let _ = match from.get_xattr(name, attribute, &mut value) {
+            Ok(length) => entry.set_xattr(attribute, &value[..length]),
+            Err(_) => entry.remove_xattr(attribute),
+        };
+    }
 }
 
 /// Gives the access ACL that could not be set.
