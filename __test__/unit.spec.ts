@@ -36,19 +36,19 @@ const UNITS: readonly (readonly [string, number, readonly string[]])[] = [
   ['with clients elsewhere', 30, ['--root', 'r=/srv/r', '--authorized-keys', '/etc/sparsync/authorized_keys']],
   ['in the home folders', 31, ['--root', 'r=/home/r', '--log-file', '/var/log/s/log']],
   ['read-only', 21, ['--root', 'r=/srv/r', '--read-only']],
+  ['of what is temporary', 30, ['--root', 'r=/tmp/r:1', '--log-file', '/var/tmp/s/log']],
   ['in its own folder', 18, ['--root', 'r=/var/lib/sparsync/r']],
 ];
 
 test('a unit runs the same command with the rights that it needs', async (t) => {
   const work = workDir(t);
-  dir(work, 'a b');
-  const args = ['--root', `r=${work}/a b`, '--listen', '[::]:28792', '--exclude', '50%'];
+  const args = ['--root', 'r=/srv/a b', '--listen', '[::]:28792', '--exclude', '50%'];
   const { values } = await unit(t, ...args);
   t.deepEqual(values('Type'), ['notify']);
   t.deepEqual(values('ExecReload'), ['/bin/kill -HUP $MAINPID']);
   t.deepEqual(values('ProtectSystem'), ['strict']);
-  t.deepEqual(values('ReadWritePaths'), [`"${work}/a b"`]);
-  t.deepEqual(values('RequiresMountsFor'), [`"${work}/a b"`], 'it does not begin on the disk below');
+  t.deepEqual(values('ReadWritePaths'), ['"/srv/a b"']);
+  t.deepEqual(values('RequiresMountsFor'), ['"/srv/a b"'], 'it does not begin on the disk below');
   t.deepEqual(values('DynamicUser'), []);
   t.regex(values('ExecStart')[0] ?? '', /serve --root "r=.*\/a b" --listen \[::\]:28792 --exclude "50%%"$/);
   await unit(t, ...args, '--log-file', `${work}/log`, '--profile', `${work}/profile`);
@@ -72,6 +72,10 @@ test('a unit runs the same command with the rights that it needs', async (t) => 
   t.deepEqual(reads.values('ReadOnlyPaths'), ['/srv/r']);
   const own = await unit(t, '--root', 'r=/var/lib/sparsync/r');
   t.deepEqual([own.values('DynamicUser'), own.values('ReadWritePaths')], [['yes'], []]);
+  const temporary = await unit(t, '--root', 'r=/tmp/a:b', '--root', 'o=/srv/r', '--log-file', '/var/tmp/s/log');
+  t.deepEqual(temporary.values('BindPaths'), [String.raw`"/tmp/a\\:b"`, '/var/tmp/s'], 'a /tmp of its own is empty');
+  t.deepEqual([temporary.values('PrivateTmp'), temporary.values('ReadWritePaths')], [['yes'], ['/srv/r']]);
+  t.deepEqual((await unit(t, '--root', 'r=/tmp/r', '--read-only')).values('BindReadOnlyPaths'), ['/tmp/r']);
 });
 
 for (const [name, most, flags] of UNITS) {

@@ -36,9 +36,9 @@ export function unitText(options: UnitOptions): string {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
   const written = keysFile === undefined ? options.written : [...options.written, keysFile];
   const outside = roots.filter((root) => !isBelow(root, STATE));
-  const folders = outside.map((root) => `${readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths'}=${pathQuoted(root)}`);
+  const folders = outside.map((root) => (readOnly ? given('ReadOnlyPaths', root) : given('ReadWritePaths', root)));
   const others = new Set(written.map(folderOf).filter((folder) => folder !== STATE && !isBelow(folder, STATE)));
-  const files = [...others].map((folder) => `ReadWritePaths=${pathQuoted(folder)}`);
+  const files = [...others].map((folder) => given('ReadWritePaths', folder));
   const settings = variables.map((each) => each.join('='));
   const environment = [`SPARSYNC_CONFIG_DIR=${STATE}`, `SPARSYNC_STATE_DIR=${STATE}/state`, ...settings];
   const isReader = readOnly && files.length === 0;
@@ -142,6 +142,13 @@ SystemCallFilter=@chown`;
 # Where it need not, a user of its own is better: User=, which must own the roots.
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_MKNOD CAP_SETFCAP
 ${CALLS} @chown mknod mknodat`;
+}
+
+/** The line by which the service may use a folder. With `PrivateTmp=` it sees what is below `/tmp` only where that is bound. */
+function given(right: 'ReadOnlyPaths' | 'ReadWritePaths', folder: string): string {
+  if (!/^\/(?:var\/)?tmp\//.test(folder)) return `${right}=${pathQuoted(folder)}`;
+  const bound = right === 'ReadOnlyPaths' ? 'BindReadOnlyPaths' : 'BindPaths';
+  return `${bound}=${pathQuoted(folder.replaceAll(':', String.raw`\:`))}`;
 }
 
 function isBelow(path: string, folder: string): boolean {
