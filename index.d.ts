@@ -71,8 +71,8 @@ export declare class NativeServer {
   stats(): Record<string, number>
   /** What sessions that have ended since the last call took; `null` when sessions are not profiled. */
   takeProfiles(): NativeServerProfiles | null
-  /** What has happened since the last call; empty when no log is kept. */
-  takeEvents(): Array<NativeServerEvent>
+  /** What has happened since the last call: events if somebody `listens`, lines if there is a `log`. */
+  takeEvents(listens: boolean, log?: NativeLogFormat | undefined | null): NativeHappenings
   /** Counts an event that the log has lost. */
   logLost(): void
   /** Figures for a monitoring system, as text; `null` when they are not kept. */
@@ -121,6 +121,9 @@ export declare function knownHost(path: string, host: string, port: number): Arr
 
 /** Loads the private key at `keyPath`, or makes one. */
 export declare function loadIdentity(keyPath: string): NativeKey
+
+/** The line of what a server's process tells the log; none for what matters too little. */
+export declare function logLine(format: NativeLogFormat, noted: NativeNoted): string | null
 
 /** What is done to an entry. */
 export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep' | 'backup' | 'remove'
@@ -289,6 +292,14 @@ export interface NativeFacts {
   nextKey?: NativeNextKey
 }
 
+/** What has happened on a server. */
+export interface NativeHappenings {
+  /** Events, where somebody listens. */
+  events: Array<NativeServerEvent>
+  /** Lines of a log, where one is kept. */
+  lines: Array<string>
+}
+
 /** Who this side is. */
 export interface NativeIdentity {
   /** File of the ed25519 private key (PEM, PKCS#8); made with mode 0600 when missing. */
@@ -328,6 +339,9 @@ export interface NativeKey {
 
 /** What an entry is. */
 export type NativeKind = 'file' | 'directory' | 'symlink' | 'special' | 'fifo' | 'block-device' | 'char-device' | 'socket'
+
+/** How much something matters. */
+export type NativeLevel = 'debug' | 'info' | 'warn' | 'error'
 
 /** How much there may be at the same time on a server. */
 export interface NativeLimits {
@@ -369,6 +383,14 @@ export interface NativeListEntry {
   mode: number
 }
 
+/** What the lines of a log are like, and which there are. */
+export interface NativeLogFormat {
+  /** One JSON object a line. */
+  json: boolean
+  /** What matters less has no line. */
+  least: NativeLevel
+}
+
 /** What a missing source means. */
 export type NativeMissingSources = 'fail' | 'ignore' | 'delete'
 
@@ -383,6 +405,35 @@ export interface NativeNextKey {
   /** Why it could not be put there. */
   problem?: string
 }
+
+/** The same with its figures. What does not belong to its type is absent. */
+export interface NativeNoted {
+  /** What it is. */
+  type: NativeNotedType
+  /** `ip:port`. */
+  address?: string
+  /** The server's key. */
+  publicKey?: string
+  /** The names of what is served. */
+  roots?: Array<string>
+  /** Settings that count from the next start. */
+  restart?: Array<string>
+  /** The code of an error. */
+  code?: string
+  /** The same for people. */
+  message?: string
+  /** The signal that ends the server. */
+  signal?: string
+  /** Transfers under way. */
+  sessions?: number
+  /** How long they may take. */
+  graceMs?: number
+  /** How many lines are missing. */
+  count?: number
+}
+
+/** What a server's process tells the log. */
+export type NativeNotedType = 'listening' | 'reload' | 'config-unreadable' | 'closing' | 'closed' | 'dropped'
 
 /** A path below the source or the destination. */
 export interface NativePath {
@@ -559,6 +610,8 @@ export interface NativeRule {
 export interface NativeServerEvent {
   /** When, in milliseconds since 1970. */
   atMs: number
+  /** How much it matters. */
+  level: NativeLevel
   /**
    * `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable`, `server-key`,
    * `server-key-unusable`, `handshakes-refused` or `dropped`.

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeDial, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, openDirectory, openLog, openToRead, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, serverKey, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeDial, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, logLine, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeLevel, NativeMissingSources, NativeNotedType, NativeReason, NativeSide, notifyManager, openDirectory, openLog, openToRead, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, serverKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeDial }
 export { NativeJob }
@@ -788,6 +788,7 @@ export { invite }
 export { join }
 export { knownHost }
 export { loadIdentity }
+export { logLine }
 export { NativeAction }
 export { NativeChanging }
 export { NativeCompare }
@@ -797,7 +798,9 @@ export { NativeDurability }
 export { NativeEventType }
 export { NativeIssueKind }
 export { NativeKind }
+export { NativeLevel }
 export { NativeMissingSources }
+export { NativeNotedType }
 export { NativeReason }
 export { NativeSide }
 export { notifyManager }

@@ -1,8 +1,8 @@
 import { messageOf, resultOf } from './errors.js';
 import type { Failure, SyncResult } from './events.js';
-import type { Level, Logger } from './logger.js';
+import type { Logger } from './logger.js';
 import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
-import type { ServerEvent, ServerEventListener } from './server-events.js';
+import type { ServerEvent, WatchListener } from './server-events.js';
 import { deletesOf } from './stats.js';
 
 /** Failures that are told one by one. */
@@ -67,33 +67,9 @@ function figuresOf({ stats, durationMs, attempts, transport }: SyncResult): obje
 }
 
 /** Tells a logger what happens on a server. */
-export function serverLogger(logger: Logger): ServerEventListener {
-  return (event) => {
+export function serverLogger(logger: Logger): WatchListener {
+  return (event, level) => {
     const { pathBytes: _, ...facts }: ServerEvent & { pathBytes?: Uint8Array } = event;
-    logger[levelOfServerEvent(event)](facts, `server: ${event.type}`);
+    logger[level](facts, `server: ${event.type}`);
   };
-}
-
-/** How much it matters what happens on a server. */
-export function levelOfServerEvent(event: ServerEvent): Level {
-  switch (event.type) {
-    case 'connected':
-    case 'disconnected':
-    case 'answered':
-      return 'debug';
-    case 'session':
-      return event.result === 'ok' ? 'info' : 'warn';
-    case 'refused':
-    case 'handshakes-refused':
-      return 'warn';
-    case 'keys-unreadable':
-    case 'server-key-unusable':
-    case 'dropped':
-      return 'error';
-    case 'joined':
-    case 'revoked':
-    case 'keys':
-    case 'server-key':
-      return 'info';
-  }
 }

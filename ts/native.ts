@@ -17,6 +17,7 @@ export type {
   NativeIdentity,
   NativeJob,
   NativeListEntry,
+  NativeLogFormat,
   NativeProfileEnd,
   NativeProfileThread,
   NativeRequest,

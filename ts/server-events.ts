@@ -1,7 +1,8 @@
 import { ERROR_CODES } from './codes.js';
 import type { ErrorCode } from './codes.js';
 import type { EntryPath } from './events.js';
-import type { NativeServer, NativeServerEvent } from './native.js';
+import type { Level } from './logger.js';
+import type { NativeLogFormat, NativeServer, NativeServerEvent } from './native.js';
 import { textOf } from './paths.js';
 import { transportOf } from './transports.js';
 import type { Transport } from './transports.js';
@@ -180,24 +181,44 @@ export type ServerEventListener = (event: ServerEvent) => void;
 /** What is told late is of little use to who watches, and a look costs next to nothing. */
 const LOOK_EVERY_MS = 100;
 
-/** Tells listeners what happens on a server. */
+/** Is told what happens on a server, and how much it matters. */
+export type WatchListener = (event: ServerEvent, level: Level) => void;
+
+/** A log that the core makes the lines of. */
+export interface LineLog {
+  /** What they are like, and which there are. */
+  readonly format: NativeLogFormat;
+  /** Writes one. */
+  write(line: string): void;
+}
+
+/** Who is told what happens on a server. */
+export interface ServerWatchers {
+  readonly listeners: readonly WatchListener[];
+  readonly lines: LineLog | undefined;
+}
+
+/** Tells what happens on a server. */
 export class ServerWatch {
   readonly #native: NativeServer;
-  readonly #listeners: readonly ServerEventListener[];
+  readonly #watchers: ServerWatchers;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(native: NativeServer, listeners: readonly ServerEventListener[]) {
+  constructor(native: NativeServer, watchers: ServerWatchers) {
     this.#native = native;
-    this.#listeners = listeners;
+    this.#watchers = watchers;
     this.#timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     this.#timer.unref();
   }
 
   /** Tells what has happened by now. */
   look(): void {
-    for (const event of this.#native.takeEvents()) {
+    const { listeners, lines: log } = this.#watchers;
+    const { events, lines } = this.#native.takeEvents(listeners.length > 0, log?.format);
+    for (const line of lines) log?.write(line);
+    for (const event of events) {
       const told = toServerEvent(event);
-      if (told !== undefined) callListeners(this.#listeners, told);
+      if (told !== undefined) callListeners(listeners, told, event.level);
     }
   }
 

@@ -1,4 +1,5 @@
 import { captureCallSite } from './callsite.js';
+import type { CallSite } from './callsite.js';
 import { argument, checkOptions, instance, integer, text } from './check.js';
 import type { Checks } from './check.js';
 import { atCallSite, fromNative } from './errors.js';
@@ -8,7 +9,7 @@ import type { NativeServer, NativeServerOptions } from './native.js';
 import { reloadSettings, serveSettings } from './server-options.js';
 import type { Limits, ReloadOptions, ServeOptions, ServeSettings } from './server-options.js';
 import { ServerWatch } from './server-events.js';
-import type { ServerEventListener } from './server-events.js';
+import type { LineLog, ServerWatchers } from './server-events.js';
 import { ServerProfiler } from './server-profile.js';
 import { formatRemote } from './target.js';
 import { serverListeners } from './watch.js';
@@ -48,11 +49,11 @@ export class Server {
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(native: NativeServer, settings: ServeSettings, listeners: readonly ServerEventListener[]) {
+  constructor(native: NativeServer, settings: ServeSettings, watchers: ServerWatchers | undefined) {
     const { profile, limits } = settings;
     this.#limits = limits;
     this.#native = native;
-    this.#watch = listeners.length === 0 ? undefined : new ServerWatch(native, listeners);
+    this.#watch = watchers === undefined ? undefined : new ServerWatch(native, watchers);
     this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
     // The native core does not keep the process alive: this timer does, unless `unref` is called.
     this.#keepAlive = setInterval(() => undefined, FOREVER_MS);
@@ -217,14 +218,23 @@ export class Server {
  * ```
  */
 export async function serve(options: ServeOptions): Promise<Server> {
-  const site = captureCallSite();
+  return start(options, undefined, captureCallSite());
+}
+
+/** @internal As `serve`, with a log that the core makes the lines of. */
+export async function serveLogged(options: ServeOptions, lines: LineLog): Promise<Server> {
+  return start(options, lines, captureCallSite());
+}
+
+async function start(options: ServeOptions, lines: LineLog | undefined, site: CallSite): Promise<Server> {
   try {
     const settings = serveSettings(options);
     const native = await loadNative();
     const { log, logger } = settings;
     const listeners = [...(log === undefined ? [] : [log]), ...(await serverListeners(logger))];
-    const started = await native.NativeServer.start(nativeOptions(settings, listeners.length > 0));
-    return new Server(started, settings, listeners);
+    const watchers = listeners.length === 0 && lines === undefined ? undefined : { listeners, lines };
+    const started = await native.NativeServer.start(nativeOptions(settings, watchers !== undefined));
+    return new Server(started, settings, watchers);
   } catch (error) {
     throw atCallSite(fromNative(error), site);
   }

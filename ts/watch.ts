@@ -3,7 +3,7 @@ import type { Logger } from './logger.js';
 import { textOf } from './paths.js';
 import type { Ends } from './placement.js';
 import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
-import type { ServerEventListener } from './server-events.js';
+import type { WatchListener } from './server-events.js';
 import { machineOf } from './target.js';
 import type { Target } from './target.js';
 import { callListeners } from './listeners.js';
@@ -69,8 +69,8 @@ export class RunWatch {
 const isTraced = (): boolean => OPEN_TELEMETRY in globalThis;
 
 /** The listeners of a server's events besides its `log`. Subscriptions are looked up once. */
-export async function serverListeners(logger: Logger | undefined): Promise<ServerEventListener[]> {
-  const listeners: ServerEventListener[] = [];
+export async function serverListeners(logger: Logger | undefined): Promise<WatchListener[]> {
+  const listeners: WatchListener[] = [];
   if (logger !== undefined) listeners.push((await import('./logging.js')).serverLogger(logger));
   const channels = builtin('node:diagnostics_channel');
   if (channels.hasSubscribers(SERVER_CHANNEL)) {

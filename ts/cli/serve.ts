@@ -4,7 +4,7 @@ import type { Server as HttpServer } from 'node:http';
 import { defaultAuthorizedKeysPath, settingVariables, variable } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
-import { GRACE_MS, serve } from '../server.js';
+import { GRACE_MS, serveLogged } from '../server.js';
 import type { Server } from '../server.js';
 import { LIMITS, limitsFrom, versionsBeside } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
@@ -71,19 +71,19 @@ async function runServer(words: readonly Word[], flags: ParsedFlags, logged: Log
   const files = await namedFiles();
   const profiles = new ProfileFile(flags.text('profile'), files.openLog);
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
-  const log = new ServerLog(logged, files.openLog);
+  const log = new ServerLog(logged, files.openLog, await loadNative());
   const metricsAt = flags.text('metrics');
   const pidPath = flags.text('pid-file');
   if (pidPath !== undefined) refuseRunning(pidPath, files);
   const key = ownKey(options.identity);
-  const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
+  const server = await serveLogged({ ...options, profile, metrics: metricsAt !== undefined }, log);
   log.onLost(() => server.logLost());
   const close = ({ signal }: Interrupted): void => {
     const sessions = server.stats()['sessions_active'] ?? 0;
     // An error of closing is also the rejection of `closed` below.
     server.close({ graceMs }).catch(() => undefined);
     tellManager('STOPPING=1');
-    log.add({ type: 'closing', at: new Date(), signal, sessions, graceMs });
+    log.add({ type: 'closing', signal, sessions, graceMs });
   };
   let pidFile: PidFile | undefined;
   const onHangup = (): void =>
@@ -102,13 +102,13 @@ async function runServer(words: readonly Word[], flags: ParsedFlags, logged: Log
       pidFile = new PidFile(pidPath, files, { address, publicKey, roots, graceMs, logFile: flags.text('log-file') });
     }
     // On stderr it would repeat the line of stdout.
-    if (log.isFile) log.add({ type: 'listening', at: new Date(), address, publicKey, roots });
+    if (log.isFile) log.add({ type: 'listening', address, publicKey, roots });
     metrics =
       metricsAt === undefined ? undefined : await (await import('./metrics-server.js')).serveMetrics(metricsAt, server);
     await announce(server, options, key, flags);
     tellManager('READY=1');
     await server.closed();
-    log.add({ type: 'closed', at: new Date() });
+    log.add({ type: 'closed' });
     return EXIT.ok;
   } finally {
     removeHandlers();
@@ -137,11 +137,11 @@ async function reload(
     const restart = SERVE_FLAGS.map(({ name }) => name).filter(
       (name) => !LIVE.includes(name) && differ(flags, fresh, name),
     );
-    log.add({ type: 'reload', at: new Date(), ...(restart.length === 0 ? {} : { restart }) });
+    log.add({ type: 'reload', ...(restart.length === 0 ? {} : { restart }) });
   } catch (thrown) {
     const { code, message } = fromNative(thrown);
     log.reopen();
-    log.add({ type: 'config-unreadable', at: new Date(), code, message });
+    log.add({ type: 'config-unreadable', code, message });
   }
   server.reload();
   tellManager('READY=1');

@@ -3,33 +3,26 @@ import { closeSync } from 'node:fs';
 import { ioError } from '../errors.js';
 import type { OpenLog } from '../named-files.js';
 import type { Level } from '../logger.js';
-import { levelOfServerEvent } from '../logging.js';
+import type { Native, NativeLogFormat } from '../native.js';
 import type { ServerEvent } from '../server-events.js';
-import { jsonText } from './json.js';
 import { appendLine, keepTryingStderr, note } from './output.js';
 import { printError } from './report.js';
-import { safe, safePath } from './names.js';
 
-/** What a server says of itself. */
+/** What a server's process says of itself. */
 export type OwnEvent =
-  | { type: 'listening'; at: Date; address: string; publicKey: string; roots: readonly string[] }
-  | { type: 'reload'; at: Date; restart?: readonly string[] }
-  | { type: 'config-unreadable'; at: Date; code: string; message: string }
-  | { type: 'closing'; at: Date; signal: string; sessions: number; graceMs: number }
-  | { type: 'closed'; at: Date };
+  | { type: 'listening'; address: string; publicKey: string; roots: string[] }
+  | { type: 'reload'; restart?: string[] }
+  | { type: 'config-unreadable'; code: string; message: string }
+  | { type: 'closing'; signal: string; sessions: number; graceMs: number }
+  | { type: 'closed' };
 
-/** One thing for the log. */
+/** What a line of the log is about. */
 export type LogEvent = ServerEvent | OwnEvent;
-
-const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
 
 /** The forms of a log. */
 export const LOG_FORMATS = ['text', 'json'] as const;
 
 const UNWRITABLE = 'cannot write the log';
-
-/** The version of the log's JSON. Fields may be added within one; none is removed or given another meaning. */
-const LOG_SCHEMA = 1;
 
 /** How a log is kept. */
 export interface LogOptions {
@@ -40,9 +33,10 @@ export interface LogOptions {
   readonly least: Level;
 }
 
-/** The log of a server: one line for each event. */
+/** The log of a server: the core says what its lines are, this is where they go. */
 export class ServerLog {
   readonly #open: OpenLog;
+  readonly #native: Native;
   #options: LogOptions;
   #descriptor: number | undefined;
   /** The file has only a part of the last line. */
@@ -54,8 +48,9 @@ export class ServerLog {
   #onLost: (() => void) | undefined;
 
   /** Opens the file, so that an error is known before anything is served. */
-  constructor(options: LogOptions, open: OpenLog) {
+  constructor(options: LogOptions, open: OpenLog, native: Native) {
     this.#open = open;
+    this.#native = native;
     this.#options = options;
     this.#descriptor = this.#opened(options);
     keepTryingStderr();
@@ -71,15 +66,26 @@ export class ServerLog {
     return this.#options.path !== undefined;
   }
 
-  /** Writes of something that happened. */
-  add(event: LogEvent): void {
-    const level = levelOf(event);
-    if (LEVELS.indexOf(level) < LEVELS.indexOf(this.#options.least)) return;
+  /** What its lines are like, and which there are. */
+  get format(): NativeLogFormat {
+    const { format, least } = this.#options;
+    return { json: format === 'json', least };
+  }
+
+  /** Writes of the process itself. */
+  add(event: OwnEvent): void {
+    const line = this.#native.logLine(this.format, event);
+    if (line !== null) this.write(line);
+  }
+
+  /** Writes a line. */
+  write(line: string): void {
     if (this.#missing > 0) {
-      if (!this.#write({ type: 'dropped', at: new Date(), count: this.#missing })) return this.#lose();
+      const dropped = this.#native.logLine(this.format, { type: 'dropped', count: this.#missing });
+      if (dropped === null || !this.#put(dropped)) return this.#lose();
       this.#missing = 0;
     }
-    if (!this.#write(event)) this.#lose();
+    if (!this.#put(line)) this.#lose();
   }
 
   /** Opens the file again, because it was moved away or another one is wanted. */
@@ -107,9 +113,7 @@ export class ServerLog {
   }
 
   /** Writes a line, to stderr where the file does not take it: a full disk must not hide what clients did. */
-  #write(event: LogEvent): boolean {
-    const level = levelOf(event);
-    const line = this.#options.format === 'json' ? jsonLine(level, event) : textLine(level, event);
+  #put(line: string): boolean {
     if (this.#descriptor === undefined) return note(line);
     const appended = appendLine(this.#descriptor, Buffer.from(`${line}\n`), this.#isCut);
     this.#isCut = appended.isCut;
@@ -124,59 +128,4 @@ export class ServerLog {
     this.#missing += 1;
     this.#onLost?.();
   }
-}
-
-/** How much it matters what a server says of itself. */
-const OWN_LEVELS: Readonly<Record<OwnEvent['type'], Level>> = {
-  listening: 'info',
-  reload: 'info',
-  'config-unreadable': 'error',
-  closing: 'info',
-  closed: 'info',
-};
-
-const isOwn = (event: LogEvent): event is OwnEvent => Object.hasOwn(OWN_LEVELS, event.type);
-
-const levelOf = (event: LogEvent): Level => (isOwn(event) ? OWN_LEVELS[event.type] : levelOfServerEvent(event));
-
-/** The event as fields in the order of a line, without its kind and time. */
-function fieldsOf(event: LogEvent): [string, string | number | boolean | undefined][] {
-  const { type, at, ...rest } = event;
-  void [type, at];
-  return Object.entries(rest).flatMap(([name, value]) => {
-    if (value === undefined || name === 'pathBytes') return [];
-    if (name === 'durationMs' || name === 'graceMs') return [[name, Math.round(Number(value))]];
-    if (value instanceof Date) return [[name, value.toISOString()]];
-    if (Array.isArray(value)) return [[name, value.join(' ')]];
-    return [[name, value as string | number | boolean]];
-  });
-}
-
-function jsonLine(level: Level, event: LogEvent): string {
-  const { type, at } = event;
-  const pathBytes = 'pathBytes' in event ? event.pathBytes : undefined;
-  return jsonText({
-    time: at.toISOString(),
-    level,
-    type,
-    schema: LOG_SCHEMA,
-    ...Object.fromEntries(fieldsOf(event)),
-    pathBytes,
-  });
-}
-
-/** `TIME LEVEL TYPE name=value …`: a value is quoted where it would not be one word. */
-function textLine(level: Level, event: LogEvent): string {
-  const pathBytes = 'pathBytes' in event ? event.pathBytes : undefined;
-  const fields = fieldsOf(event).map(([name, value]) => {
-    if (typeof value !== 'string') return `${name}=${String(value)}`;
-    const shown = name === 'path' && pathBytes !== undefined ? safePath({ path: value, pathBytes }) : safe(value);
-    return `${name}=${quoted(shown)}`;
-  });
-  return [event.at.toISOString(), level, event.type, ...fields].join(' ');
-}
-
-/** A quote inside quotes is escaped like other bytes that would mislead. */
-function quoted(text: string): string {
-  return text !== '' && !/[\s"]/u.test(text) ? text : `"${text.replaceAll('"', String.raw`\#042`)}"`;
 }

@@ -45,9 +45,9 @@ pub use job::{Job, JobResult, stat_names};
 pub use rule_lists::{GivenRule, RuleList, RuleOrigin};
 pub use run::{Run, start_local};
 pub use server::{
-    Asked, ClientInfo, Happening, Limits, Noted, Operation, PROFILES_KEPT, ServedRoot, Server, ServerEvent,
-    ServerOptions, ServerProfiles, SessionEnd, SessionProfile, StdioOptions, StdioRights, notify_manager,
-    serve_in_foreground, serve_pipe, serve_stdio,
+    Asked, ClientInfo, Happening, Level, Limits, LogFormat, Noted, Operation, PROFILES_KEPT, ServedRoot, Server,
+    ServerEvent, ServerOptions, ServerProfiles, SessionEnd, SessionProfile, StdioOptions, StdioRights, notify_manager,
+    serve_in_foreground, serve_pipe, serve_stdio, shown,
 };
 pub use sources::LocalSource;
 pub use sparsync_proto as proto;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
-use sparsync_core::Server;
+use sparsync_core::{LogFormat, Noted, Server};
 
 use crate::error::{promise, throw};
 use crate::number::number;
 use crate::options::{NativeLimits, NativeServerOptions};
 use crate::profile::{NativeServerProfiles, server_profiles};
-use crate::server_events::{NativeServerEvent, server_event};
+use crate::server_events::{NativeHappenings, NativeLogFormat, server_event};
 
 /// A running server.
 #[napi]
@@ -63,10 +63,15 @@ impl NativeServer {
         self.server.take_profiles().as_ref().map(server_profiles)
     }
 
-    /// What has happened since the last call; empty when no log is kept.
+    /// What has happened since the last call: events if somebody `listens`, lines if there is a `log`.
     #[napi(catch_unwind)]
-    pub fn take_events(&self) -> Vec<NativeServerEvent> {
-        self.server.take_events().into_iter().map(server_event).collect()
+    pub fn take_events(&self, listens: bool, log: Option<NativeLogFormat>) -> NativeHappenings {
+        let taken = self.server.take_events();
+        let format = log.map(LogFormat::from);
+        let lines =
+            format.map(|format| taken.iter().filter_map(|event| format.line(&Noted::Happened(event))).collect());
+        let events = if listens { taken.into_iter().map(server_event).collect() } else { Vec::new() };
+        NativeHappenings { events, lines: lines.unwrap_or_default() }
     }
 
     /// Counts an event that the log has lost.

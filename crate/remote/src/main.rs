@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use arguments::{Asked, parse};
-use sparsync_core::{Error, ErrorKind, Noted, Server, serve_in_foreground, serve_stdio, take_accounts_from_files};
+use sparsync_core::{
+    Error, ErrorKind, Noted, Server, serve_in_foreground, serve_stdio, shown, take_accounts_from_files,
+};
 
 /// Exit codes, those of the command.
 const USAGE: u8 = 1;
@@ -45,7 +47,11 @@ fn main() -> ExitCode {
                 let ports = if options.tcp { "udp+tcp" } else { "udp" };
                 let listening = |server: &Arc<Server>| {
                     announce(server, &roots, ports, &key);
-                    log.listening(server, &roots.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" "));
+                    log.note(&Noted::Listening {
+                        address: server.local_addr().to_string(),
+                        public_key: server.public_key().to_string(),
+                        roots: roots.iter().map(|(name, _)| name.clone()).collect(),
+                    });
                     figures.map_or(Ok(()), |listener| metrics::answer(listener, Arc::clone(server)))
                 };
                 let noting = Arc::clone(&log);
@@ -65,7 +71,7 @@ fn main() -> ExitCode {
 /// port, and may be gone.
 fn announce(server: &Server, roots: &[(String, Vec<u8>)], ports: &str, key: &str) {
     let offered: Vec<_> =
-        roots.iter().map(|(name, path)| format!("{} -> {}", log::shown(name.as_bytes()), log::shown(path))).collect();
+        roots.iter().map(|(name, path)| format!("{} -> {}", shown(name.as_bytes()), shown(path))).collect();
     let (address, public_key) = (server.local_addr(), server.public_key());
     print(&format!("serving {} on {ports} {address}.  Server key {public_key} ({key}).\n", offered.join(", ")));
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use sparsync_core::net::Congestion;
 use sparsync_core::proto::{Durability, is_option};
 use sparsync_core::trust::Identity;
-use sparsync_core::{Error, ErrorKind, Limits, Result, ServedRoot, ServerOptions};
+use sparsync_core::{Error, ErrorKind, Level, Limits, LogFormat, Result, ServedRoot, ServerOptions, shown};
 
-use crate::log::{Level, Log, LogOptions, shown};
+use crate::log::{Log, LogOptions};
 
 /// The flags of the command, one in a line; see `scripts/serve-flags.mjs`.
 const TABLE: &str = include_str!("serve_flags.tsv");
@@ -345,7 +345,7 @@ impl Serving {
             (false, false) => Level::Info,
         };
         let path = self.last("log-file").map(PathBuf::from);
-        Log::open(LogOptions { path, is_json: self.is_json, least })
+        Log::open(LogOptions { path, format: LogFormat { is_json: self.is_json, least } })
     }
 
     fn root(&self, word: &OsStr) -> Result<ServedRoot> {

@@ -7,31 +7,11 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::{Server, ServerEvent, ServerOptions, notify_manager};
+use super::{Noted, Server, ServerOptions, notify_manager};
 use crate::error::{Error, Result};
 
 /// How often events are taken to the log.
 const LOG_EVERY: Duration = Duration::from_millis(100);
-
-/// Events of a server and its process.
-#[derive(Debug)]
-pub enum Noted<'a> {
-    /// Something happened to a client, or to the keys.
-    Happened(&'a ServerEvent),
-    /// SIGHUP came, and logs are to be opened again.
-    Reload,
-    /// The server accepts nothing new.
-    Closing {
-        /// The signal that ends it.
-        signal: &'static str,
-        /// Transfers under way.
-        sessions: u64,
-        /// How long they may take.
-        grace: Duration,
-    },
-    /// It has ended.
-    Closed,
-}
 
 /// Serves until SIGINT or SIGTERM, which give runs `grace` to finish; SIGHUP has the authorized keys read again.
 ///
@@ -60,7 +40,7 @@ pub fn serve_in_foreground(
     let signal = loop {
         match signals.wait().map_err(failed)? {
             Signal::SIGHUP => {
-                note(&Noted::Reload);
+                note(&Noted::Reload { restart: Vec::new() });
                 server.reload();
             }
             // Some programs open their logs again at this signal. For those that try that here, it must not end the
@@ -70,7 +50,7 @@ pub fn serve_in_foreground(
         }
     };
     let sessions = server.shared.registry.active() as u64;
-    note(&Noted::Closing { signal: signal.as_str(), sessions, grace });
+    note(&Noted::Closing { signal: signal.as_str().to_owned(), sessions, grace });
     tell("STOPPING=1");
     let waiting = std::thread::Builder::new().name("sparsync-signals".to_owned());
     // The thread is not joined: it ends with the process.
