@@ -73,7 +73,7 @@ test('the rule that decides is named with its file and line, at both ends, here 
     [
       `source: sub/a.tmp is not sent: rule "- *.tmp" (${inSource}/.f, line 3)`,
       'destination: sub/a.tmp may be deleted: no rule matches',
-      'source: gone is sent: no rule matches; nothing is there',
+      'source: gone may be sent: no rule matches; nothing is there',
       'destination: gone may be deleted: no rule matches; nothing is there',
       '',
     ].join('\n'),

@@ -125,6 +125,7 @@ export const IDLE: Readonly<Record<string, string>> = {
   '-xx': 'no tree has another file system in it; one-file-system.spec.ts has those',
   '--open-noatime': 'access times are not compared',
   '--super': 'root may do all of it',
+  '--numeric-ids': 'both ends have the same names; owners.spec.ts has ends with others',
   '-W': 'what travels is not compared',
   '--no-whole-file': 'what travels is not compared',
   '-y': 'what travels is not compared',

@@ -52,7 +52,7 @@ async function tell(told: Explanation, json: boolean): Promise<void> {
 
 function describe({ side, path, exists, included, rule, file, line }: Explanation): string {
   const verdict =
-    side === 'source' ? (included ? 'is sent' : 'is not sent') : included ? 'may be deleted' : 'is not deleted';
+    side === 'source' ? (included ? 'may be sent' : 'is not sent') : included ? 'may be deleted' : 'is not deleted';
   const place = file === undefined ? '' : ` (${safe(file)}${line === undefined ? '' : `, line ${line}`})`;
   const why = rule === undefined ? 'no rule matches' : rule === '' ? 'a rule' : `rule "${safe(rule)}"`;
   return `${side}: ${safe(path)} ${verdict}: ${why}${place}${exists ? '' : '; nothing is there'}`;
