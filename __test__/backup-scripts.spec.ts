@@ -298,7 +298,8 @@ judged(
         t.regex(said, why, name);
         // What no rule is about, other options may leave out.
         if (said.includes('no rule matches')) t.regex(said, / may be sent: /, name);
-        else t.is(/ may be sent: /.test(said), existsSync(`${place}/${words.at(-1) ?? ''}/${path}`), `${name}: ${said}`);
+        else
+          t.is(/ may be sent: /.test(said), existsSync(`${place}/${words.at(-1) ?? ''}/${path}`), `${name}: ${said}`);
       }
     }
   },
