@@ -56,7 +56,7 @@ const FOLLOWING: readonly string[] = ['-L', '-k', '--copy-unsafe-links'];
 const RSYNC_HANGS_MS = 30_000;
 
 /** How many combinations are drawn at the most, until each option has mattered. */
-const DRAWN_MAX = 6000;
+const DRAWN_MAX = 20_000;
 
 const LOCALE = { LC_ALL: 'C.UTF-8', TZ: 'UTC' };
 
