@@ -1,5 +1,5 @@
-// Many clients in a process of their own, which stand for other machines. Says "connected" when all are, begins at a
-// line of standard input, and says "done" when each has pushed; standard input's end ends it.
+// Many clients in a process of their own, which stand for other machines. Says "connected" when all are. Each line of
+// standard input names a wave in which each pushes, "done" says when; the end of standard input ends it.
 import { createInterface } from 'node:readline';
 
 import { connect } from '../../dist/index.js';
@@ -7,10 +7,10 @@ import { connect } from '../../dist/index.js';
 const { url, source, access, clients } = JSON.parse(process.argv[2]);
 const connections = await Promise.all(Array.from({ length: clients }, () => connect(url, access)));
 console.log('connected');
-for await (const _ of createInterface({ input: process.stdin })) {
-  const all = connections.map((connection, number) => connection.push(source, `root/crowd${number}`).result);
-  console.log('pushing');
+for await (const wave of createInterface({ input: process.stdin })) {
+  const all = connections.map((connection, number) => connection.push(source, `root/crowd${number}-${wave}`).result);
+  console.log(`pushing ${wave}`);
   await Promise.all(all);
-  console.log('done');
+  console.log(`done ${wave}`);
 }
 await Promise.all(connections.map((connection) => connection.close()));
