@@ -135,6 +135,11 @@ export class Server {
     this.#limits = all;
   }
 
+  /** @internal Tells what has happened until now, so that what is logged next stands behind it. */
+  tellNow(): void {
+    this.#watch?.look();
+  }
+
   /** @internal Counts a line that its log has lost. */
   logLost(): void {
     this.#native.logLost();

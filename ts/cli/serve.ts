@@ -127,6 +127,8 @@ async function reload(
   follow: (fresh: ParsedFlags, graceMs: number) => void,
 ): Promise<void> {
   tellManager(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+  // What has happened belongs into the file that was there then.
+  server.tellNow();
   try {
     const fresh = await serverFlags(words);
     const [logged, graceMs] = [logOptions(fresh), graceOf(fresh)];

@@ -1,13 +1,13 @@
 //! A server that is all that its process does: signals end it, have it read its keys again, and a system manager and a
 //! log hear of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::{Noted, Server, ServerOptions, notify_manager};
+use super::{Noted, Server, ServerOptions, lock, notify_manager};
 use crate::error::{Error, Result};
 
 /// How often events are taken to the log.
@@ -40,6 +40,7 @@ pub fn serve_in_foreground(
     let signal = loop {
         match signals.wait().map_err(failed)? {
             Signal::SIGHUP => {
+                writer.write();
                 note(&Noted::Reload { restart: Vec::new() });
                 server.reload();
             }
@@ -50,6 +51,7 @@ pub fn serve_in_foreground(
         }
     };
     let sessions = server.shared.registry.active() as u64;
+    writer.write();
     note(&Noted::Closing { signal: signal.as_str().to_owned(), sessions, grace });
     tell("STOPPING=1");
     let waiting = std::thread::Builder::new().name("sparsync-signals".to_owned());
@@ -67,6 +69,7 @@ pub fn serve_in_foreground(
 
 /// Takes events to the log, on a thread of its own.
 struct LogWriter {
+    write: Arc<dyn Fn() + Send + Sync>,
     is_over: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -75,15 +78,23 @@ impl LogWriter {
     fn start(server: &Arc<Server>, note: &Arc<impl Fn(&Noted<'_>) -> bool + Send + Sync + 'static>) -> Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let (server, note, over) = (Arc::clone(server), Arc::clone(note), Arc::clone(&is_over));
+        // Events that one thread has taken are written before those that another takes.
+        let taking = Mutex::new(());
+        let write = move || {
+            let _taking = lock(&taking);
+            for event in server.take_events() {
+                if !note(&Noted::Happened(&event)) {
+                    server.log_lost();
+                }
+            }
+        };
+        let write: Arc<dyn Fn() + Send + Sync> = Arc::new(write);
+        let writes = Arc::clone(&write);
         let writing = move || {
             loop {
                 // The end is read first, so that events from before it are still taken after it.
                 let is_last = over.load(Ordering::SeqCst);
-                for event in server.take_events() {
-                    if !note(&Noted::Happened(&event)) {
-                        server.log_lost();
-                    }
-                }
+                writes();
                 if is_last {
                     return;
                 }
@@ -92,7 +103,12 @@ impl LogWriter {
         };
         let thread = std::thread::Builder::new().name("sparsync-log".to_owned()).spawn(writing);
         let thread = thread.map_err(|error| Error::io("cannot start a thread", b"", error))?;
-        Ok(Self { is_over, thread })
+        Ok(Self { write, is_over, thread })
+    }
+
+    /// Writes what has happened until now, so that what is noted next stands behind it.
+    fn write(&self) {
+        (self.write)();
     }
 
     /// Waits until the rest is written.
