@@ -72,6 +72,9 @@ test('a unit runs the same command with the rights that it needs', async (t) => 
   t.deepEqual(reads.values('ReadOnlyPaths'), ['/srv/r']);
   const own = await unit(t, '--root', 'r=/var/lib/sparsync/r');
   t.deepEqual([own.values('DynamicUser'), own.values('ReadWritePaths')], [['yes'], []]);
+  const relative = await unit(t, '--root', 'r=served', '--log-file', '/var/log/s/log');
+  t.regex(relative.values('WorkingDirectory')[0] ?? '', /^\//, 'relative paths mean what they mean here');
+  t.deepEqual(own.values('WorkingDirectory'), []);
   const temporary = await unit(t, '--root', 'r=/tmp/a:b', '--root', 'o=/srv/r', '--log-file', '/var/tmp/s/log');
   t.deepEqual(temporary.values('BindPaths'), [String.raw`"/tmp/a\\:b"`, '/var/tmp/s'], 'a /tmp of its own is empty');
   t.deepEqual([temporary.values('PrivateTmp'), temporary.values('ReadWritePaths')], [['yes'], ['/srv/r']]);

@@ -239,9 +239,25 @@ async function unitOf(
   const written = ['log-file', 'pid-file', 'profile'].flatMap((name) => flags.text(name) ?? []).map(folder);
   const keys = flags.text('authorized-keys');
   const keysFile = keys === undefined ? undefined : folder(keys);
+  const paths = [...Object.values(offered).map(({ path }) => path), ...PATH_FLAGS.flatMap((name) => flags.words(name))];
+  const isRelative = paths.some((path) => textOf(pathBytes(path, 'a path')) !== folder(path));
+  const workingFolder = isRelative ? process.cwd() : undefined;
   const variables = await unitVariables();
-  return unitText({ words: own, roots, readOnly, keyFile: named, keysFile, written, variables, graceMs });
+  return unitText({
+    words: own,
+    workingFolder,
+    roots,
+    readOnly,
+    keyFile: named,
+    keysFile,
+    written,
+    variables,
+    graceMs,
+  });
 }
+
+/** The flags whose values are paths of files, besides the roots. */
+const PATH_FLAGS = ['log-file', 'pid-file', 'profile', 'authorized-keys', 'client-ca', 'config'] as const;
 
 /** The settings of the environment that the unit is to have. The key is no setting here, either. */
 async function unitVariables(): Promise<[string, string][]> {

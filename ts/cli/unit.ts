@@ -16,6 +16,8 @@ const KEY = 'sparsync-key';
 export interface UnitOptions {
   /** The words after `sparsync serve`, without those for its key. */
   readonly words: readonly Word[];
+  /** Where relative paths among them begin, if there are any. */
+  readonly workingFolder: string | undefined;
   /** The folders that are offered. */
   readonly roots: readonly string[];
   readonly readOnly: boolean;
@@ -32,7 +34,7 @@ export interface UnitOptions {
 
 /** A systemd unit that runs this server with the rights that it needs, and no others. */
 export function unitText(options: UnitOptions): string {
-  const { words, roots, readOnly, keyFile, keysFile, variables, graceMs } = options;
+  const { words, workingFolder, roots, readOnly, keyFile, keysFile, variables, graceMs } = options;
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
   const written = keysFile === undefined ? options.written : [...options.written, keysFile];
   const outside = roots.filter((root) => !isBelow(root, STATE));
@@ -47,12 +49,14 @@ export function unitText(options: UnitOptions): string {
   const isHandedOver = keyFile !== undefined && (isReader || isOwn);
   const identity = keyFile === undefined || isHandedOver ? [] : ['--identity', keyFile];
   const run = [...program, 'serve', ...words.map(textOf), ...identity];
-  const isHome = [...run, ...roots, ...settings].some((word) => /\/(?:home|root|run\/user)(?:\/|$)/.test(word));
+  const isHome = [...run, ...roots, ...settings, workingFolder ?? ''].some((word) =>
+    /\/(?:home|root|run\/user)(?:\/|$)/.test(word),
+  );
   return `${administration(options)}${ordered(roots)}[Service]
 Type=notify
 NotifyAccess=main
 ExecStart=${run.map(quoted).join(' ')}
-ExecReload=/bin/kill -HUP $MAINPID
+${workingFolder === undefined ? '' : `WorkingDirectory=${pathQuoted(workingFolder)}\n`}ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 TimeoutStopSec=${Math.ceil(graceMs / 1000) + 10}
 Environment=${environment.map(pathQuoted).join(' ')}
