@@ -43,7 +43,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     name: 'listen',
     value: 'ADDR',
     category: SERVER,
-    help: 'address and UDP port (default: [::]:28792, port 0: any free one)',
+    help: 'address and port, of UDP and TCP (default: [::]:28792, port 0: any free one)',
   },
   {
     name: 'allow',
