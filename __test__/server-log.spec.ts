@@ -8,6 +8,7 @@ import {
   AccessError,
   ConnectionError,
   LimitError,
+  NoSpaceError,
   PartialSyncError,
   connect,
   invite,
@@ -295,6 +296,51 @@ test('another day: somebody joins, limits are met, something is left, a key goes
     // Their ends are told in any order.
     t.true(runs.some(({ dryRun, files }) => dryRun === false && files === 1));
     t.true(runs.every(({ dryRun, bytes }) => dryRun === false || bytes === 0));
+  },
+);
+
+(canMount ? test : test.skip)(
+  'a push that does not fit is one line with the reason, and one that fits after it was counted is one too',
+  async (t) => {
+    const work = workDir(t);
+    const served = `${work}/served`;
+    t.true(mountTmpfs(t, served, 'size=4m'));
+    const user = client(work);
+    const [large, small] = [files(dir(work, 'large'), { a: 8 << 20 }), files(dir(work, 'small'), { a: 1 << 20 })];
+    const log = `${work}/log`;
+    const args = ['--log-file', log, '--log-format', 'json'];
+    const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], args });
+    const access = accessOf(user, server);
+    await failure(t, sync(large, server.url('root', 'large'), access), NoSpaceError);
+    const [refused] = await awaitLines(log, 1, 'session', 'refused');
+    t.like(refused, {
+      type: 'refused',
+      level: 'warn',
+      operation: 'push',
+      path: 'large',
+      code: 'ERR_SPARSYNC_NO_SPACE',
+    });
+    t.regex(
+      String(refused?.['message']),
+      /^the destination has \d+ bytes .* free, the run needs 8388608 and 1; nothing was/,
+    );
+    // Where the source is more is used than is free here, so that this is counted as well.
+    await sync(small, server.url('root', 'small'), access);
+    await awaitLines(log, 2, 'session', 'refused');
+    const connection = await connect(server.url(), access);
+    await failure(t, Promise.resolve(connection.push(large, 'root/large')), NoSpaceError);
+    await connection.push(small, 'root/smaller', { dryRun: true });
+    await connection.close();
+    const all = await awaitLines(log, 4, 'session', 'refused');
+    t.deepEqual(
+      all.map(({ type, path, dryRun }) => [type, path, dryRun]),
+      [
+        ['refused', 'large', undefined],
+        ['session', 'small', false],
+        ['session', 'smaller', true],
+        ['refused', 'large', undefined],
+      ],
+    );
   },
 );
 

@@ -9,6 +9,7 @@ use sparsync_proto::session::{Opened, Opening};
 use sparsync_proto::{Frame, Version};
 
 use super::Shared;
+use super::counting::Counting;
 use super::explain::explain;
 use super::join::serve_join;
 use super::list::serve_list;
@@ -188,6 +189,7 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
 pub(super) struct ConnectedClient {
     pub(super) scope: Arc<Scope>,
     pub(super) connection: Arc<dyn Connection>,
+    pub(super) counting: Counting,
 }
 
 impl ConnectedClient {
@@ -209,7 +211,7 @@ pub(super) async fn serve_connection(
     scope: Arc<Scope>,
     from: Option<IpAddr>,
 ) {
-    let client = Arc::new(ConnectedClient { scope, connection });
+    let client = Arc::new(ConnectedClient { scope, connection, counting: Counting::default() });
     if let Err(error) = shared.registry.add_connection(&client.connection, &client.scope, from) {
         client.connection.close(Some(&error));
         return shared.tell(Some(client.who()), || Happening::Refused { asked: None, error });
@@ -224,6 +226,9 @@ pub(super) async fn serve_connection(
     }
     shared.registry.remove_connection(&client.connection);
     shared.totals.connections_active.fetch_sub(1, Ordering::Relaxed);
+    for (asked, error) in client.counting.end() {
+        shared.tell(Some(client.who()), || Happening::Refused { asked: Some(asked), error });
+    }
     shared.tell(Some(client.who()), || Happening::Disconnected { lasted: began.elapsed() });
 }
 

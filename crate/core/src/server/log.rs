@@ -148,7 +148,8 @@ impl Asked {
     /// To become a client.
     pub(super) const JOIN: Self = Self { operation: Operation::Join, root: Vec::new(), path: Vec::new(), more: 0 };
 
-    fn of_request(request: &Request) -> Self {
+    /// What a run asks for.
+    pub(super) fn of_request(request: &Request) -> Self {
         let operation = match request.direction {
             _ if !request.explain.is_root() => Operation::Explain,
             Direction::Push => Operation::Push,

@@ -3,6 +3,7 @@
 mod accept;
 mod accounts;
 mod authorize;
+mod counting;
 mod explain;
 mod join;
 mod list;

@@ -49,8 +49,8 @@ enum DataLanes {
 enum Served {
     /// The run was done; the error is of deletions that were refused.
     Done(Option<Error>),
-    /// The initiator must count first how much room it needs, and ask again.
-    HasToCount,
+    /// The initiator counts first how much room it needs, and asks again.
+    Counts,
 }
 
 /// Serves a request for a run, from its authorization to its end; `place` is the client's name for the destination. A
@@ -143,7 +143,7 @@ fn run_engine(
                     shared.tell(Some(client.who()), || Happening::Session(begun.ended(&session, refused)));
                 }
                 // The run that was asked for is still to come.
-                (Some(_), Served::HasToCount) | (None, _) => {}
+                (Some(_), Served::Counts) | (None, _) => {}
             }
             if session.error().is_some_and(|error| !is_to_come(&error)) {
                 shared.totals.sessions_failed.fetch_add(1, Ordering::Relaxed);
@@ -380,7 +380,9 @@ impl Answer<'_> {
             marks::refuse_removal(request, prepared.destination.root.iter())?;
         }
         let (free_bytes, free_entries) = prepared.space.unwrap_or_default().free;
+        let counting = &self.client.counting;
         if prepared.count_first {
+            counting.begin(request, (free_bytes, free_entries));
             control.rx.close();
         }
         control.tx.send(&Frame::Accept(Accept {
@@ -393,7 +395,11 @@ impl Answer<'_> {
             ..Accept::default()
         }))?;
         if prepared.count_first {
-            return Ok(Served::HasToCount);
+            return Ok(Served::Counts);
+        }
+        let is_count = counting.is_count(request);
+        if !request.dry_run {
+            counting.comes(request);
         }
         self.open_option_directories(&mut prepared, request, &terms)?;
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
@@ -407,13 +413,19 @@ impl Answer<'_> {
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         let staged =
             publish::stage(&mut prepared, request, self.session).and_then(|()| snapshot::stage(&mut prepared, request));
-        let received = staged
-            .and_then(|()| run_receiver(self.session, &prepared.destination, &options, control, lanes))
-            .map(|end| Served::Done(end.refused));
+        let received =
+            staged.and_then(|()| run_receiver(self.session, &prepared.destination, &options, control, lanes));
         if let Some(quota) = &options.quota {
             self.settle(request, &prepared, quota);
         }
-        received
+        let refused = received?.refused;
+        if !is_count || refused.is_some() {
+            return Ok(Served::Done(refused));
+        }
+        if let Some((asked, error)) = counting.counted(request, self.session) {
+            self.shared.tell(Some(self.client.who()), || Happening::Refused { asked: Some(asked), error });
+        }
+        Ok(Served::Counts)
     }
 
     /// Finds and locks the destination of a push.
