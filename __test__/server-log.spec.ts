@@ -396,6 +396,10 @@ test('without flags the log is text on stderr; -v tells more of it and -q less',
     ),
   );
   t.true(verbose.includes('debug disconnected client=me address=HERE transport=quic durationMs=N'));
+  const json = ['-v', '--log-format', 'json'];
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], args: json });
+  const { stderr } = await server.stop();
+  for (const line of stderr.trimEnd().split('\n')) t.notThrows(() => void JSON.parse(line), line);
   t.deepEqual(
     verbose.filter((line) => !line.startsWith('debug ')).map((line) => line.split(' ')[1]),
     ['session', 'refused', 'closing', 'closed'],

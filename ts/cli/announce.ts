@@ -6,7 +6,7 @@ import { defaultKeyPath } from '../config.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
 import type { Server } from '../server.js';
 import type { RootOptions, ServeOptions } from '../server-options.js';
-import { DEFAULT_PORT, formatRemote } from '../target.js';
+import { DEFAULT_PORT } from '../target.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
 import { flushOutput, note, print, stderr } from './output.js';
@@ -58,11 +58,12 @@ export async function announce(
   }
   // The parent process waits for this line to learn the port.
   await flushOutput();
-  if (json || isEmpty || !(stderr().isTTY || flags.on('verbose'))) return;
-  const root = Object.keys(roots)[0] ?? 'root';
-  const authority = formatRemote(hostname(), port).slice('sparsync://'.length);
-  note(`on the client, once:   sparsync trust ${authority} ${publicKey}`);
-  note(`then, for instance:    sparsync -a FOLDER/ ${formatRemote(hostname(), port, root)}`);
+  // Who reads a log of JSON reads JSON alone.
+  const isLogOfJson = flags.text('log-format') === 'json' && flags.text('log-file') === undefined;
+  if (json || isEmpty || isLogOfJson || !(stderr().isTTY || flags.on('verbose'))) return;
+  const host = /^(?:\[::\]|0\.0\.0\.0):/.test(address) ? hostname() : undefined;
+  note(`on the client, once:   sparsync trust ${server.url(undefined, host).slice('sparsync://'.length)} ${publicKey}`);
+  note(`then, for instance:    sparsync -a FOLDER/ ${server.url(Object.keys(roots)[0], host)}`);
   if (port !== DEFAULT_PORT) note(`(without a port in the URL clients use ${DEFAULT_PORT})`);
 }
 
