@@ -8,7 +8,10 @@ const { url, source, access, clients } = JSON.parse(process.argv[2]);
 const connections = await Promise.all(Array.from({ length: clients }, () => connect(url, access)));
 console.log('connected');
 for await (const wave of createInterface({ input: process.stdin })) {
-  const all = connections.map((connection, number) => connection.push(source, `root/crowd${number}-${wave}`).result);
+  const retry = { attempts: 100, maxDelayMs: 500 };
+  const all = connections.map(
+    (connection, number) => connection.push(source, `root/crowd${number}-${wave}`, { retry }).result,
+  );
   console.log(`pushing ${wave}`);
   await Promise.all(all);
   console.log(`done ${wave}`);
