@@ -64,7 +64,7 @@ function mean(times: readonly number[]): number {
   return times.reduce((sum, time) => sum + time, 0) / times.length;
 }
 
-async function crowded(t: ExecutionContext) {
+async function crowded(t: ExecutionContext, limits: readonly string[] = []) {
   const work = workDir(t);
   const served = dir(work, 'served');
   const [honest, crowd] = [client(work, 'honest'), client(work, 'crowd')];
@@ -73,8 +73,7 @@ async function crowded(t: ExecutionContext) {
     home: work,
     roots: { root: served },
     allow: [`honest ${honest.publicKey}`, `crowd ${crowd.publicKey}`],
-    // How many may transfer at once stays as it is: who meets that limit tries again.
-    args: ['--max-connections-per-key', '400', '--metrics', metrics],
+    args: ['--max-connections-per-key', '400', '--metrics', metrics, ...limits],
   });
   const source = dir(work, 'source');
   for (let file = 0; file < 50; file += 1) writeFileSync(`${source}/${file}`, Buffer.alloc(file * 1000, `${file}`));
@@ -96,33 +95,43 @@ async function crowded(t: ExecutionContext) {
   return { work, served, server, source, crowd: accessOf(crowd, server), goesOn, ratio, metrics };
 }
 
-test.serial('two hundred clients at once', async (t) => {
-  const { served, server, source, crowd, goesOn, ratio } = await crowded(t);
-  const before = held(server).descriptors;
-  const alone: number[] = [];
-  for (let time = 0; time < 10; time += 1) alone.push(await goesOn());
-  // They stand for other machines, and what they compute themselves is not to be waited for here.
-  const facts = { url: server.url(), source, access: crowd, clients: CLIENTS };
-  const others = start(t, 'nice', ['-n', '19', process.execPath, crowdScript, JSON.stringify(facts)], { input: null });
-  const said = (word: string): boolean => {
-    if (others.over()) throw new Error(`the crowd ended: ${others.stderr()}`);
-    return others.stdout().includes(word);
-  };
-  await until('the crowd to be connected', () => said('connected'));
-  const took: number[] = [];
-  for (let wave = 0; wave < WAVES; wave += 1) {
-    others.child.stdin?.write(`${wave}\n`);
-    await until('the crowd to begin', () => said(`pushing ${wave}`));
-    do took.push(await goesOn());
-    while (!said(`done ${wave}`));
-  }
-  ratio(`beside 200, ${took.length} times`, mean(took), mean(alone));
-  within(t, server, 'with 200 clients');
-  for (const number of [0, CLIENTS - 1]) assertEqual(t, source, `${served}/crowd${number}-${WAVES - 1}`);
-  others.child.stdin?.end();
-  t.is((await others.ended).code, 0, others.stderr());
-  await until('its descriptors to be given back', () => held(server).descriptors <= before + 5);
-});
+/** How many may transfer at once. Who meets such a limit tries again. */
+const LIMITS: readonly (readonly [string, readonly string[]])[] = [
+  ['its own limits', []],
+  ['all of them at once', ['--max-sessions', '300', '--max-sessions-per-key', '300']],
+];
+
+for (const [name, limits] of LIMITS) {
+  test.serial(`two hundred clients at once: ${name}`, async (t) => {
+    const { served, server, source, crowd, goesOn, ratio } = await crowded(t, limits);
+    const before = held(server).descriptors;
+    const alone: number[] = [];
+    for (let time = 0; time < 10; time += 1) alone.push(await goesOn());
+    // They stand for other machines, and what they compute themselves is not to be waited for here.
+    const facts = { url: server.url(), source, access: crowd, clients: CLIENTS };
+    const others = start(t, 'nice', ['-n', '19', process.execPath, crowdScript, JSON.stringify(facts)], {
+      input: null,
+    });
+    const said = (word: string): boolean => {
+      if (others.over()) throw new Error(`the crowd ended: ${others.stderr()}`);
+      return others.stdout().includes(word);
+    };
+    await until('the crowd to be connected', () => said('connected'));
+    const took: number[] = [];
+    for (let wave = 0; wave < WAVES; wave += 1) {
+      others.child.stdin?.write(`${wave}\n`);
+      await until('the crowd to begin', () => said(`pushing ${wave}`));
+      do took.push(await goesOn());
+      while (!said(`done ${wave}`));
+    }
+    ratio(`beside 200, ${took.length} times`, mean(took), mean(alone));
+    within(t, server, 'with 200 clients');
+    for (const number of [0, CLIENTS - 1]) assertEqual(t, source, `${served}/crowd${number}-${WAVES - 1}`);
+    others.child.stdin?.end();
+    t.is((await others.ended).code, 0, others.stderr());
+    await until('its descriptors to be given back', () => held(server).descriptors <= before + 5);
+  });
+}
 
 test.serial('ten thousand handshakes that are left half open, and as many connections as TCP takes', async (t) => {
   const { server, goesOn, ratio, metrics } = await crowded(t);
