@@ -336,8 +336,9 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
             stands_for = stands_for.join(name);
             let is_new = make(&at, name, 0o700)?;
             at = at.join(name);
-            let original = self.root.open(&stands_for, Access::Reach);
-            if is_new && let Ok((found, like)) = original.and_then(|found| found.status(b"").map(|like| (found, like)))
+            if is_new
+                && let Ok(found) = self.root.open(&stands_for, Access::Reach)
+                && let Ok(like) = found.status(b"")
             {
                 let copy = top.open(&at, Access::Read)?;
                 let handle = copy.handle();
