@@ -207,6 +207,17 @@ pub struct SessionEnd {
     pub lasted: Duration,
 }
 
+impl SessionEnd {
+    /// How it ended, for logs and figures: `ok`, `partial` when some paths failed, or `error`.
+    pub(super) const fn result(&self) -> &'static str {
+        match (&self.error, self.failed) {
+            (Some(_), _) => "error",
+            (None, 0) => "ok",
+            (None, _) => "partial",
+        }
+    }
+}
+
 /// A run that has begun.
 pub(super) struct Begun {
     asked: Asked,

@@ -193,19 +193,11 @@ impl Fields {
         {
             self.number(name, value);
         }
-        self.text("result", result_of(end));
+        self.text("result", end.result());
         if let Some(error) = &end.error {
             self.problem(error, Some(&end.asked));
         }
         self.lasted(end.lasted);
-    }
-}
-
-const fn result_of(end: &SessionEnd) -> &'static str {
-    match (&end.error, end.failed) {
-        (Some(_), _) => "error",
-        (None, 0) => "ok",
-        (None, _) => "partial",
     }
 }
 

@@ -187,11 +187,7 @@ impl Metrics {
     fn session(&self, client: &str, end: &SessionEnd, at: SystemTime) {
         let operation = end.asked.operation.word();
         let root = String::from_utf8_lossy(&end.asked.root).into_owned();
-        let result = match (&end.error, end.failed) {
-            (Some(_), _) => "error",
-            (None, 0) => "ok",
-            (None, _) => "partial",
-        };
+        let result = end.result();
         let place: Labels = vec![("client", client.to_owned()), ("root", root)];
         let with = |name, value: &str| [place.as_slice(), &[(name, value.to_owned())]].concat();
         let by_operation = with("operation", operation);
