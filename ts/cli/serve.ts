@@ -240,7 +240,7 @@ async function unitOf(
   const keys = flags.text('authorized-keys');
   const keysFile = keys === undefined ? undefined : folder(keys);
   const paths = [...Object.values(offered).map(({ path }) => path), ...PATH_FLAGS.flatMap((name) => flags.words(name))];
-  const isRelative = paths.some((path) => textOf(pathBytes(path, 'a path')) !== folder(path));
+  const isRelative = paths.some((path) => !textOf(pathBytes(path, 'a path')).startsWith('/'));
   const workingFolder = isRelative ? process.cwd() : undefined;
   const variables = await unitVariables();
   return unitText({

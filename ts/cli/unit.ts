@@ -38,7 +38,7 @@ export function unitText(options: UnitOptions): string {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
   const written = keysFile === undefined ? options.written : [...options.written, keysFile];
   const outside = roots.filter((root) => !isBelow(root, STATE));
-  const folders = outside.map((root) => (readOnly ? given('ReadOnlyPaths', root) : given('ReadWritePaths', root)));
+  const folders = outside.map((root) => given(readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths', root));
   const others = new Set(written.map(folderOf).filter((folder) => folder !== STATE && !isBelow(folder, STATE)));
   const files = [...others].map((folder) => given('ReadWritePaths', folder));
   const settings = variables.map((each) => each.join('='));
